@@ -1,0 +1,1 @@
+"""Agents: who can act at all."""

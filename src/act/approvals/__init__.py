@@ -1,0 +1,1 @@
+"""Approvals: a person allows or refuses exactly one action, once."""

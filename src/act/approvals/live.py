@@ -1,0 +1,122 @@
+"""Approvals in memory: what a decision asks about, and who waits for an answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from act.approvals import store
+from act.approvals.approval import Approval
+from act.database.clock import Clock
+
+# How long an approval that ended can still be told to the agent that asks again: at most the longest life of one.
+REMEMBERED = timedelta(days=30)
+
+
+class LiveApprovals:
+    """Follows the change kind `approval`. Only the latest approval of a binding counts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._by_id: dict[str, Approval] = {}
+        self._by_binding: dict[bytes, Approval] = {}
+        self._taken: set[str] = set()
+        self._told: set[str] = set()
+        self._waiting: dict[str, list[Future[None]]] = {}
+
+    def load(self, connection: Connection) -> None:
+        for row in store.unsettled(connection, self._clock.now() - REMEMBERED):
+            self._put(store.value(row))
+
+    def apply(self, connection: Connection, tenant_id: str, ids: Iterable[str]) -> None:
+        for row in store.rows(connection, ids):
+            approval = store.value(row)
+            with self._lock:
+                self._put(approval)
+                waiting = self._waiting.pop(approval.id, [])
+            for waiter in waiting:
+                if waiter.set_running_or_notify_cancel():
+                    waiter.set_result(None)
+
+    def _put(self, approval: Approval) -> None:
+        self._by_id[approval.id] = approval
+        latest = self._by_binding.get(approval.binding)
+        if latest is None or latest.id <= approval.id:
+            self._by_binding[approval.binding] = approval
+        if approval.status == "redeemed":
+            self._taken.discard(approval.id)
+
+    def latest(self, binding: bytes) -> Approval | None:
+        """The last approval that was asked for with this binding."""
+        return self._by_binding.get(binding)
+
+    def get(self, id: str) -> Approval | None:
+        return self._by_id.get(id)
+
+    def propose(self, approval: Approval) -> None:
+        """Let others who ask the same find an approval whose commit is under way."""
+        with self._lock:
+            self._put(approval)
+
+    def withdraw(self, approval: Approval) -> None:
+        """The commit failed."""
+        with self._lock:
+            self._by_id.pop(approval.id, None)
+            if self._by_binding.get(approval.binding) is approval:
+                del self._by_binding[approval.binding]
+
+    def take(self, id: str) -> bool:
+        """Reserve an approval for the one decision that redeems it; False when another was faster."""
+        with self._lock:
+            if id in self._taken:
+                return False
+            self._taken.add(id)
+            return True
+
+    def give_back(self, id: str) -> None:
+        with self._lock:
+            self._taken.discard(id)
+
+    def tell_once(self, id: str) -> bool:
+        """True the first time: an expiry is told to the agent once, then it may ask anew."""
+        with self._lock:
+            if id in self._told:
+                return False
+            self._told.add(id)
+            return True
+
+    def changed(self, id: str) -> Future[None]:
+        """Resolved at the next change of this approval."""
+        waiter: Future[None] = Future()
+        with self._lock:
+            self._waiting.setdefault(id, []).append(waiter)
+        return waiter
+
+    def forget(self, id: str, waiter: Future[None]) -> None:
+        """Stop waiting."""
+        with self._lock:
+            waiting = self._waiting.get(id, [])
+            if waiter in waiting:
+                waiting.remove(waiter)
+            if not waiting:
+                self._waiting.pop(id, None)
+
+    def open(self) -> list[Approval]:
+        return [approval for approval in list(self._by_id.values()) if approval.status in ("pending", "approved")]
+
+    def forget_settled(self) -> None:
+        """Drop what ended so long ago that no decision asks about it."""
+        now = self._clock.now()
+        with self._lock:
+            for approval in list(self._by_id.values()):
+                life = approval.expires_at - approval.created_at
+                if approval.status not in ("pending", "approved") and approval.expires_at + life <= now:
+                    del self._by_id[approval.id]
+                    self._told.discard(approval.id)
+                    if self._by_binding.get(approval.binding) is approval:
+                        del self._by_binding[approval.binding]

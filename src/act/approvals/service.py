@@ -1,0 +1,225 @@
+"""Asking people, hearing them, and using what they allowed exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Engine, Row
+
+from act import models
+from act.agents.live import LiveAgents
+from act.approvals import store
+from act.approvals.approval import Approval, Fault, Vote, approve, expire, expired, redeem, reject
+from act.approvals.live import LiveApprovals
+from act.audit.writer import Transaction, Writer
+from act.database.clock import Clock
+from act.database.ids import new_id
+from act.database.pages import page, read_cursor
+from act.models import Scope
+from act.policies.constraints import ApprovalTerms
+from act.problems import ProblemError, conflict, forbidden, not_found
+from act.tenants.tenant import ApiKey
+
+Step = Callable[[Approval], Approval | Fault]
+
+
+class StepLost(Exception):
+    """The approval is no longer in the state that the step starts from."""
+
+
+class ApprovalService:
+    def __init__(self, writer: Writer, reader: Engine, clock: Clock, live: LiveApprovals, agents: LiveAgents) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._clock = clock
+        self._live = live
+        self._agents = agents
+
+    # --- the side of the decision ---
+
+    def latest(self, binding: bytes) -> Approval | None:
+        return self._live.latest(binding)
+
+    def tell_once(self, approval: Approval) -> bool:
+        return self._live.tell_once(approval.id)
+
+    def draft(self, tenant_id: str, binding: bytes, terms: ApprovalTerms, asked_by: str, now: datetime) -> Approval:
+        """A new question. Written by `ask` in the decision's commit, or taken back by `withdraw`."""
+        approval = Approval(
+            id=new_id("apr"),
+            tenant_id=tenant_id,
+            binding=binding,
+            status="pending",
+            approvers_needed=terms.approvers,
+            votes=(),
+            rejection=None,
+            reason=None,
+            asked_by=asked_by,
+            created_at=now,
+            expires_at=now + timedelta(seconds=terms.expires_in),
+        )
+        self._live.propose(approval)
+        return approval
+
+    def withdraw(self, approval: Approval) -> None:
+        self._live.withdraw(approval)
+
+    @staticmethod
+    def ask(transaction: Transaction, approval: Approval, **shown: Any) -> None:
+        store.add(transaction.connection, approval, **shown)
+        transaction.change(approval.tenant_id, "approval", approval.id)
+
+    def take(self, approval: Approval) -> bool:
+        """Reserve an approval for one decision, which then redeems it or gives it back."""
+        return self._live.take(approval.id)
+
+    def give_back(self, approval: Approval) -> None:
+        self._live.give_back(approval.id)
+
+    @staticmethod
+    def redeem(transaction: Transaction, approval: Approval, terms: ApprovalTerms, now: datetime) -> None:
+        """Use the approval up in the decision's commit.
+
+        Raises:
+            StepLost: it cannot be used any more; nothing of the commit's unit is written.
+        """
+        redeemed = redeem(approval, terms, now)
+        if isinstance(redeemed, Fault) or not store.step(transaction.connection, approval, redeemed):
+            raise StepLost(approval.id)
+        transaction.change(approval.tenant_id, "approval", approval.id)
+
+    # --- the side of the person ---
+
+    def list(self, caller: ApiKey, status: str | None, limit: int, cursor: str | None) -> models.Page[models.Approval]:
+        with self._reader.begin() as connection:
+            rows = store.page(connection, caller.tenant_id, status, read_cursor(cursor), limit + 1)
+        return page(rows, limit, lambda row: row.id, self._answer)
+
+    def get(self, caller: ApiKey, id: str) -> models.Approval:
+        """An approval; a key that can only enforce sees those that it asked for itself."""
+        with self._reader.begin() as connection:
+            row = store.find(connection, caller.tenant_id, id)
+        if row is None or not (caller.has(Scope.APPROVE) or row.asked_by == caller.id):
+            raise not_found("approval", id)
+        return self._answer(row)
+
+    async def wait(self, caller: ApiKey, id: str, seconds: int) -> models.Approval:
+        """`get`, as soon as the approval is no longer pending, or after `seconds`."""
+        deadline = self._clock.monotonic() + seconds
+        while True:
+            waiter = self._live.changed(id)
+            try:
+                found = await asyncio.to_thread(self.get, caller, id)
+                left = deadline - self._clock.monotonic()
+                if found.status != "pending" or left <= 0:
+                    return found
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.wrap_future(waiter), left)
+            finally:
+                self._live.forget(id, waiter)
+
+    def approve(self, caller: ApiKey, id: str, body: models.ApproveRequest) -> models.Approval:
+        return self._vote(caller, id, "approval.approved", body.reason, lambda vote: partial(approve, vote=vote))
+
+    def reject(self, caller: ApiKey, id: str, body: models.RejectRequest) -> models.Approval:
+        reason = body.reason
+        return self._vote(
+            caller, id, "approval.rejected", reason, lambda vote: partial(reject, vote=vote, reason=reason)
+        )
+
+    def _vote(
+        self, caller: ApiKey, id: str, kind: str, reason: str | None, step: Callable[[Vote], Step]
+    ) -> models.Approval:
+        if caller.agent_id is not None:
+            raise forbidden("agents_cannot_approve", "An API key that is bound to an agent cannot decide approvals.")
+
+        def work(transaction: Transaction) -> None:
+            row = store.find(transaction.connection, caller.tenant_id, id)
+            if row is None:
+                raise not_found("approval", id)
+            vote = Vote(caller.id, caller.name, self._clock.now())
+            before = store.value(row)
+            after = step(vote)(before)
+            if isinstance(after, Fault):
+                raise _problem(after)
+            self._step(transaction, kind, row, before, after, {"keyId": caller.id, "reason": reason})
+
+        self._writer.write(work)
+        return self.get(caller, id)
+
+    # --- the side of time ---
+
+    def sweep(self) -> int:
+        """Expire what is due, and record it."""
+        due = [approval for approval in self._live.open() if expired(approval, self._clock.now())]
+        for approval in due:
+            with contextlib.suppress(StepLost):
+                self._writer.write(partial(self._expire, approval.id, approval.tenant_id))
+        self._live.forget_settled()
+        return len(due)
+
+    def _expire(self, id: str, tenant_id: str, transaction: Transaction) -> None:
+        row = store.find(transaction.connection, tenant_id, id)
+        if row is None:
+            raise StepLost(id)
+        before = store.value(row)
+        after = expire(before, self._clock.now())
+        if isinstance(after, Fault):
+            raise StepLost(id)
+        self._step(transaction, "approval.expired", row, before, after, {})
+
+    @staticmethod
+    def _step(
+        transaction: Transaction, kind: str, row: Row[Any], before: Approval, after: Approval, told: dict[str, Any]
+    ) -> None:
+        if not store.step(transaction.connection, before, after):
+            raise StepLost(before.id)
+        told |= {
+            "approvalId": row.id,
+            "agentId": row.agent_id,
+            "action": row.action,
+            "resourceId": row.resource_id,
+            "decisionId": row.decision_id,
+            "status": after.status,
+            "revision": transaction.change(row.tenant_id, "approval", row.id),
+        }
+        transaction.record(row.tenant_id, kind, told)
+
+    def _answer(self, row: Row[Any]) -> models.Approval:
+        approval = store.value(row)
+        agent = self._agents.get(row.tenant_id, row.agent_id)
+        overdue = approval.status in ("pending", "approved") and expired(approval, self._clock.now())
+        return models.Approval(
+            id=row.id,
+            status="expired" if overdue else approval.status,
+            agent_id=row.agent_id,
+            agent_name=agent.name if agent else row.agent_id,
+            requester_id=row.requester_id,
+            action=row.action,
+            resource_id=row.resource_id,
+            arguments=row.arguments,
+            context=row.context,
+            policies=[models.DecidingPolicy.model_validate(policy) for policy in row.policies],
+            approvers_needed=row.approvers_needed,
+            approved_by=[_shown(vote) for vote in approval.votes],
+            rejected_by=_shown(approval.rejection) if approval.rejection else None,
+            reason=approval.reason,
+            decision_id=row.decision_id,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+        )
+
+
+def _shown(vote: Vote) -> models.Vote:
+    return models.Vote(key_id=vote.key_id, key_name=vote.key_name, at=vote.at)
+
+
+def _problem(fault: Fault) -> ProblemError:
+    if fault.code == "own_request":
+        return forbidden(fault.code, fault.message)
+    return conflict(fault.code, fault.message)

@@ -1,0 +1,39 @@
+"""One leaf of the audit log, as bytes (2-semantics, "Audit").
+
+A record is an object of strings, integers, booleans, nulls, lists and objects with ASCII keys. Its encoding is the
+JSON Canonicalization Scheme (RFC 8785), which for such values is what `encode` writes: sorted keys, no white space.
+Arguments are not in the record; their salted hash is. Erasing the salt makes the hash say nothing, and leaves the
+log valid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+
+VERSION = 1
+MAX_TEXT = 2048
+
+_encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """The bytes that are hashed and stored."""
+    return _encoder.encode(record).encode("utf-8")
+
+
+def clip(text: str) -> str:
+    """A text from outside at a length that a record can hold; what was cut is told by its hash."""
+    if len(text) <= MAX_TEXT:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{text[: MAX_TEXT - 80]}[cut, sha256 {digest}]"
+
+
+def arguments_hash(arguments: Mapping[str, Any], salt: bytes) -> str:
+    """Hex `SHA-256(salt || canonical JSON of the arguments)`."""
+    return hashlib.sha256(salt + rfc8785.dumps(dict(arguments))).hexdigest()

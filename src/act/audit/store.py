@@ -1,0 +1,86 @@
+"""Audit records as rows, for reading; only the writer adds any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, Select, select
+
+from act.database.tables import audit_records
+
+_shown = (audit_records.c.idx, audit_records.c.leaf_hash, audit_records.c.record)
+
+Order = Literal["asc", "desc"]
+Record = Row[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What to look for; None is anything. `resource` is a pattern, `since` and `until` are RFC 3339."""
+
+    agent: str | None = None
+    requester: str | None = None
+    action: str | None = None
+    resource: str | None = None
+    decision: str | None = None
+    reason_code: str | None = None
+    request_id: str | None = None
+    kind: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+def search(
+    connection: Connection, tenant_id: str, wanted: Filter, after: int | None, limit: int, order: Order
+) -> Sequence[Record]:
+    """Records in the order of the log, or against it, after an index."""
+    columns = audit_records.c
+    query: Select[Any] = select(*_shown).where(columns.tenant_id == tenant_id)
+    exact = {
+        columns.agent_id: wanted.agent,
+        columns.requester_id: wanted.requester,
+        columns.action: wanted.action,
+        columns.decision: wanted.decision,
+        columns.reason_code: wanted.reason_code,
+        columns.request_id: wanted.request_id,
+        columns.kind: wanted.kind,
+    }
+    for column, value in exact.items():
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.resource is not None:
+        query = query.where(columns.resource_id.op("GLOB")(_sqlite_glob(wanted.resource)))
+    if wanted.since is not None:
+        query = query.where(columns.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(columns.at < wanted.until)
+    if after is not None:
+        query = query.where(columns.idx > after if order == "asc" else columns.idx < after)
+    ordering = columns.idx.asc() if order == "asc" else columns.idx.desc()
+    return connection.execute(query.order_by(ordering).limit(limit)).all()
+
+
+def at_index(connection: Connection, tenant_id: str, index: int) -> Record | None:
+    query = select(*_shown).where(audit_records.c.tenant_id == tenant_id, audit_records.c.idx == index)
+    return connection.execute(query).first()
+
+
+def upto(connection: Connection, tenant_id: str, size: int) -> Iterator[Record]:
+    """The first `size` records, in order, without holding all of them."""
+    query = select(*_shown).where(audit_records.c.tenant_id == tenant_id, audit_records.c.idx < size)
+    yield from connection.execution_options(yield_per=500).execute(query.order_by(audit_records.c.idx))
+
+
+def of_decision(connection: Connection, tenant_id: str, decision_id: str) -> Sequence[Record]:
+    """The record of a decision and those of what became of it, in order."""
+    query = select(*_shown, audit_records.c.kind).where(
+        audit_records.c.tenant_id == tenant_id, audit_records.c.decision_id == decision_id
+    )
+    return connection.execute(query.order_by(audit_records.c.idx)).all()
+
+
+def _sqlite_glob(pattern: str) -> str:
+    """Our pattern in SQLite's language, where `?` and `[` would be special."""
+    return "".join(f"[{character}]" if character in "?[" else character for character in pattern)

@@ -1,0 +1,82 @@
+"""Request bodies as ACT reads them: bounded in size and time, JSON only, one reading only (3-api, "Habits")."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from act import strict_json
+from act.problems import ProblemError, unprocessable
+
+MAX_BODY = 256 * 1024
+BODY_SECONDS = 15.0
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Disconnected(Exception):
+    """The client went away before its body was complete."""
+
+
+def header(headers: Headers, name: bytes) -> str | None:
+    """The value of a header, given in lower case; None when it is absent or occurs twice."""
+    found = [value for key, value in headers if key == name]
+    return found[0].decode("latin-1") if len(found) == 1 else None
+
+
+async def read(headers: Headers, receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        ProblemError: 413 over 256 KB, 408 when it takes longer than 15 seconds.
+        Disconnected: the client went away.
+    """
+    declared = header(headers, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > MAX_BODY:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _collect(receive)
+    except TimeoutError:
+        detail = f"The body did not arrive within {BODY_SECONDS:.0f} seconds."
+        raise ProblemError(408, "body_timeout", "Request time-out", detail, headers={"Connection": "close"}) from None
+
+
+def parse(headers: Headers, body: bytes) -> Any:
+    """The body as JSON.
+
+    Raises:
+        ProblemError: 415 for another media type, 400 for what is not JSON, 422 for what reads in two ways.
+    """
+    media_type = (header(headers, b"content-type") or "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        detail = f"Send the body as application/json, not as {media_type or 'nothing'!r}."
+        raise ProblemError(415, "media_type_unsupported", "Unsupported media type", detail)
+    try:
+        return strict_json.loads(body)
+    except strict_json.MalformedJson as error:
+        raise ProblemError(400, "json_malformed", "Malformed JSON", str(error)) from None
+    except strict_json.AmbiguousJson as error:
+        raise unprocessable(error.faults) from None
+
+
+async def _collect(receive: Receive) -> bytes:
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise _too_large()
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    return b"".join(chunks)
+
+
+def _too_large() -> ProblemError:
+    detail = f"A body has at most {MAX_BODY // 1024} KB."
+    return ProblemError(413, "body_too_large", "Content too large", detail, headers={"Connection": "close"})

@@ -1,0 +1,52 @@
+"""`actctl serve` and `actctl migrate`: commands that own the database file."""
+
+from __future__ import annotations
+
+import click
+
+
+def _server_part() -> None:
+    try:
+        import fastapi  # noqa: F401
+    except ImportError as error:
+        raise click.ClickException(
+            "This command needs the server; run: pip install 'agent-capability-tokens[server]'"
+        ) from error
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1; ACT_HOST]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8377; ACT_PORT]")
+@click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
+def serve(host: str | None, port: int | None, database: str | None) -> None:
+    """Run the server until SIGTERM or Ctrl-C."""
+    _server_part()
+    from act.database.engine import DatabaseUnusable
+    from act.server.serve import serve as run_server
+    from act.server.settings import Settings, SettingsInvalid
+
+    try:
+        run_server(Settings.from_environment(host=host, port=port, database=database))
+    except (DatabaseUnusable, SettingsInvalid, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
+def migrate(database: str | None) -> None:
+    """Bring the database to the schema of this version."""
+    _server_part()
+    from act.database.engine import DatabaseUnusable, FileLock, sqlite_path, writing_engine
+    from act.database.migrate import migrate as run_migrations
+    from act.server.settings import Settings, SettingsInvalid
+
+    try:
+        path = sqlite_path(Settings.from_environment(database=database).database)
+        lock = FileLock(path).acquire()
+        try:
+            before, after = run_migrations(writing_engine(path))
+        finally:
+            lock.release()
+    except (DatabaseUnusable, SettingsInvalid) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Schema {before or 'none'} -> {after}." if before != after else f"Schema {after}: up to date.", err=True)

@@ -1,0 +1,1 @@
+"""The Python SDK: `Act`, `AsyncAct`, guards, errors. Import them from `act`."""

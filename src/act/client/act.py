@@ -1,0 +1,153 @@
+"""`Act`: the client for programs that wait for answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx2
+
+from act.client import calls
+from act.client.deciding import Question, new_id
+from act.client.errors import ActError
+from act.client.groups import Agents, ApiKeys, Approvals, Audit, Policies, Tokens
+from act.client.guard import Guard
+from act.client.transport import Shared, SyncTransport, checked_url, headers_for
+from act.models import Decision, Health, OutcomeRecorded
+
+DEFAULT_URL: Final = "http://127.0.0.1:8377"
+
+
+class Act:
+    """A connection to ACT, safe to share between threads; close it or use it in `with`.
+
+    Args:
+        base_url: where ACT is; `ACT_BASE_URL` or the local default when None.
+        api_key: `ACT_API_KEY` when None.
+        timeout: seconds for one try as a whole.
+        retries: how often a call is repeated when that is safe; with both as they are, a server that does not answer
+            is a denial after some 6 seconds.
+        tenant_id: if given, tokens of any other tenant are refused.
+        transport: how requests travel, instead of plain httpx2 (own TLS settings, a proxy); closed with the client.
+
+    Raises:
+        ValueError: the URL or the key cannot be one.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 2.0,
+        retries: int = 2,
+        tenant_id: str | None = None,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._url, headers = settings(base_url, api_key)
+        client = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, transport=transport)
+        self._transport = SyncTransport(client, timeout=timeout, retries=retries)
+        self._tenant_id = tenant_id
+        self._again = partial(Act, self._url, timeout=timeout, retries=retries, tenant_id=tenant_id)
+        self._travel = transport
+        self.agents = Agents(self._transport)
+        self.policies = Policies(self._transport)
+        self.tokens = Tokens(self._transport)
+        self.approvals = Approvals(self._transport)
+        self.audit = Audit(self._transport)
+        self.api_keys = ApiKeys(self._transport)
+
+    @classmethod
+    def embedded(cls, path: str | Path, *, timeout: float = 10.0, tenant_id: str | None = None) -> Self:
+        """ACT itself in this process, on the SQLite file `path`, called with its admin key and without a network.
+
+        Needs the extra `server`. One process at a time may have the file open.
+        """
+        from act.client.embedded import URL, EmbeddedTransport, open_service
+
+        service = open_service(path)
+        return cls(
+            URL, service.api_key, timeout=timeout, retries=0, tenant_id=tenant_id, transport=EmbeddedTransport(service)
+        )
+
+    def with_key(self, api_key: str) -> Act:
+        """The same connection for another caller, for instance a person who approves what this key asked.
+
+        Over a `transport` of its own it shares that, and so must be used before this client is closed.
+        """
+        travel = Shared(self._travel) if self._travel else None
+        return self._again(api_key=api_key, transport=travel)
+
+    def enforce(
+        self,
+        token: str | None,
+        action: str,
+        resource: str,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        requester: str | None = None,
+        request_id: str | None = None,
+        dry_run: bool = False,
+        raise_on_error: bool = False,
+    ) -> Decision:
+        """May the agent that holds `token` do this? Fails closed.
+
+        Whatever goes wrong on the way (no connection, time-out, a problem, an answer that is not a decision on
+        exactly this request) is a denial with the reason code `unreachable`, an empty token one with `no_token`.
+
+        Args:
+            arguments: what the tool would be called with; an approval is bound to them.
+            requester: id or name of the agent that asked for the call, when it is another.
+            request_id: 1 to 128 characters; the same again within 2 minutes gives the same decision.
+            dry_run: decide and explain, spend nothing.
+            raise_on_error: raise the `ActError` instead of denying.
+
+        Raises:
+            ValueError: an argument is not JSON; names it by its pointer.
+        """
+        question = Question(
+            request_id or new_id(), token, action, resource, arguments, context, requester, self._tenant_id, dry_run
+        )
+        if not token:
+            return question.no_token()
+        try:
+            return self._transport.send(question.call())
+        except ActError as error:
+            if raise_on_error:
+                raise
+            return question.unreachable(error)
+
+    def report_outcome(self, decision_id: str, status: calls.Outcome) -> OutcomeRecorded:
+        """Say what became of an allowed action; ends its lease."""
+        return self._transport.send(calls.report_outcome(decision_id, status))
+
+    def guard(self, token: str | None, *, wait: float = 900.0) -> Guard:
+        """What stands between one agent and its tools; `wait` is how long it waits for a person, in seconds."""
+        return Guard(self, token, wait=wait)
+
+    def health(self) -> Health:
+        """Whether ACT is ready to decide, with what it checked."""
+        return self._transport.send(calls.ready())
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r})"
+
+
+def settings(base_url: str | None, api_key: str | None) -> tuple[str, dict[str, str]]:
+    """The URL and the headers of every call, from the arguments or the environment."""
+    url = base_url or os.environ.get("ACT_BASE_URL") or DEFAULT_URL
+    return checked_url(url), headers_for(api_key or os.environ.get("ACT_API_KEY"))

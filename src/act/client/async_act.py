@@ -1,0 +1,119 @@
+"""`AsyncAct`: the client for asyncio programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from act.client import calls
+from act.client.act import settings
+from act.client.async_groups import Agents, ApiKeys, Approvals, Audit, Policies, Tokens
+from act.client.deciding import Deciding, Question, new_id
+from act.client.errors import ActError
+from act.client.guard import AsyncGuard
+from act.client.transport import AsyncShared, AsyncTransport
+from act.models import Decision, Health, OutcomeRecorded
+
+
+class AsyncAct:
+    """A connection to ACT for one event loop; close it with `aclose()` or use it in `async with`.
+
+    Arguments and errors are those of `Act`.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 2.0,
+        retries: int = 2,
+        tenant_id: str | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._url, headers = settings(base_url, api_key)
+        client = httpx2.AsyncClient(base_url=self._url, headers=headers, timeout=timeout, transport=transport)
+        self._transport = AsyncTransport(client, timeout=timeout, retries=retries)
+        self._tenant_id = tenant_id
+        self._again = partial(AsyncAct, self._url, timeout=timeout, retries=retries, tenant_id=tenant_id)
+        self._travel = transport
+        self.agents = Agents(self._transport)
+        self.policies = Policies(self._transport)
+        self.tokens = Tokens(self._transport)
+        self.approvals = Approvals(self._transport)
+        self.audit = Audit(self._transport)
+        self.api_keys = ApiKeys(self._transport)
+
+    @classmethod
+    def embedded(cls, path: str | Path, *, timeout: float = 10.0, tenant_id: str | None = None) -> Self:
+        """As `Act.embedded`. Opening blocks until the file is read."""
+        from act.client.embedded import URL, AsyncEmbeddedTransport, open_service
+
+        service = open_service(path)
+        travel = AsyncEmbeddedTransport(service)
+        return cls(URL, service.api_key, timeout=timeout, retries=0, tenant_id=tenant_id, transport=travel)
+
+    def with_key(self, api_key: str) -> AsyncAct:
+        """As `Act.with_key`."""
+        travel = AsyncShared(self._travel) if self._travel else None
+        return self._again(api_key=api_key, transport=travel)
+
+    def enforce(
+        self,
+        token: str | None,
+        action: str,
+        resource: str,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        requester: str | None = None,
+        request_id: str | None = None,
+        dry_run: bool = False,
+        raise_on_error: bool = False,
+    ) -> Deciding:
+        """As `Act.enforce`, to be awaited. In a condition the un-awaited answer raises `TypeError`."""
+        question = Question(
+            request_id or new_id(), token, action, resource, arguments, context, requester, self._tenant_id, dry_run
+        )
+        return Deciding(self._decide(question, raise_on_error))
+
+    async def _decide(self, question: Question, raise_on_error: bool) -> Decision:
+        if not question.token:
+            return question.no_token()
+        try:
+            return await self._transport.send(question.call())
+        except ActError as error:
+            if raise_on_error:
+                raise
+            return question.unreachable(error)
+
+    async def report_outcome(self, decision_id: str, status: calls.Outcome) -> OutcomeRecorded:
+        """Say what became of an allowed action; ends its lease."""
+        return await self._transport.send(calls.report_outcome(decision_id, status))
+
+    def guard(self, token: str | None, *, wait: float = 900.0) -> AsyncGuard:
+        """What stands between one agent and its tools; `wait` is how long it waits for a person, in seconds."""
+        return AsyncGuard(self, token, wait=wait)
+
+    async def health(self) -> Health:
+        """Whether ACT is ready to decide, with what it checked."""
+        return await self._transport.send(calls.ready())
+
+    async def aclose(self) -> None:
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r})"

@@ -1,0 +1,186 @@
+"""The resource groups of `AsyncAct`: `groups`, method by method, to be awaited; lists are asynchronous iterators.
+
+What each method does, takes and raises stands in `groups`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from act.client import calls
+from act.client.call import Call
+from act.client.groups import following
+from act.client.transport import AsyncTransport
+from act.models import (
+    Agent,
+    AgentTokensRevoked,
+    ApiKey,
+    ApiKeyRevoked,
+    Approval,
+    ApprovalStatus,
+    AuditRecord,
+    Checkpoint,
+    IssuedApiKey,
+    IssuedToken,
+    Page,
+    Policy,
+    Token,
+    TokenRevoked,
+)
+
+T = TypeVar("T")
+
+
+class _Group:
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+        self._send = transport.send
+
+    async def _all(self, page_at: Callable[[str | None], Call[Page[T]]]) -> AsyncIterator[T]:
+        cursor: str | None = None
+        while True:
+            page = await self._send(page_at(cursor))
+            for item in page.items:
+                yield item
+            cursor = following(page, cursor)
+            if cursor is None:
+                return
+
+
+class Agents(_Group):
+    """Who may ask at all."""
+
+    async def create(
+        self,
+        name: str,
+        *,
+        id: str | None = None,
+        description: str = "",
+        roles: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Agent:
+        return await self._send(calls.create_agent(name, id, description, roles, metadata))
+
+    def list(self) -> AsyncIterator[Agent]:
+        return self._all(lambda cursor: calls.list_agents(cursor=cursor))
+
+    async def get(self, id: str) -> Agent:
+        return await self._send(calls.get_agent(id))
+
+    async def update(self, id: str, **changes: Any) -> Agent:
+        return await self._send(calls.update_agent(id, changes))
+
+    async def delete(self, id: str) -> None:
+        await self._send(calls.delete_agent(id))
+
+    async def suspend(self, id: str) -> Agent:
+        return await self._send(calls.set_agent_status(id, "suspend"))
+
+    async def resume(self, id: str) -> Agent:
+        return await self._send(calls.set_agent_status(id, "resume"))
+
+    async def revoke_tokens(self, id: str) -> AgentTokensRevoked:
+        return await self._send(calls.revoke_agent_tokens(id))
+
+
+class Policies(_Group):
+    """What agents may do."""
+
+    async def create(self, draft: calls.Draft | None = None, /, **fields: Any) -> Policy:
+        return await self._send(calls.create_policy(draft, fields))
+
+    def list(self) -> AsyncIterator[Policy]:
+        return self._all(lambda cursor: calls.list_policies(cursor=cursor))
+
+    async def get(self, id: str) -> Policy:
+        return await self._send(calls.get_policy(id))
+
+    async def replace(self, id: str, draft: calls.Draft | None = None, /, **fields: Any) -> Policy:
+        return await self._send(calls.replace_policy(id, draft, fields))
+
+    async def delete(self, id: str) -> None:
+        await self._send(calls.delete_policy(id))
+
+    def versions(self, id: str) -> AsyncIterator[Policy]:
+        return self._all(lambda cursor: calls.policy_versions(id, cursor=cursor))
+
+
+class Tokens(_Group):
+    """What agents show when they ask."""
+
+    async def issue(self, agent_id: str, *, expires_in: int | None = None) -> IssuedToken:
+        return await self._send(calls.issue_token(agent_id, expires_in))
+
+    def list(self, agent_id: str | None = None) -> AsyncIterator[Token]:
+        return self._all(lambda cursor: calls.list_tokens(agent_id, cursor=cursor))
+
+    async def get(self, id: str) -> Token:
+        return await self._send(calls.get_token(id))
+
+    async def revoke(self, id: str) -> TokenRevoked:
+        return await self._send(calls.revoke_token(id))
+
+
+class Approvals(_Group):
+    """What people are asked."""
+
+    def list(self, status: ApprovalStatus | None = None) -> AsyncIterator[Approval]:
+        return self._all(lambda cursor: calls.list_approvals(status, cursor=cursor))
+
+    async def get(self, id: str, wait: int = 0) -> Approval:
+        return await self._send(calls.get_approval(id, wait))
+
+    async def approve(self, id: str, reason: str | None = None) -> Approval:
+        return await self._send(calls.approve(id, reason))
+
+    async def reject(self, id: str, reason: str) -> Approval:
+        return await self._send(calls.reject(id, reason))
+
+
+class Audit(_Group):
+    """What happened."""
+
+    def list(
+        self,
+        *,
+        agent: str | None = None,
+        requester: str | None = None,
+        action: str | None = None,
+        resource: str | None = None,
+        decision: str | None = None,
+        reason_code: str | None = None,
+        request_id: str | None = None,
+        kind: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+    ) -> AsyncIterator[AuditRecord]:
+        filters = {name: value for name, value in locals().items() if name != "self"}
+        return self._all(lambda cursor: calls.list_audit(filters, cursor=cursor))
+
+    async def get(self, index: int) -> AuditRecord:
+        return await self._send(calls.get_audit(index))
+
+    def export(self) -> AsyncIterator[AuditRecord]:
+        return self._transport.lines(calls.export_audit())
+
+    async def checkpoint(self) -> Checkpoint:
+        return await self._send(calls.checkpoint())
+
+
+class ApiKeys(_Group):
+    """Who may call ACT."""
+
+    async def create(
+        self, name: str, scopes: Iterable[str], *, agent_id: str | None = None, expires_in: int | None = None
+    ) -> IssuedApiKey:
+        return await self._send(calls.create_api_key(name, scopes, agent_id, expires_in))
+
+    def list(self) -> AsyncIterator[ApiKey]:
+        return self._all(lambda cursor: calls.list_api_keys(cursor=cursor))
+
+    async def revoke(self, id: str) -> ApiKeyRevoked:
+        return await self._send(calls.revoke_api_key(id))

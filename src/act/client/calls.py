@@ -1,0 +1,212 @@
+"""Every call of the API, one function each (3-api, "Calls"); they build a `Call` and do no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+
+from act.client.call import Call, get, nothing, path, post
+from act.models import (
+    Agent,
+    AgentTokensRevoked,
+    ApiKey,
+    ApiKeyRevoked,
+    Approval,
+    AuditRecord,
+    Checkpoint,
+    Decision,
+    Health,
+    IssuedApiKey,
+    IssuedToken,
+    OutcomeRecorded,
+    Page,
+    Policy,
+    Token,
+    TokenRevoked,
+    rfc3339,
+)
+
+Outcome = Literal["succeeded", "failed", "cancelled"]
+Draft = Mapping[str, Any] | BaseModel
+
+# --- agents -----------------------------------------------------------------------------------------------------------
+
+
+def create_agent(
+    name: str, id: str | None, description: str, roles: Iterable[str], metadata: Mapping[str, Any] | None
+) -> Call[Agent]:
+    body = {"id": id, "name": name, "description": description, "roles": list(roles), "metadata": metadata}
+    return post(path("agents"), Agent, body)
+
+
+def list_agents(cursor: str | None = None) -> Call[Page[Agent]]:
+    return get(path("agents"), Page[Agent], {"cursor": cursor})
+
+
+def get_agent(id: str) -> Call[Agent]:
+    return get(path("agents", id), Agent)
+
+
+def update_agent(id: str, changes: Mapping[str, Any]) -> Call[Agent]:
+    return post(path("agents", id), Agent, changes, method="PATCH")
+
+
+def delete_agent(id: str) -> Call[None]:
+    return Call("DELETE", path("agents", id), nothing)
+
+
+def set_agent_status(id: str, verb: Literal["suspend", "resume"]) -> Call[Agent]:
+    return post(path("agents", id, verb), Agent)
+
+
+def revoke_agent_tokens(id: str) -> Call[AgentTokensRevoked]:
+    return post(path("agents", id, "revoke-tokens"), AgentTokensRevoked)
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+def create_policy(draft: Draft | None, fields: Mapping[str, Any]) -> Call[Policy]:
+    return post(path("policies"), Policy, policy_body(draft, fields))
+
+
+def list_policies(cursor: str | None = None) -> Call[Page[Policy]]:
+    return get(path("policies"), Page[Policy], {"cursor": cursor})
+
+
+def get_policy(id: str) -> Call[Policy]:
+    return get(path("policies", id), Policy)
+
+
+def replace_policy(id: str, draft: Draft | None, fields: Mapping[str, Any]) -> Call[Policy]:
+    return post(path("policies", id), Policy, policy_body(draft, fields), method="PUT")
+
+
+def delete_policy(id: str) -> Call[None]:
+    return Call("DELETE", path("policies", id), nothing)
+
+
+def policy_versions(id: str, cursor: str | None = None) -> Call[Page[Policy]]:
+    return get(path("policies", id, "versions"), Page[Policy], {"cursor": cursor})
+
+
+def policy_body(draft: Draft | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A policy document from a draft as its author writes it (camelCase), or from snake_case fields, or both."""
+    if isinstance(draft, BaseModel):
+        draft = draft.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return {**(draft or {}), **_camel(fields)}
+
+
+def _camel(value: Any) -> Any:
+    """Field names in camelCase; moments as ACT writes them. A policy has no member with names of the author's own."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if isinstance(value, Mapping):
+        return {to_camel(name): _camel(item) for name, item in value.items()}
+    return rfc3339(value) if isinstance(value, datetime) else value
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def issue_token(agent_id: str, expires_in: int | None) -> Call[IssuedToken]:
+    return post(path("tokens"), IssuedToken, {"agentId": agent_id, "expiresIn": expires_in})
+
+
+def list_tokens(agent_id: str | None = None, cursor: str | None = None) -> Call[Page[Token]]:
+    return get(path("tokens"), Page[Token], {"agentId": agent_id, "cursor": cursor})
+
+
+def get_token(id: str) -> Call[Token]:
+    return get(path("tokens", id), Token)
+
+
+def revoke_token(id: str) -> Call[TokenRevoked]:
+    return post(path("tokens", id, "revoke"), TokenRevoked)
+
+
+# --- decisions and approvals ------------------------------------------------------------------------------------------
+
+
+def enforce(body: Mapping[str, Any], parse: Callable[[bytes], Decision]) -> Call[Decision]:
+    """Idempotent by its `requestId`, which stays the same across retries (2-semantics, "Decisions")."""
+    return Call("POST", path("enforce"), parse, body=body, idempotent=True)
+
+
+def report_outcome(decision_id: str, status: Outcome) -> Call[OutcomeRecorded]:
+    return post(path("decisions", decision_id, "outcome"), OutcomeRecorded, {"status": status})
+
+
+def list_approvals(status: str | None = None, cursor: str | None = None) -> Call[Page[Approval]]:
+    return get(path("approvals"), Page[Approval], {"status": status, "cursor": cursor})
+
+
+def get_approval(id: str, wait: int = 0) -> Call[Approval]:
+    return get(path("approvals", id), Approval, wait=wait)
+
+
+def approve(id: str, reason: str | None) -> Call[Approval]:
+    return post(path("approvals", id, "approve"), Approval, {"reason": reason})
+
+
+def reject(id: str, reason: str) -> Call[Approval]:
+    return post(path("approvals", id, "reject"), Approval, {"reason": reason})
+
+
+# --- API keys ---------------------------------------------------------------------------------------------------------
+
+
+def create_api_key(
+    name: str, scopes: Iterable[str], agent_id: str | None, expires_in: int | None
+) -> Call[IssuedApiKey]:
+    # str(): a member of the Scope enumeration is not a plain JSON string.
+    body = {"name": name, "scopes": [str(s) for s in scopes], "agentId": agent_id, "expiresIn": expires_in}
+    return post(path("api-keys"), IssuedApiKey, body)
+
+
+def list_api_keys(cursor: str | None = None) -> Call[Page[ApiKey]]:
+    return get(path("api-keys"), Page[ApiKey], {"cursor": cursor})
+
+
+def revoke_api_key(id: str) -> Call[ApiKeyRevoked]:
+    return Call("DELETE", path("api-keys", id), ApiKeyRevoked.model_validate_json)
+
+
+# --- audit ------------------------------------------------------------------------------------------------------------
+
+
+def list_audit(filters: Mapping[str, Any], cursor: str | None = None) -> Call[Page[AuditRecord]]:
+    """`filters` in snake_case, as in 3-api: agent, requester, action, resource, decision, reason_code and so on."""
+    given = {to_camel(name): _text(value) for name, value in filters.items()}
+    return get(path("audit"), Page[AuditRecord], {**given, "cursor": cursor})
+
+
+def get_audit(index: int) -> Call[AuditRecord]:
+    return get(path("audit", str(index)), AuditRecord)
+
+
+def export_audit() -> Call[AuditRecord]:
+    """A streamed answer: `parse` reads one line of it."""
+    return get(path("audit", "export"), AuditRecord, {"format": "jsonl"})
+
+
+def checkpoint() -> Call[Checkpoint]:
+    return get(path("audit", "checkpoint"), Checkpoint)
+
+
+# --- server -----------------------------------------------------------------------------------------------------------
+
+
+def ready() -> Call[Health]:
+    """A server that is not ready says so with 503 and the same document."""
+    return Call("GET", "/readyz", Health.model_validate_json, idempotent=True, answers=frozenset({503}))
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return rfc3339(value) if isinstance(value, datetime) else str(value)

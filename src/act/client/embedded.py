@@ -1,0 +1,149 @@
+"""ACT inside the calling process: the same service on the same SQLite file, without HTTP.
+
+The service runs on an event loop of its own in a background thread; requests are handed to that loop. So the service
+never shares a loop with the agents, and sync callers need none. This is the only module of the SDK that knows the
+server, and it imports it late: the SDK alone stays light.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError, Future
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+
+URL: Final = "http://act.embedded"
+STARTING: Final = 60.0
+"""Seconds for reading the file and migrating it; closing waits as long for the last audit records."""
+
+
+def open_service(path: str | Path) -> Service:
+    """Start ACT on the SQLite file `path`, which is made if there is none.
+
+    Raises:
+        ImportError: the extra `server` is not installed.
+        RuntimeError: the service does not start; says why.
+    """
+    try:
+        from act.server.app import create_app
+        from act.server.settings import Settings
+    except ImportError as error:
+        raise ImportError(
+            f"Act.embedded needs the server ({error}); pip install 'agent-capability-tokens[server]'."
+        ) from error
+    return Service(create_app(Settings(database=Path(path))))
+
+
+class Service:
+    """A running ASGI application with its loop and its thread; `api_key` is the admin key."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+        self._thread = threading.Thread(target=self._run, name="act-embedded", daemon=True)
+        self._thread.start()
+        self._loop, self._stop = self._ready.result(STARTING)
+        self.api_key: str = app.state.admin_key
+
+    def submit(self, request: httpx2.Request) -> Future[httpx2.Response]:
+        """Answer `request` on the loop of the service."""
+        if not self._thread.is_alive():
+            raise httpx2.ConnectError("the embedded service has been closed", request=request)
+        return asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
+
+    def close(self) -> None:
+        """Stop the service; what was answered is durable. Closing twice does nothing."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(STARTING)
+
+    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        travel = httpx2.ASGITransport(self._app, raise_app_exceptions=False)
+        response = await travel.handle_async_request(request)
+        return httpx2.Response(response.status_code, headers=response.headers, content=await response.aread())
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._live())
+        except Exception as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+
+    async def _live(self) -> None:
+        stop = asyncio.Event()
+        async with _lifespan(self._app):
+            self._ready.set_result((asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+
+class EmbeddedTransport(httpx2.BaseTransport):
+    """Hands requests to a `Service`, which is closed with it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = self._service.submit(request)
+        try:
+            return answer.result(request.extensions["timeout"]["read"])
+        except TimeoutError:
+            answer.cancel()
+            raise httpx2.ReadTimeout("the embedded service did not answer in time", request=request) from None
+        except CancelledError:
+            raise httpx2.ReadError("the embedded service was closed meanwhile", request=request) from None
+
+    def close(self) -> None:
+        self._service.close()
+
+
+class AsyncEmbeddedTransport(httpx2.AsyncBaseTransport):
+    """Hands requests to a `Service`, which is closed with it. The time-out is that of `AsyncTransport`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = self._service.submit(request)
+        try:
+            return await asyncio.wrap_future(answer)
+        except asyncio.CancelledError:
+            # Either the caller was cancelled, which is its own affair, or the service was closed below it.
+            if not answer.cancelled() or (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            raise httpx2.ReadError("the embedded service was closed meanwhile", request=request) from None
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._service.close)
+
+
+@asynccontextmanager
+async def _lifespan(app: Any) -> AsyncIterator[None]:
+    """Drive the ASGI lifespan protocol: the application is started inside, and stopped after the block."""
+    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    living = asyncio.create_task(app(scope, told.get, said.put))
+
+    async def step(name: str) -> None:
+        await told.put({"type": f"lifespan.{name}"})
+        answer = asyncio.create_task(said.get())
+        await asyncio.wait({living, answer}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            living.result()
+        if not answer.done() or answer.result()["type"] != f"lifespan.{name}.complete":
+            why = answer.result().get("message") if answer.done() else "it ended"
+            raise RuntimeError(f"The embedded service failed at {name}: {why}")
+
+    await step("startup")
+    try:
+        yield
+    finally:
+        await step("shutdown")
+        await living

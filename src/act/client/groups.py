@@ -1,0 +1,216 @@
+"""The resource groups of `Act`: thin names over `calls`. `async_groups` mirrors this file, method by method.
+
+Every method raises the `ActError` of its status, and `ValueError` for what cannot be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from act.client import calls
+from act.client.call import Call
+from act.client.errors import UnexpectedAnswer
+from act.client.transport import SyncTransport
+from act.models import (
+    Agent,
+    AgentTokensRevoked,
+    ApiKey,
+    ApiKeyRevoked,
+    Approval,
+    ApprovalStatus,
+    AuditRecord,
+    Checkpoint,
+    IssuedApiKey,
+    IssuedToken,
+    Page,
+    Policy,
+    Token,
+    TokenRevoked,
+)
+
+T = TypeVar("T")
+
+
+def following(page: Page[Any], cursor: str | None) -> str | None:
+    """The cursor of the page after `page`, which was read at `cursor`; None after the last."""
+    if not page.has_more:
+        return None
+    if page.next_cursor is None or page.next_cursor == cursor:
+        raise UnexpectedAnswer("The server says that the list goes on and does not say where.")
+    return page.next_cursor
+
+
+class _Group:
+    def __init__(self, transport: SyncTransport) -> None:
+        self._transport = transport
+        self._send = transport.send
+
+    def _all(self, page_at: Callable[[str | None], Call[Page[T]]]) -> Iterator[T]:
+        cursor: str | None = None
+        while True:
+            page = self._send(page_at(cursor))
+            yield from page.items
+            cursor = following(page, cursor)
+            if cursor is None:
+                return
+
+
+class Agents(_Group):
+    """Who may ask at all."""
+
+    def create(
+        self,
+        name: str,
+        *,
+        id: str | None = None,
+        description: str = "",
+        roles: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Agent:
+        """Register an agent; its name is unique in the tenant (409 otherwise)."""
+        return self._send(calls.create_agent(name, id, description, roles, metadata))
+
+    def list(self) -> Iterator[Agent]:
+        """All agents, page by page as they are read."""
+        return self._all(lambda cursor: calls.list_agents(cursor=cursor))
+
+    def get(self, id: str) -> Agent:
+        return self._send(calls.get_agent(id))
+
+    def update(self, id: str, **changes: Any) -> Agent:
+        """Change `name`, `description`, `roles` or `metadata`; what is not named stays."""
+        return self._send(calls.update_agent(id, changes))
+
+    def delete(self, id: str) -> None:
+        """Its tokens are denied from now on (`agent_deleted`)."""
+        self._send(calls.delete_agent(id))
+
+    def suspend(self, id: str) -> Agent:
+        """Deny the agent everything until `resume`."""
+        return self._send(calls.set_agent_status(id, "suspend"))
+
+    def resume(self, id: str) -> Agent:
+        return self._send(calls.set_agent_status(id, "resume"))
+
+    def revoke_tokens(self, id: str) -> AgentTokensRevoked:
+        """Revoke every token issued to the agent until now."""
+        return self._send(calls.revoke_agent_tokens(id))
+
+
+class Policies(_Group):
+    """What agents may do."""
+
+    def create(self, draft: calls.Draft | None = None, /, **fields: Any) -> Policy:
+        """Write a policy: a document as in 2-semantics (camelCase), or its fields in snake_case.
+
+        Example:
+            act.policies.create(name="Executor", actions=["execute"], resources=["api://tasks/*"],
+                                applies_to={"roles": ["executor"]})
+        """
+        return self._send(calls.create_policy(draft, fields))
+
+    def list(self) -> Iterator[Policy]:
+        return self._all(lambda cursor: calls.list_policies(cursor=cursor))
+
+    def get(self, id: str) -> Policy:
+        return self._send(calls.get_policy(id))
+
+    def replace(self, id: str, draft: calls.Draft | None = None, /, **fields: Any) -> Policy:
+        """Make the next version. Fields that are not given have their defaults, not their former values."""
+        return self._send(calls.replace_policy(id, draft, fields))
+
+    def delete(self, id: str) -> None:
+        self._send(calls.delete_policy(id))
+
+    def versions(self, id: str) -> Iterator[Policy]:
+        return self._all(lambda cursor: calls.policy_versions(id, cursor=cursor))
+
+
+class Tokens(_Group):
+    """What agents show when they ask."""
+
+    def issue(self, agent_id: str, *, expires_in: int | None = None) -> IssuedToken:
+        """A token for the agent, for `expires_in` seconds. Its string is in this answer and nowhere else."""
+        return self._send(calls.issue_token(agent_id, expires_in))
+
+    def list(self, agent_id: str | None = None) -> Iterator[Token]:
+        return self._all(lambda cursor: calls.list_tokens(agent_id, cursor=cursor))
+
+    def get(self, id: str) -> Token:
+        return self._send(calls.get_token(id))
+
+    def revoke(self, id: str) -> TokenRevoked:
+        """Effective on the next request."""
+        return self._send(calls.revoke_token(id))
+
+
+class Approvals(_Group):
+    """What people are asked."""
+
+    def list(self, status: ApprovalStatus | None = None) -> Iterator[Approval]:
+        return self._all(lambda cursor: calls.list_approvals(status, cursor=cursor))
+
+    def get(self, id: str, wait: int = 0) -> Approval:
+        """The approval; with `wait` (0 to 60 seconds) the answer comes when it is no longer pending, or then."""
+        return self._send(calls.get_approval(id, wait))
+
+    def approve(self, id: str, reason: str | None = None) -> Approval:
+        """Say yes, as the person the API key belongs to."""
+        return self._send(calls.approve(id, reason))
+
+    def reject(self, id: str, reason: str) -> Approval:
+        """Say no; `reason` goes back to the agent."""
+        return self._send(calls.reject(id, reason))
+
+
+class Audit(_Group):
+    """What happened."""
+
+    def list(
+        self,
+        *,
+        agent: str | None = None,
+        requester: str | None = None,
+        action: str | None = None,
+        resource: str | None = None,
+        decision: str | None = None,
+        reason_code: str | None = None,
+        request_id: str | None = None,
+        kind: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        limit: int | None = None,
+        order: Literal["asc", "desc"] | None = None,
+    ) -> Iterator[AuditRecord]:
+        """Records that match all filters; `resource` is a glob, `limit` the size of one page (at most 200)."""
+        filters = {name: value for name, value in locals().items() if name != "self"}
+        return self._all(lambda cursor: calls.list_audit(filters, cursor=cursor))
+
+    def get(self, index: int) -> AuditRecord:
+        return self._send(calls.get_audit(index))
+
+    def export(self) -> Iterator[AuditRecord]:
+        """The whole log from index 0, streamed."""
+        return self._transport.lines(calls.export_audit())
+
+    def checkpoint(self) -> Checkpoint:
+        """The signed head of the log."""
+        return self._send(calls.checkpoint())
+
+
+class ApiKeys(_Group):
+    """Who may call ACT."""
+
+    def create(
+        self, name: str, scopes: Iterable[str], *, agent_id: str | None = None, expires_in: int | None = None
+    ) -> IssuedApiKey:
+        """A key with some of `act.models.Scope`. Its string is in this answer and nowhere else."""
+        return self._send(calls.create_api_key(name, scopes, agent_id, expires_in))
+
+    def list(self) -> Iterator[ApiKey]:
+        return self._all(lambda cursor: calls.list_api_keys(cursor=cursor))
+
+    def revoke(self, id: str) -> ApiKeyRevoked:
+        return self._send(calls.revoke_api_key(id))

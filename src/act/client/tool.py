@@ -1,0 +1,178 @@
+"""A function that runs only when its agent may: the decorator behind `guard.tool` and `act.tool`.
+
+- The decision is asked for with the very arguments of the call, defaults included; they must be JSON.
+- If they changed while the decision was on its way, the function does not run.
+- What became of the call is reported. A report that fails hides neither the result nor the exception of the function:
+  the lease then ends by its own time-out.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
+
+from act.client.binding import current_guard
+from act.client.deciding import denied
+from act.client.errors import ActError, PermissionDenied, denial
+from act.client.plan import Plan
+from act.models import Decision, ReasonCode
+
+if TYPE_CHECKING:
+    from act.client.bearer import Bearer
+    from act.client.calls import Outcome
+    from act.client.guard import Guard
+
+P = ParamSpec("P")
+R = TypeVar("R")
+OnPending = Literal["raise", "wait"]
+
+log = logging.getLogger("act.client")
+
+
+def tool(
+    action: str = "execute", resource: str = "", *, on_pending: OnPending = "raise"
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function, sync or async, run only when the agent of the running code may do `action` on `resource`.
+
+    The agent is that of the guard which is bound at the call (`with guard.bind():`); without one, nothing runs.
+
+    Args:
+        resource: a template such as `api://tasks/execute/{task_id}`; its fields are parameters of the function, filled
+            with str or int values, percent-encoded. An absent or empty value is a denial.
+        on_pending: when a person has to approve, raise `ApprovalPending`, or wait as long as the guard waits.
+
+    Raises:
+        TypeError: while decorating, the function is a generator, which would be checked before its body runs.
+        ValueError: while decorating, the template does not fit the function.
+        PermissionDenied: at the call; carries the decision. The function did not run.
+    """
+    return protect(current_guard, action, resource, on_pending)
+
+
+def protect(
+    guard_of: Callable[[], Bearer | None], action: str, resource: str, on_pending: OnPending
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """The decorator, for whatever guard `guard_of` finds at the call."""
+    if on_pending not in ("raise", "wait"):
+        raise ValueError("on_pending is 'raise' or 'wait'.")
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        plan = Plan.of(function, action, resource)
+        way = _guard_async if plan.is_async else _guard_sync
+        guarded = way(cast("Callable[..., Any]", function), plan, guard_of, on_pending == "wait")
+        functools.update_wrapper(guarded, function)
+        # Frameworks look through __wrapped__ to the bare function, and some call what they find there.
+        del guarded.__wrapped__  # type: ignore[attr-defined]
+        guarded.__signature__ = plan.signature  # type: ignore[attr-defined]
+        guarded.__annotations__ = plan.annotations()
+        return cast("Callable[P, R]", guarded)
+
+    return decorate
+
+
+def _guard_sync(
+    function: Callable[..., Any], plan: Plan, guard_of: Callable[[], Bearer | None], waits: bool
+) -> Callable[..., Any]:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        asked, guard = plan.asked(args, kwargs), _blocking(_bearer(guard_of))
+        ask = guard.check_and_wait if waits else guard.check
+        decision = _allowed(ask(plan.action, asked.resource, arguments=asked.arguments))
+        if asked.changed():
+            _report(guard, decision, "cancelled")
+            raise PermissionDenied(_CHANGED)
+        try:
+            result = _finished(function(*asked.args, **asked.kwargs))
+        except Exception:
+            _report(guard, decision, "failed")
+            raise
+        except BaseException:
+            _report(guard, decision, "cancelled")
+            raise
+        _report(guard, decision, "succeeded")
+        return result
+
+    return guarded
+
+
+def _guard_async(
+    function: Callable[..., Any], plan: Plan, guard_of: Callable[[], Bearer | None], waits: bool
+) -> Callable[..., Any]:
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        asked, guard = plan.asked(args, kwargs), _bearer(guard_of)
+        ask = guard.acheck_and_wait if waits else guard.acheck
+        decision = _allowed(await ask(plan.action, asked.resource, arguments=asked.arguments))
+        if asked.changed():
+            await _areport(guard, decision, "cancelled")
+            raise PermissionDenied(_CHANGED)
+        try:
+            result = await function(*asked.args, **asked.kwargs)
+        except Exception:
+            await _areport(guard, decision, "failed")
+            raise
+        except GeneratorExit:
+            # A coroutine that is being closed cannot await a report; its lease ends by the time-out.
+            raise
+        except BaseException:
+            await _areport(guard, decision, "cancelled")
+            raise
+        await _areport(guard, decision, "succeeded")
+        return result
+
+    return guarded
+
+
+_CHANGED = denied(
+    ReasonCode.UNREACHABLE, "The arguments changed after the decision was asked for, so it does not hold for them."
+)
+
+
+def _bearer(guard_of: Callable[[], Bearer | None]) -> Bearer:
+    guard = guard_of()
+    if guard is None:
+        reason = "No guard is bound to the running code; call the tool inside `with guard.bind():`."
+        raise PermissionDenied(denied(ReasonCode.NO_TOKEN, reason))
+    return guard
+
+
+def _blocking(guard: Bearer) -> Guard:
+    from act.client.guard import Guard
+
+    if not isinstance(guard, Guard):
+        raise TypeError("An AsyncGuard cannot protect a function that is not async; use a guard of Act.")
+    return guard
+
+
+def _allowed(decision: Decision) -> Decision:
+    if not decision:
+        raise denial(decision)
+    return decision
+
+
+def _finished(result: Any) -> Any:
+    """The result, unless it is work that has not been done yet: that would run after its outcome was reported."""
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        if inspect.iscoroutine(result) or inspect.isgenerator(result):
+            result.close()
+        raise TypeError("A guarded function that is not async returned work to be done later; make it `async def`.")
+    return result
+
+
+def _report(guard: Guard, decision: Decision, outcome: Outcome) -> None:
+    try:
+        guard.report(decision, outcome)
+    except (ActError, ValueError) as error:
+        _not_reported(decision, outcome, error)
+
+
+async def _areport(guard: Bearer, decision: Decision, outcome: Outcome) -> None:
+    try:
+        await guard.areport(decision, outcome)
+    except (ActError, ValueError) as error:
+        _not_reported(decision, outcome, error)
+
+
+def _not_reported(decision: Decision, outcome: Outcome, error: Exception) -> None:
+    log.warning("The outcome %s of %s was not reported: %s", outcome, decision.decision_id, error)

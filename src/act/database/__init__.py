@@ -1,0 +1,1 @@
+"""The database: engine, tables, migrations, and the feed of changes that everything in memory is built from."""

@@ -1,0 +1,114 @@
+"""SQLite as ACT uses it: WAL, an fsync for every commit, and one process on the file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+SCHEME = "sqlite:///"
+
+
+class DatabaseUnusable(Exception):
+    """The database cannot be served; the message says what to do."""
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that a `sqlite:///file` URL names (`sqlite:////absolute/file` with four slashes).
+
+    Raises:
+        DatabaseUnusable: another kind of database, or none at all.
+    """
+    if not url.startswith(SCHEME) or not (name := url[len(SCHEME) :]) or name == ":memory:":
+        raise DatabaseUnusable(f"The database {url!r} is not a SQLite file; write for example sqlite:///act.db")
+    return Path(name).expanduser()
+
+
+def _engine(path: Path, pragmas: dict[str, str], **options: Any) -> Engine:
+    engine = create_engine(URL.create("sqlite", database=str(path)), **options)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: Any) -> None:
+        # SQLAlchemy begins transactions itself (below); the driver's own implicit BEGIN would come too late.
+        connection.isolation_level = None
+        for name, value in pragmas.items():
+            connection.execute(f"PRAGMA {name}={value}")
+
+    return engine
+
+
+def writing_engine(path: Path) -> Engine:
+    """The one connection that writes. Every commit is on disk before it returns (`synchronous=FULL`)."""
+    engine = _engine(
+        path,
+        {"journal_mode": "WAL", "synchronous": "FULL", "foreign_keys": "ON", "busy_timeout": "5000"},
+        pool_size=1,
+        max_overflow=0,
+        poolclass=QueuePool,
+        connect_args={"check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def reading_engine(path: Path) -> Engine:
+    """Connections that cannot write, for everything a person reads."""
+    engine = _engine(
+        path,
+        {"query_only": "ON", "busy_timeout": "5000"},
+        pool_size=8,
+        poolclass=QueuePool,
+        connect_args={"check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+class FileLock:
+    """One process on one database file. The kernel releases the lock when the process ends, however it ends."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + ".lock")
+        self._descriptor: int | None = None
+
+    def acquire(self) -> Self:
+        """Take the lock.
+
+        Raises:
+            DatabaseUnusable: another process has it.
+        """
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DatabaseUnusable(f"The database folder {self._path.parent} cannot be used: {error}.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise DatabaseUnusable(
+                f"Another ACT process (pid {holder}) already serves {self._path.with_suffix('')}. "
+                "Stop it first, or give this one a file of its own with --database."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+        return self
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

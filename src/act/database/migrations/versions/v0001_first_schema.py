@@ -1,0 +1,184 @@
+"""The first schema.
+
+A migration is history: it names its tables itself and never imports them from the code of today.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "instance",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("probed_at", sa.Integer()),
+    )
+    op.create_table(
+        "tenants",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("name", sa.String(), nullable=False, unique=True),
+        sa.Column("max_token_ttl", sa.Integer(), nullable=False),
+        sa.Column("default_token_ttl", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+    )
+    op.create_table(
+        "agents",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("roles", sa.JSON(), nullable=False),
+        sa.Column("metadata", sa.JSON(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("mark", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("updated_at", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.UniqueConstraint("tenant_id", "id"),
+    )
+    op.create_index(
+        "agents_name", "agents", ["tenant_id", "name"], unique=True, sqlite_where=sa.text("status != 'deleted'")
+    )
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("prefix", sa.String(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False, unique=True),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("agent_id", sa.String()),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.Integer()),
+        sa.Column("revoked_at", sa.Integer()),
+    )
+    op.create_table(
+        "approvals",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("binding", sa.LargeBinary(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("agent_id", sa.String(), nullable=False),
+        sa.Column("requester_id", sa.String()),
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("resource_id", sa.String(), nullable=False),
+        sa.Column("arguments", sa.JSON(), nullable=False),
+        sa.Column("context", sa.JSON(), nullable=False),
+        sa.Column("policies", sa.JSON(), nullable=False),
+        sa.Column("approvers_needed", sa.Integer(), nullable=False),
+        sa.Column("votes", sa.JSON(), nullable=False),
+        sa.Column("rejection", sa.JSON()),
+        sa.Column("asked_by", sa.String(), nullable=False),
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.Integer(), nullable=False),
+    )
+    op.create_index("approvals_status", "approvals", ["tenant_id", "status", "id"])
+    op.create_table(
+        "audit_records",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
+        sa.Column("idx", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("leaf_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("salt", sa.LargeBinary()),
+        sa.Column("record", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(), sa.Computed("json_extract(record, '$.kind')", persisted=False)),
+        sa.Column("at", sa.String(), sa.Computed("json_extract(record, '$.at')", persisted=False)),
+        sa.Column("decision_id", sa.String(), sa.Computed("json_extract(record, '$.decisionId')", persisted=False)),
+        sa.Column("request_id", sa.String(), sa.Computed("json_extract(record, '$.requestId')", persisted=False)),
+        sa.Column("agent_id", sa.String(), sa.Computed("json_extract(record, '$.agentId')", persisted=False)),
+        sa.Column("requester_id", sa.String(), sa.Computed("json_extract(record, '$.requesterId')", persisted=False)),
+        sa.Column("action", sa.String(), sa.Computed("json_extract(record, '$.action')", persisted=False)),
+        sa.Column("resource_id", sa.String(), sa.Computed("json_extract(record, '$.resourceId')", persisted=False)),
+        sa.Column("decision", sa.String(), sa.Computed("json_extract(record, '$.decision')", persisted=False)),
+        sa.Column("reason_code", sa.String(), sa.Computed("json_extract(record, '$.reasonCode')", persisted=False)),
+    )
+    op.create_index(
+        "audit_records_decision",
+        "audit_records",
+        ["tenant_id", "decision_id"],
+        sqlite_where=sa.text("decision_id IS NOT NULL"),
+    )
+    op.create_table(
+        "audit_trees",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("frontier", sa.LargeBinary(), nullable=False),
+    )
+    op.create_table(
+        "changes",
+        sa.Column("revision", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("entity_id", sa.String(), nullable=False),
+    )
+    op.create_table(
+        "leases",
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("policy_id", sa.String(), nullable=False),
+        sa.Column("agent_id", sa.String(), nullable=False),
+        sa.Column("token_id", sa.String(), nullable=False),
+        sa.Column("expires_at", sa.Integer(), nullable=False),
+        sa.UniqueConstraint("decision_id", "policy_id", "agent_id"),
+    )
+    op.create_table(
+        "policies",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("deleted_at", sa.Integer()),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.UniqueConstraint("tenant_id", "id"),
+    )
+    op.create_table(
+        "policy_versions",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("policy_id", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("effect", sa.String(), nullable=False),
+        sa.Column("actions", sa.JSON(), nullable=False),
+        sa.Column("resources", sa.JSON(), nullable=False),
+        sa.Column("binding", sa.String(), nullable=False),
+        sa.Column("applies_to", sa.JSON()),
+        sa.Column("constraints", sa.JSON(), nullable=False),
+        sa.Column("mode", sa.String(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("valid_from", sa.Integer()),
+        sa.Column("valid_until", sa.Integer()),
+        sa.Column("warnings", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.UniqueConstraint("tenant_id", "policy_id", "version"),
+    )
+    op.create_table(
+        "signing_keys",
+        sa.Column("kid", sa.String(), primary_key=True),
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("use", sa.String(), nullable=False),
+        sa.Column("algorithm", sa.String(), nullable=False),
+        sa.Column("public_jwk", sa.JSON(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+    )
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("agent_id", sa.String(), nullable=False),
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("issued_at", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.Integer(), nullable=False),
+        sa.Column("revoked_at", sa.Integer()),
+        sa.UniqueConstraint("tenant_id", "sequence"),
+    )
+    op.create_index("tokens_agent", "tokens", ["tenant_id", "agent_id"])

@@ -1,0 +1,253 @@
+"""The tables, as SQLAlchemy Core sees them. The migrations make them; a test compares the two."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Computed,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.engine import Dialect
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment as microseconds since the epoch: exact, sortable, the same on every database."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        return None if value is None else microseconds(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else from_microseconds(value)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since the epoch."""
+    since = moment - _EPOCH
+    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def from_microseconds(value: int) -> datetime:
+    return datetime.fromtimestamp(value // 1_000_000, UTC).replace(microsecond=value % 1_000_000)
+
+
+metadata = MetaData()
+
+
+def _tenant() -> Column[str]:
+    return Column("tenant_id", String, ForeignKey("tenants.id"), nullable=False)
+
+
+instance = Table(
+    "instance",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("created_at", Moment, nullable=False),
+    Column("probed_at", Moment),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    _tenant(),
+    Column("kind", String, nullable=False),
+    Column("entity_id", String, nullable=False),
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("max_token_ttl", Integer, nullable=False),
+    Column("default_token_ttl", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    _tenant(),
+    Column("name", String, nullable=False),
+    Column("prefix", String, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("agent_id", String),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    _tenant(),
+    Column("id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("roles", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("status", String, nullable=False),
+    Column("mark", Integer, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("revision", Integer, nullable=False),
+    UniqueConstraint("tenant_id", "id"),
+    Index("agents_name", "tenant_id", "name", unique=True, sqlite_where=text("status != 'deleted'")),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    _tenant(),
+    Column("id", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("deleted_at", Moment),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("tenant_id", "id"),
+)
+
+policy_versions = Table(
+    "policy_versions",
+    metadata,
+    _tenant(),
+    Column("policy_id", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("name", String, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("effect", String, nullable=False),
+    Column("actions", JSON, nullable=False),
+    Column("resources", JSON, nullable=False),
+    Column("binding", String, nullable=False),
+    Column("applies_to", JSON(none_as_null=True)),
+    Column("constraints", JSON, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("valid_from", Moment),
+    Column("valid_until", Moment),
+    Column("warnings", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("revision", Integer, nullable=False),
+    UniqueConstraint("tenant_id", "policy_id", "version"),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", String, primary_key=True),
+    _tenant(),
+    Column("use", String, nullable=False),
+    Column("algorithm", String, nullable=False),
+    Column("public_jwk", JSON, nullable=False),
+    Column("status", String, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    _tenant(),
+    Column("agent_id", String, nullable=False),
+    Column("node", String, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("issued_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    UniqueConstraint("tenant_id", "sequence"),
+    Index("tokens_agent", "tenant_id", "agent_id"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String, primary_key=True),
+    _tenant(),
+    Column("binding", LargeBinary, nullable=False),
+    Column("status", String, nullable=False),
+    Column("agent_id", String, nullable=False),
+    Column("requester_id", String),
+    Column("node", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("resource_id", String, nullable=False),
+    Column("arguments", JSON, nullable=False),
+    Column("context", JSON, nullable=False),
+    Column("policies", JSON, nullable=False),
+    Column("approvers_needed", Integer, nullable=False),
+    Column("votes", JSON, nullable=False),
+    Column("rejection", JSON(none_as_null=True)),
+    Column("asked_by", String, nullable=False),
+    Column("decision_id", String, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Index("approvals_status", "tenant_id", "status", "id"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("decision_id", String, nullable=False),
+    _tenant(),
+    Column("policy_id", String, nullable=False),
+    Column("agent_id", String, nullable=False),
+    Column("token_id", String, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    UniqueConstraint("decision_id", "policy_id", "agent_id"),
+)
+
+audit_trees = Table(
+    "audit_trees",
+    metadata,
+    Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+)
+
+
+def _field(name: str) -> Computed:
+    # Computed from the record itself: what is searched can never differ from what is hashed.
+    return Computed(text(f"json_extract(record, '$.{name}')"), persisted=False)
+
+
+audit_records = Table(
+    "audit_records",
+    metadata,
+    Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
+    Column("idx", Integer, primary_key=True, autoincrement=False),
+    Column("leaf_hash", LargeBinary, nullable=False),
+    Column("salt", LargeBinary),
+    Column("record", Text, nullable=False),
+    Column("kind", String, _field("kind")),
+    Column("at", String, _field("at")),
+    Column("decision_id", String, _field("decisionId")),
+    Column("request_id", String, _field("requestId")),
+    Column("agent_id", String, _field("agentId")),
+    Column("requester_id", String, _field("requesterId")),
+    Column("action", String, _field("action")),
+    Column("resource_id", String, _field("resourceId")),
+    Column("decision", String, _field("decision")),
+    Column("reason_code", String, _field("reasonCode")),
+    Index("audit_records_decision", "tenant_id", "decision_id", sqlite_where=text("decision_id IS NOT NULL")),
+)

@@ -1,0 +1,1 @@
+"""What `actctl demo` runs: everything offline and deterministic."""

@@ -1,0 +1,1 @@
+"""Enforcement: the street from a request to its answer."""

@@ -1,0 +1,71 @@
+"""What a decision spends: written in the same commit as its audit record, undone when that commit fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from act.approvals.approval import Approval
+from act.approvals.service import ApprovalService
+from act.audit.writer import Transaction
+from act.limits.leases import Wanted
+from act.limits.service import LimitService
+from act.policies.constraints import ApprovalTerms
+
+
+class Effect(Protocol):
+    def write(self, transaction: Transaction) -> None:
+        """Make it durable."""
+
+    def undo(self) -> None:
+        """Give it back in memory; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeLeases:
+    """Places that are held in memory already."""
+
+    limits: LimitService
+    decision_id: str
+    token_id: str
+    wanted: Sequence[Wanted]
+    now: datetime
+
+    def write(self, transaction: Transaction) -> None:
+        self.limits.write(transaction, self.decision_id, self.token_id, self.wanted, self.now)
+
+    def undo(self) -> None:
+        self.limits.release(self.decision_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AskPerson:
+    """A new approval; `shown` is what the person sees."""
+
+    approvals: ApprovalService
+    approval: Approval
+    shown: dict[str, Any] = field(repr=False)
+
+    def write(self, transaction: Transaction) -> None:
+        self.approvals.ask(transaction, self.approval, **self.shown)
+
+    def undo(self) -> None:
+        self.approvals.withdraw(self.approval)
+
+
+@dataclass(frozen=True, slots=True)
+class UseApproval:
+    """An approval that is taken in memory already."""
+
+    approvals: ApprovalService
+    approval: Approval
+    terms: ApprovalTerms
+    now: datetime
+
+    def write(self, transaction: Transaction) -> None:
+        self.approvals.redeem(transaction, self.approval, self.terms, self.now)
+
+    def undo(self) -> None:
+        self.approvals.give_back(self.approval)

@@ -1,0 +1,84 @@
+"""`POST /v1/decisions/{id}/outcome`: what became of an allowed action; it ends the lease."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Depends
+
+from act import models
+from act.audit.service import AuditService
+from act.audit.writer import Sealed, Transaction, Writer
+from act.enforcement.replays import Replays
+from act.limits.service import LimitService
+from act.models import Scope
+from act.problems import conflict, not_found
+from act.tenants.access import Access
+from act.tenants.tenant import ApiKey
+
+
+class _Reported(Exception):
+    """The outcome is known already."""
+
+    def __init__(self, sealed: Sealed) -> None:
+        super().__init__()
+        self.sealed = sealed
+
+
+class OutcomeService:
+    def __init__(self, writer: Writer, audit: AuditService, limits: LimitService, replays: Replays) -> None:
+        self._writer = writer
+        self._audit = audit
+        self._limits = limits
+        self._replays = replays
+
+    async def report(self, caller: ApiKey, decision_id: str, body: models.OutcomeReport) -> models.OutcomeRecorded:
+        """Record how an allowed action ended. Saying the same again changes nothing.
+
+        Raises:
+            ProblemError: 404 for an unknown decision, 409 for one that allowed nothing or ended otherwise.
+        """
+
+        def work(transaction: Transaction) -> Sealed:
+            connection = transaction.connection
+            decision = self._audit.of_decision(connection, caller.tenant_id, decision_id)
+            if decision is None or caller.agent_id not in (None, decision.get("agentId")):
+                raise not_found("decision", decision_id)
+            if decision["decision"] != "allowed" or decision.get("dryRun"):
+                raise conflict("decision_not_allowed", "Only the outcome of an allowed decision can be reported.")
+            if known := self._audit.outcome_of(connection, caller.tenant_id, decision_id):
+                status, sealed = known
+                if status != body.status:
+                    raise conflict("outcome_reported", f"The outcome was reported as '{status}' already.")
+                raise _Reported(sealed)
+            self._limits.end(transaction, decision_id)
+            told = {"keyId": caller.id, "decisionId": decision_id, "status": body.status}
+            told |= {name: decision[name] for name in ("agentId", "action", "resourceId") if name in decision}
+            return transaction.record(caller.tenant_id, "decision.outcome", told)
+
+        repeated = False
+        try:
+            sealed = await asyncio.wrap_future(self._writer.submit(work))
+        except _Reported as reported:
+            sealed, repeated = reported.sealed, True
+        self._limits.release(decision_id)
+        self._replays.spent(decision_id)
+        return models.OutcomeRecorded(
+            decision_id=decision_id,
+            status=body.status,
+            audit=models.AuditReference(index=sealed.index, leaf_hash=sealed.leaf_hash),
+            repeated=repeated,
+        )
+
+
+def routes(service: OutcomeService, access: Access) -> APIRouter:
+    router = APIRouter(prefix="/v1/decisions", tags=["decisions"])
+    needed = Depends(access.requires(Scope.ENFORCE))
+
+    @router.post("/{decision_id}/outcome")
+    async def report_outcome(
+        decision_id: str, body: models.OutcomeReport, caller: ApiKey = needed
+    ) -> models.OutcomeRecorded:
+        return await service.report(caller, decision_id, body)
+
+    return router

@@ -1,0 +1,191 @@
+"""`ActGuard`: what the user of AutoGen classic touches."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from autogen import GroupChatManager
+
+from act.integrations.autogen import executors
+from act.integrations.autogen.code import guard_code, guard_code_executor
+from act.integrations.autogen.messages import guard_messages
+from act.integrations.autogen.requester import Ledger, watch_replies
+from act.integrations.autogen.team import can_act, given_agents, inner_agents
+from act.integrations.autogen.tools import guard_tools
+from act.integrations.core import ActClient, Enforcer, OnPending, Party, UnprotectedAgent
+from act.integrations.mapping import DEFAULT, ToolSpec, as_spec, spec_of
+
+Agent = Any
+Messages = Literal["observe", "enforce", "off"]
+
+
+@dataclass(frozen=True)
+class _Member:
+    """What the guard knows about one agent under it. `plumbing`: made by AutoGen itself, no agent of its own."""
+
+    name: str
+    plumbing: bool = False
+    specs: Mapping[str, ToolSpec] | None = None
+    asker: Agent | None = None
+
+
+class ActGuard:
+    """Puts ACT before everything that AutoGen agents do: tools, code, handoffs, and messages.
+
+    `tokens` maps agent names to capability tokens and is read at every call, so a rotated token is put in place by
+    changing the mapping. An agent without a token stands for a person. `tools` maps tool names to `(action, resource
+    template)`, `resources` to the template alone; they go before `@act_tool`, and without any of them a tool is action
+    `call` on `tool://<name>`. `act` is a synchronous `act.Act`. Raises `ValueError` for options it does not know.
+    """
+
+    def __init__(
+        self,
+        act: ActClient,
+        tokens: Mapping[str, str],
+        *,
+        tools: Mapping[str, ToolSpec | tuple[str, str]] | None = None,
+        resources: Mapping[str, str] | None = None,
+        on_pending: OnPending = "deny",
+        approval_timeout: float = 900.0,
+        messages: Messages = "observe",
+        conversation_id: str | None = None,
+        allow_unprotected: bool = False,
+    ) -> None:
+        if messages not in ("observe", "enforce", "off"):
+            raise ValueError('messages is "observe", "enforce" or "off"')
+        conversation = conversation_id or f"autogen-{uuid.uuid4()}"
+        self.enforcer = Enforcer(
+            act,
+            framework="autogen",
+            conversation_id=conversation,
+            on_pending=on_pending,
+            approval_timeout=approval_timeout,
+        )
+        self.observer = Enforcer(act, framework="autogen", conversation_id=conversation)
+        self.messages: Messages = messages
+        self._tokens = tokens
+        self._specs = {name: ToolSpec(resource=resource) for name, resource in (resources or {}).items()}
+        self._specs |= {name: as_spec(spec) for name, spec in (tools or {}).items()}
+        self._allow_unprotected = allow_unprotected
+        self._members: WeakKeyDictionary[Agent, _Member] = WeakKeyDictionary()
+
+    def protect(self, *targets: Any) -> ActGuard:
+        """Put agents, group chats (all members), managers and patterns under this guard. Idempotent.
+
+        Raises `UnprotectedAgent` when one of them has nested chats with, or manages, an agent that is not under the
+        guard; `ValueError` when two agents have one name or an agent is under another guard; `TypeError` for what is
+        no AutoGen agent. Nothing is changed when it raises.
+        """
+        agents = given_agents(targets)
+        self._check_names(agents)
+        self._check_inner(agents, also=agents)
+        for agent in agents:
+            self._install(agent, _Member(agent.name))
+        executors.patch_shared_executors()
+        return self
+
+    def adopt(
+        self, executor: Agent, *, specs: Mapping[str, ToolSpec] | None = None, asker: Agent | None = None
+    ) -> None:
+        """Put an executor that AutoGen made under the guard, without a token of its own."""
+        self._install(executor, _Member(executor.name, plumbing=True, specs=specs, asker=asker))
+
+    # --- what the overrides ask -------------------------------------------------------------------------------------
+
+    def party(self, agent: Agent) -> Party:
+        """An agent with its token, which only an agent object under this guard can have."""
+        member = self._members.get(agent)
+        token = None if member is None or member.plumbing else self._tokens.get(member.name)
+        return Party(member.name if member else str(agent.name), token)
+
+    def asker(self, author: Agent | None) -> Party | None:
+        """`party`, or None for an author who is not known."""
+        return None if author is None else self.party(author)
+
+    def stand_in_asker(self, agent: Agent) -> Agent | None:
+        """Who asks an executor that runs outside of any chat."""
+        member = self._members.get(agent)
+        return member.asker if member else None
+
+    def is_plumbing(self, agent: Agent) -> bool:
+        """Whether messages to this agent are AutoGen's own affair."""
+        member = self._members.get(agent)
+        return isinstance(agent, GroupChatManager) or (member is not None and member.plumbing)
+
+    def spec_for(self, agent: Agent, tool: str) -> ToolSpec:
+        """What a call of this tool by this agent stands for."""
+        member = self._members.get(agent)
+        return (
+            self._specs.get(tool)
+            or spec_of(agent._function_map.get(tool))
+            or ((member.specs or {}).get(tool) if member else None)
+            or DEFAULT
+        )
+
+    def check_members(self, agents: Iterable[Agent]) -> None:
+        """Refuse a group in which an agent that can act, or one inside a wrapper, is not under this guard."""
+        for agent in agents:
+            self._check_peer(agent, "in a group with protected agents")
+
+    # --- installing ---------------------------------------------------------------------------------------------------
+
+    def _install(self, agent: Agent, member: _Member) -> None:
+        under = executors.guard_of(agent)
+        if under is not None and under is not self:
+            raise ValueError(f"agent {agent.name!r} is under another ActGuard")
+        if under is self:
+            if member.plumbing and self._members[agent].plumbing:
+                self._members[agent] = member
+            return
+        setattr(agent, executors.GUARD, self)
+        self._members[agent] = member
+        ledger = Ledger(agent)
+        watch_replies(agent, ledger, self._before_reply)
+        guard_messages(agent, self)
+        guard_tools(agent, self)
+        guard_code(agent, self)
+        executors.guard_run_executor(agent, self)
+
+    def _check_names(self, agents: list[Agent]) -> None:
+        names: dict[str, Agent] = {member.name: agent for agent, member in self._members.items() if not member.plumbing}
+        for agent in agents:
+            if executors.guard_of(agent) not in (None, self):
+                raise ValueError(f"agent {agent.name!r} is under another ActGuard")
+            if names.setdefault(agent.name, agent) is not agent:
+                raise ValueError(f"two agents are called {agent.name!r}; a token belongs to one of them")
+
+    def _check_inner(self, agents: list[Agent], *, also: list[Agent]) -> None:
+        for agent in agents:
+            for inner in inner_agents(agent):
+                if inner not in self._members and all(inner is not given for given in also):
+                    self._refuse(inner, f"inside {agent.name!r}")
+
+    def _before_reply(self, agent: Agent, sender: Agent | None) -> None:
+        """What may have changed since `protect`: nested chats, code executors, and whom the agent works with."""
+        guard_code_executor(agent, self)
+        self._check_inner([agent], also=[])
+        peers = sender.groupchat.agents if isinstance(sender, GroupChatManager) else [sender]
+        for peer in peers:
+            if peer is not None:
+                self._check_peer(peer, f"working with {agent.name!r}")
+
+    def _check_peer(self, peer: Agent, where: str) -> None:
+        if peer in self._members:
+            return
+        exposed = peer if can_act(peer) else next((a for a in inner_agents(peer) if a not in self._members), None)
+        if exposed is not None:
+            self._refuse(exposed, where)
+
+    def _refuse(self, agent: Agent, where: str) -> None:
+        said = (
+            f"agent {getattr(agent, 'name', agent)!r} {where} is not under this ActGuard and could act unseen; "
+            "give it to guard.protect too"
+        )
+        if not self._allow_unprotected:
+            raise UnprotectedAgent(said)
+        warnings.warn(said, stacklevel=3)

@@ -1,0 +1,86 @@
+"""Which agents can act for a protected one: found, and refused when they are not under the guard.
+
+An agent that was forgotten is a hole that nobody sees, so it is looked for when agents are given to the guard and again
+before each reply, because nested chats and members of a group can be added later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from autogen import ConversableAgent, GroupChat, GroupChatManager
+
+Agent = Any
+
+
+def given_agents(targets: Iterable[Any]) -> list[Agent]:
+    """The agents that `protect` was given: agents, managers, and the members of group chats and of patterns.
+
+    A manager stands for itself only; its members are named beside it. Raises `TypeError` for anything else.
+    """
+    found: list[Agent] = []
+    for target in targets:
+        if isinstance(target, GroupChat):
+            found += target.agents
+        elif isinstance(target, ConversableAgent):
+            found.append(target)
+        elif hasattr(target, "prepare_group_chat") and isinstance(getattr(target, "agents", None), list):
+            user = getattr(target, "user_agent", None)
+            found += [*target.agents, *([user] if user is not None else [])]
+        else:
+            raise TypeError(f"ActGuard.protect takes AutoGen agents and group chats, not {type(target).__name__}")
+    return list({id(agent): agent for agent in found}.values())
+
+
+# Set by AutoGen itself, and pointing outwards: the executor of `run()` is adopted, the others are peers.
+_OUTWARD = frozenset({"run_executor", "_group_manager", "_last_speaker"})
+
+
+def inner_agents(agent: Agent) -> Iterator[Agent]:
+    """The agents that act inside `agent`: members it manages, those of its nested chats, and those it keeps for itself.
+
+    The last are found as attributes, as AutoGen's composite agents (CaptainAgent, DocAgent) have them, and count when
+    they can do more than speak.
+    """
+    if isinstance(agent, GroupChatManager):
+        yield from agent.groupchat.agents
+    for registered in agent._reply_func_list:
+        for chat in _chat_queue(registered["reply_func"]):
+            for end in (chat.get("sender"), chat.get("recipient")):
+                if isinstance(end, ConversableAgent) and end is not agent:
+                    yield end
+                    if isinstance(end, GroupChatManager):
+                        yield from end.groupchat.agents
+    inner_group = getattr(agent, "_group_chat_config", None)  # AutoGen's wrapper around a handoff to a group chat
+    if inner_group is not None:
+        yield from given_agents([inner_group.pattern])
+    yield from _kept(agent)
+
+
+def _kept(agent: Agent) -> Iterator[Agent]:
+    for name, value in list(vars(agent).items()):
+        if name not in _OUTWARD:
+            for held in value if isinstance(value, list | tuple) else (value,):
+                if (
+                    isinstance(held, ConversableAgent)
+                    and held is not agent
+                    and (can_act(held) or getattr(held, "_tools", None))
+                ):
+                    yield held
+
+
+def can_act(agent: Agent) -> bool:
+    """Whether an agent can itself do more than speak: run tools or code."""
+    if not isinstance(agent, ConversableAgent):
+        return True
+    return bool(agent._function_map) or agent._code_execution_config is not False
+
+
+def _chat_queue(reply_func: Any) -> list[dict[str, Any]]:
+    """The nested chats behind a reply function: `register_nested_chats` keeps them in the closure it registers."""
+    code, cells = getattr(reply_func, "__code__", None), getattr(reply_func, "__closure__", None)
+    if code is None or cells is None or "chat_queue" not in code.co_freevars:
+        return []
+    queue = cells[code.co_freevars.index("chat_queue")].cell_contents
+    return [chat for chat in queue if isinstance(chat, dict)] if isinstance(queue, list) else []

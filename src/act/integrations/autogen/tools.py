@@ -1,0 +1,120 @@
+"""Tool calls: `execute_function` and `a_execute_function` of each protected agent, on the instance.
+
+Both forms of call (`tool_calls`, `function_call`), sync and async, and functions registered later all pass through
+these two. What is decided is what runs: the arguments are read once, sent to ACT, and written anew for the original.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from act.integrations.autogen.requester import Frame, frame_of
+from act.integrations.core import ApprovalPending, Call, Party, Ruling
+from act.integrations.mapping import MappingFault, resource_for
+from act.models import ReasonCode
+
+if TYPE_CHECKING:
+    from act.integrations.autogen.guard import ActGuard
+
+Agent = Any
+Result = tuple[bool, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A call that can be put to ACT, and the form in which it is run when it is allowed."""
+
+    call: Call
+    executor: Party
+    asker: Party | None
+    func_call: dict[str, Any]
+
+
+def guard_tools(agent: Agent, guard: ActGuard) -> None:
+    """Put the guard in front of every tool call that `agent` carries out."""
+    execute, a_execute = agent.execute_function, agent.a_execute_function
+
+    def execute_function(func_call: Any, *args: Any, **kwargs: Any) -> Result:
+        frame = frame_of(agent)
+        plan = plan_call(agent, guard, frame, func_call, _call_id(args, kwargs))
+        if not isinstance(plan, Plan):
+            return plan
+        # AutoGen calls this from its event loop for the functions of `function_call`; waiting there would stop it.
+        may_wait = frame is None or not frame.asynchronous
+        ruling = guard.enforcer.decide(plan.call, executor=plan.executor, asker=plan.asker, may_wait=may_wait)
+        if not ruling.allowed:
+            return denial(func_call, ruling.text)
+        with guard.enforcer.reporting(ruling) as running:
+            result: Result = execute(plan.func_call, *args, **kwargs)
+            running.failed = not result[0]
+            return result
+
+    def a_execute_function(func_call: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Result]:
+        # Not a coroutine function: in a sync chat AutoGen awaits it in a new thread, which knows no frame.
+        frame = frame_of(agent)
+        return carry_out(frame, func_call, args, kwargs)
+
+    async def carry_out(frame: Frame | None, func_call: Any, args: Any, kwargs: Any) -> Result:
+        plan = plan_call(agent, guard, frame, func_call, _call_id(args, kwargs))
+        if not isinstance(plan, Plan):
+            return plan
+        try:
+            ruling = await guard.enforcer.a_decide(plan.call, executor=plan.executor, asker=plan.asker)
+        except ApprovalPending as pending:
+            if frame is None or frame.asynchronous:
+                raise
+            # In the thread of a sync chat an exception is lost; the frame raises it when the reply is done.
+            frame.raised = pending
+            ruling = pending.ruling
+        if not ruling.allowed:
+            return denial(func_call, ruling.text)
+        async with guard.enforcer.a_reporting(ruling) as running:
+            result: Result = await a_execute(plan.func_call, *args, **kwargs)
+            running.failed = not result[0]
+            return result
+
+    agent.execute_function = execute_function
+    agent.a_execute_function = a_execute_function
+
+
+def plan_call(agent: Agent, guard: ActGuard, frame: Frame | None, func_call: Any, call_id: str | None) -> Plan | Result:
+    """What to ask for one call, or the result that refuses a call which cannot be asked about."""
+    if not isinstance(func_call, Mapping) or not isinstance(func_call.get("name"), str):
+        return denial(func_call, _refused(ReasonCode.ACTION_MALFORMED, "The call does not name a tool."))
+    if frame is not None and frame.raised is not None:
+        return denial(func_call, _refused(ReasonCode.APPROVAL_REQUIRED, "An earlier call of this message is pending."))
+    name = func_call["name"]
+    try:
+        arguments = json.loads(agent._format_json_str(func_call.get("arguments", "{}")))
+    except (TypeError, ValueError, RecursionError) as fault:
+        return denial(func_call, f"Error: {fault}\n The argument must be in JSON format.")
+    if not isinstance(arguments, dict):
+        return denial(func_call, "Error: the arguments must be a JSON object.")
+    try:
+        canonical = json.dumps(arguments, allow_nan=False)
+        spec = guard.spec_for(agent, name)
+        call = Call(spec.action, resource_for(spec, name, arguments), arguments)
+    except MappingFault as fault:
+        return denial(func_call, _refused(ReasonCode.RESOURCE_MALFORMED, f"{fault}."))
+    except (ValueError, RecursionError):
+        return denial(func_call, _refused(ReasonCode.ACTION_MALFORMED, "The arguments are not plain JSON."))
+    asker = frame.asker_of_call(func_call, call_id) if frame is not None else guard.stand_in_asker(agent)
+    return Plan(call, guard.party(agent), guard.asker(asker), {**func_call, "arguments": canonical})
+
+
+def denial(func_call: Any, text: str) -> Result:
+    """A refusal in the form of a tool's result, which the model reads."""
+    name = func_call.get("name") if isinstance(func_call, Mapping) else None
+    return False, {"name": name if isinstance(name, str) else "", "role": "function", "content": text}
+
+
+def _refused(code: ReasonCode, reason: str) -> str:
+    return Ruling(code, reason).text
+
+
+def _call_id(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+    given = kwargs.get("call_id", args[0] if args else None)
+    return given if isinstance(given, str) else None

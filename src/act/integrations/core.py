@@ -1,0 +1,223 @@
+"""What every framework integration shares: who decides, what is asked, what a denial says, how a pending answer is met.
+
+An integration finds out who asked for a call and who would carry it out, hands both to `Enforcer`, and runs the call
+only for a `Ruling` that is allowed. Every doubt and every error on the way is a ruling that is not.
+Source: 5-agent-frameworks, "Whose token decides" and "Rules for every integration".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from act.integrations.mapping import ToolSpec
+from act.integrations.ruling import ApprovalPending, Call, Party, Ruling, UnprotectedAgent, agent_id_of, ruling_from
+from act.models import Approval, Decision, ReasonCode
+
+__all__ = [
+    "ActClient",
+    "ApprovalPending",
+    "Approvals",
+    "Call",
+    "Enforcer",
+    "OnPending",
+    "Outcome",
+    "Party",
+    "Ruling",
+    "Running",
+    "ToolSpec",
+    "UnprotectedAgent",
+    "agent_id_of",
+]
+
+log = logging.getLogger("act.integrations")
+
+Outcome = Literal["succeeded", "failed", "cancelled"]
+OnPending = Literal["deny", "wait", "raise"]
+
+_POLL_SECONDS = 30
+_POLL_PAUSE = 0.5
+
+
+class Approvals(Protocol):
+    """Reads approvals; `wait` is a long poll in seconds."""
+
+    def get(self, id: str, *, wait: int = 0) -> Approval: ...
+
+
+class ActClient(Protocol):
+    """The part of `act.Act` that integrations use. Synchronous: async paths call it in a thread."""
+
+    def enforce(
+        self,
+        token: str,
+        action: str,
+        resource: str,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        requester: str | None = None,
+    ) -> Decision: ...
+
+    def report_outcome(self, decision_id: str, status: Outcome) -> object: ...
+
+    @property
+    def approvals(self) -> Approvals: ...
+
+
+@dataclass
+class Running:
+    """An allowed call while it runs; `failed` is for failures that raise nothing."""
+
+    failed: bool = False
+
+
+class Enforcer:
+    """Asks ACT on behalf of one guard and answers with rulings. Raises nothing but `ApprovalPending`."""
+
+    def __init__(
+        self,
+        act: ActClient,
+        *,
+        framework: str,
+        conversation_id: str,
+        on_pending: OnPending = "deny",
+        approval_timeout: float = 900.0,
+    ) -> None:
+        if on_pending not in ("deny", "wait", "raise"):
+            raise ValueError('on_pending is "deny", "wait" or "raise"')
+        self._act = act
+        self._context = {"framework": framework, "conversationId": conversation_id}
+        self.on_pending: OnPending = on_pending
+        self._timeout = approval_timeout
+
+    def decide(
+        self,
+        call: Call,
+        *,
+        executor: Party,
+        asker: Party | None,
+        may_wait: bool = True,
+        stop: threading.Event | None = None,
+    ) -> Ruling:
+        """May `executor` carry out what `asker` asked for? `None` is an asker who could not be determined.
+
+        With `may_wait=False` a pending answer is met as `on_pending="deny"` instead of `"wait"`; `stop` ends a wait.
+        """
+        if asker is None:
+            return Ruling(
+                ReasonCode.REQUESTER_UNKNOWN, "It cannot be determined which agent asked for this, so nobody may do it."
+            )
+        if asker.token is None:
+            return Ruling(
+                ReasonCode.NO_TOKEN, f"{asker.name} asked for this and has no capability token, so it may only speak."
+            )
+        requester = agent_id_of(asker.token)
+        if requester is None:
+            return Ruling(ReasonCode.TOKEN_MALFORMED, f"The token of {asker.name} does not name its agent.")
+        token = executor.token or asker.token
+        context = {**call.context, **self._context, "executor": executor.name, "requester": asker.name}
+        stop = stop or threading.Event()
+        deadline = time.monotonic() + self._timeout
+        try:
+            while True:
+                ruling = ruling_from(
+                    self._act.enforce(
+                        token,
+                        call.action,
+                        call.resource,
+                        arguments=call.arguments,
+                        context=context,
+                        requester=requester,
+                    )
+                )
+                if ruling.approval_id is None or self.on_pending != "wait" or not may_wait:
+                    break
+                refused = self._wait(ruling, ruling.approval_id, deadline, stop)
+                if refused is not None:
+                    return refused
+        except ValueError:
+            # The text of the error may quote what it was about, the token included; a model must not read that.
+            return Ruling(ReasonCode.ACTION_MALFORMED, "The call cannot be put to ACT: it is not plain JSON.")
+        except Exception as fault:  # noqa: BLE001 - whatever went wrong while asking, the answer is no
+            log.warning("asking ACT failed: %s", type(fault).__name__)
+            return Ruling(ReasonCode.UNREACHABLE, "ACT could not be asked, so nothing was done.")
+        if ruling.approval_id is not None and self.on_pending == "raise":
+            raise ApprovalPending(ruling)
+        if ruling.allowed and stop.is_set():
+            self.report(ruling, "cancelled")
+            return Ruling(ReasonCode.UNREACHABLE, "The call was cancelled before it could run.")
+        return ruling
+
+    async def a_decide(self, call: Call, *, executor: Party, asker: Party | None) -> Ruling:
+        """`decide` without blocking the event loop. Cancelling it ends a wait and gives back what it was allowed."""
+        stop = threading.Event()
+        try:
+            return await asyncio.to_thread(self.decide, call, executor=executor, asker=asker, stop=stop)
+        except asyncio.CancelledError:
+            stop.set()
+            raise
+
+    def report(self, ruling: Ruling, status: Outcome) -> None:
+        """Tell ACT what became of an allowed call. A failure to report is logged and changes nothing."""
+        if not ruling.allowed or ruling.decision_id is None:
+            return
+        try:
+            self._act.report_outcome(ruling.decision_id, status)
+        except Exception as fault:  # noqa: BLE001 - the call is over; its lease ends by its own time-out
+            log.warning("outcome of %s not reported: %s", ruling.decision_id, type(fault).__name__)
+
+    @contextmanager
+    def reporting(self, ruling: Ruling) -> Iterator[Running]:
+        """The time in which an allowed call runs; ACT is told how it ended. `BaseException` counts as cancelled."""
+        running = Running()
+        try:
+            yield running
+        except BaseException as fault:
+            self.report(ruling, "failed" if isinstance(fault, Exception) else "cancelled")
+            raise
+        self.report(ruling, "failed" if running.failed else "succeeded")
+
+    @asynccontextmanager
+    async def a_reporting(self, ruling: Ruling) -> AsyncIterator[Running]:
+        """`reporting` that does not block the event loop, except when the call is cancelled: then nothing may wait."""
+        running = Running()
+        try:
+            yield running
+        except Exception:
+            await asyncio.to_thread(self.report, ruling, "failed")
+            raise
+        except BaseException:
+            self.report(ruling, "cancelled")
+            raise
+        await asyncio.to_thread(self.report, ruling, "failed" if running.failed else "succeeded")
+
+    def _wait(self, ruling: Ruling, approval_id: str, deadline: float, stop: threading.Event) -> Ruling | None:
+        """None once it is approved; otherwise why the call is not made."""
+        while not stop.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return ruling
+            asked_at = time.monotonic()
+            approval = self._act.approvals.get(approval_id, wait=max(1, min(_POLL_SECONDS, int(left))))
+            if stop.is_set():
+                return ruling  # the caller is gone: asking again would spend the approval on nothing
+            if approval.status == "approved":
+                return None
+            if approval.status == "rejected":
+                said = approval.reason or "no reason was given"
+                return Ruling(ReasonCode.APPROVAL_REJECTED, f"A person rejected this: {said}")
+            if approval.status == "expired":
+                return Ruling(ReasonCode.APPROVAL_EXPIRED, "Nobody approved this in time.")
+            if approval.status != "pending":
+                return Ruling(ReasonCode.APPROVAL_REQUIRED, "The approval was used by another call.")
+            # A server that answers a long poll at once must not be asked in a busy loop.
+            if time.monotonic() - asked_at < _POLL_PAUSE:
+                stop.wait(min(_POLL_PAUSE, max(left, 0.0)))
+        return ruling

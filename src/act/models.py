@@ -1,0 +1,534 @@
+"""The wire types of ACT: one definition for server, SDK, CLI and OpenAPI (3-api).
+
+What comes in (`Request` and below) is strict: camelCase names only, no coercion, unknown fields are faults.
+What goes out (`Answer` and below) may gain fields in later versions, so a reader ignores what it does not know.
+Timestamps are RFC 3339 in UTC; durations are whole seconds; ids are prefixed UUIDv7 unless the caller chose one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic.alias_generators import to_camel
+
+from act.policies.globs import pattern_fault
+from act.text import text_fault
+
+T = TypeVar("T")
+
+# --- shapes shared by all ---------------------------------------------------------------------------------------------
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment as ACT writes it: UTC, milliseconds, `Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _read_moment(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("write a moment as RFC 3339, for example 2026-11-22T18:00:00Z") from None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("name the offset from UTC, for example 2026-11-22T18:00:00Z")
+        return value.astimezone(UTC)
+    return value
+
+
+def _refuse(fault_of: Callable[[str], str | None]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if fault := fault_of(value):
+            raise ValueError(fault)
+        return value
+
+    return check
+
+
+Moment = Annotated[datetime, BeforeValidator(_read_moment), PlainSerializer(rfc3339, return_type=str)]
+
+Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_refuse(text_fault))]
+Role = Name
+Text = Annotated[str, Field(max_length=2000)]
+Pattern = Annotated[str, AfterValidator(_refuse(pattern_fault))]
+
+
+class Request(BaseModel):
+    """Base of everything a caller sends."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=to_camel)
+
+
+class Answer(BaseModel):
+    """Base of everything ACT answers."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+class Page(Answer, Generic[T]):
+    """One page of a list; `next_cursor` is opaque and present exactly when `has_more`."""
+
+    items: list[T]
+    has_more: bool = False
+    next_cursor: str | None = None
+
+
+class ProblemFault(Answer):
+    pointer: str
+    message: str
+
+
+class Problem(Answer):
+    """RFC 9457 problem details. `decision` is there so that a client that reads only it fails closed."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str | None = None
+    errors: list[ProblemFault] | None = None
+    decision: Literal["denied"] | None = None
+
+
+class Scope(StrEnum):
+    """What an API key may be used for. `admin` stands for all of them within its tenant."""
+
+    ADMIN = "admin"
+    AGENTS = "agents"
+    POLICIES = "policies"
+    TOKENS = "tokens"
+    ENFORCE = "enforce"
+    APPROVE = "approve"
+    AUDIT = "audit"
+    ANALYSIS = "analysis"
+
+
+# --- agents -----------------------------------------------------------------------------------------------------------
+
+
+class AgentCreate(Request):
+    """Register an agent. Its roles are `roles` plus `metadata.role`."""
+
+    id: Identifier | None = None
+    name: Name
+    description: Text = ""
+    roles: Annotated[list[Role], Field(max_length=64)] = []
+    metadata: dict[str, Any] = {}
+
+
+class AgentPatch(Request):
+    """Change what is named; leave the rest."""
+
+    name: Name | None = None
+    description: Text | None = None
+    roles: Annotated[list[Role], Field(max_length=64)] | None = None
+    metadata: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _no_null(self) -> Self:
+        for name in self.model_fields_set:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null; leave it out to keep it")
+        return self
+
+
+class Agent(Answer):
+    id: str
+    name: str
+    description: str
+    roles: list[str]
+    metadata: dict[str, Any]
+    status: Literal["active", "suspended", "deleted"]
+    created_at: Moment
+    updated_at: Moment
+    revision: int
+
+
+class AgentTokensRevoked(Answer):
+    agent_id: str
+    revoked: int
+    revision: int
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+class AppliesTo(Request):
+    """Whom a policy applies to: an agent that has one of the roles or is one of the ids."""
+
+    roles: Annotated[list[Role], Field(max_length=256)] = []
+    agent_ids: Annotated[list[Identifier], Field(max_length=1024)] = []
+
+
+class ApprovalRule(Request):
+    """`approvers` distinct people must approve within `expires_in` seconds."""
+
+    approvers: Annotated[int, Field(ge=1, le=16)] = 1
+    expires_in: Annotated[int, Field(ge=1, le=30 * 86400)] = 900
+
+
+class Constraints(Request):
+    """What else must hold when an allow policy matches. A constraint ACT does not know is a fault."""
+
+    requires_approval: bool | ApprovalRule | None = None
+    max_concurrent_tasks: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    lease_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] | None = None
+
+    @model_validator(mode="after")
+    def _lease_needs_limit(self) -> Self:
+        if self.lease_seconds is not None and self.max_concurrent_tasks is None:
+            raise ValueError("leaseSeconds says how long a concurrency lease lasts; write maxConcurrentTasks beside it")
+        return self
+
+
+class PolicyDraft(Request):
+    """A policy as its author writes it (2-semantics, "Policies")."""
+
+    id: Identifier | None = None
+    name: Name
+    description: Text = ""
+    effect: Literal["allow", "deny"] = "allow"
+    actions: Annotated[list[Pattern], Field(min_length=1, max_length=256)]
+    resources: Annotated[list[Pattern], Field(min_length=1, max_length=256)]
+    applies_to: AppliesTo | None = None
+    constraints: Constraints | None = None
+    mode: Literal["enforce"] = "enforce"
+    enabled: bool = True
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.effect == "deny" and self.constraints is not None and self.constraints.model_fields_set:
+            raise ValueError("constraints narrow what is allowed; a deny policy cannot have them")
+        if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
+            raise ValueError("validUntil must be later than validFrom")
+        return self
+
+
+Binding = Literal["explicit", "inferred", "tenant"]
+
+
+class Warned(Answer):
+    """Something that is accepted and probably not meant."""
+
+    code: str
+    message: str
+
+
+class Policy(Answer):
+    """A stored policy. `binding` says how `applies_to` came about; `applies_to` is None for the whole tenant."""
+
+    id: str
+    version: int
+    name: str
+    description: str
+    effect: Literal["allow", "deny"]
+    actions: list[str]
+    resources: list[str]
+    applies_to: dict[str, list[str]] | None
+    binding: Binding
+    constraints: dict[str, Any]
+    mode: Literal["enforce"]
+    enabled: bool
+    valid_from: Moment | None
+    valid_until: Moment | None
+    warnings: list[Warned] = []
+    created_at: Moment
+    updated_at: Moment
+    revision: int
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+class TokenRequest(Request):
+    """Ask for a capability token for an agent; `expires_in` seconds, at most the tenant's maximum."""
+
+    agent_id: Identifier
+    expires_in: Annotated[int, Field(ge=1)] | None = None
+
+
+class IssuedToken(Answer):
+    """The only answer that ever carries the token string."""
+
+    token: str
+    token_id: str
+    agent_id: str
+    expires_at: Moment
+    warnings: list[Warned] = []
+    revision: int
+
+
+class Token(Answer):
+    id: str
+    agent_id: str
+    status: Literal["active", "expired", "revoked"]
+    issued_at: Moment
+    expires_at: Moment
+    revoked_at: Moment | None = None
+
+
+class TokenRevoked(Answer):
+    token_id: str
+    revoked: int
+    revision: int
+
+
+# --- decisions --------------------------------------------------------------------------------------------------------
+
+
+class EnforceRequest(Request):
+    """May this agent do this? `requester` is the agent (id or name) that asked for the call, when it is another."""
+
+    request_id: Annotated[str, Field(min_length=1, max_length=128)]
+    capability_token: str
+    action: str
+    resource_id: str
+    tenant_id: str | None = None
+    context: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
+    requester: str | None = None
+    dry_run: bool = False
+
+
+class Verdict(StrEnum):
+    """The word of a decision."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    PENDING_APPROVAL = "pending_approval"
+
+
+class ReasonCode(StrEnum):
+    """Why a decision is what it is: a closed list, documented in docs/reason-codes.md."""
+
+    ALLOWED = "allowed"
+    APPROVAL_REQUIRED = "approval_required"
+    NO_MATCHING_POLICY = "no_matching_policy"
+    POLICY_DENIED = "policy_denied"
+    ACTION_MALFORMED = "action_malformed"
+    RESOURCE_MALFORMED = "resource_malformed"
+    CONCURRENCY_EXCEEDED = "concurrency_exceeded"
+    TOKEN_MALFORMED = "token_malformed"
+    TOKEN_ALGORITHM_NOT_ALLOWED = "token_algorithm_not_allowed"
+    TOKEN_KEY_UNKNOWN = "token_key_unknown"
+    TOKEN_SIGNATURE_INVALID = "token_signature_invalid"
+    TOKEN_ISSUER_MISMATCH = "token_issuer_mismatch"
+    TOKEN_AUDIENCE_MISMATCH = "token_audience_mismatch"
+    TOKEN_TENANT_MISMATCH = "token_tenant_mismatch"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid"
+    TOKEN_TTL_EXCEEDED = "token_ttl_exceeded"
+    TOKEN_REVOKED = "token_revoked"
+    TOKEN_AGENT_MISMATCH = "token_agent_mismatch"
+    AGENT_SUSPENDED = "agent_suspended"
+    AGENT_DELETED = "agent_deleted"
+    REQUESTER_UNKNOWN = "requester_unknown"
+    REQUESTER_NOT_PERMITTED = "requester_not_permitted"
+    APPROVAL_REJECTED = "approval_rejected"
+    APPROVAL_EXPIRED = "approval_expired"
+    STALE_STATE = "stale_state"
+    OVERLOADED = "overloaded"
+    UNREACHABLE = "unreachable"
+    NO_TOKEN = "no_token"
+
+
+class DecidingPolicy(Answer):
+    id: str
+    name: str
+    version: int
+    effect: Literal["allow", "deny"]
+
+
+class NearMiss(Answer):
+    """A policy that would have matched but for one thing; `pointer` is into the enforce request."""
+
+    policy_id: str
+    name: str
+    pointer: str
+    message: str
+
+
+class Lease(Answer):
+    """A place under maxConcurrentTasks, held until the outcome is reported or `expires_at`."""
+
+    expires_at: Moment
+
+
+class PendingApproval(Answer):
+    id: str
+    expires_at: Moment
+
+
+class AuditReference(Answer):
+    """Where the decision stands in the tenant's log; `leaf_hash` is hex (RFC 6962)."""
+
+    index: int
+    leaf_hash: str
+
+
+class Decision(Answer):
+    """One answer of `POST /v1/enforce`.
+
+    True in a condition exactly when the action may run, so a dry run, which permits nothing, is never true.
+    """
+
+    request_id: str
+    decision: Verdict
+    reason_code: ReasonCode
+    reason: str
+    decision_id: str | None = None
+    agent_id: str | None = None
+    tenant_id: str | None = None
+    policies: list[DecidingPolicy] = []
+    near_misses: list[NearMiss] = []
+    obligations: dict[str, int] = {}
+    lease: Lease | None = None
+    approval: PendingApproval | None = None
+    audit: AuditReference | None = None
+    revision: int | None = None
+    evaluated_at: Moment
+    dry_run: bool = False
+    replayed: bool = False
+
+    def __bool__(self) -> bool:
+        return self.decision is Verdict.ALLOWED and not self.dry_run
+
+
+class OutcomeReport(Request):
+    """What became of an allowed action; ends its lease."""
+
+    status: Literal["succeeded", "failed", "cancelled"]
+
+
+class OutcomeRecorded(Answer):
+    decision_id: str
+    status: Literal["succeeded", "failed", "cancelled"]
+    audit: AuditReference
+    repeated: bool = False
+
+
+# --- approvals --------------------------------------------------------------------------------------------------------
+
+
+ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "redeemed"]
+
+
+class Vote(Answer):
+    """One person's word, known by the API key it was given with."""
+
+    key_id: str
+    key_name: str
+    at: Moment
+
+
+class Approval(Answer):
+    """What a person is asked: exactly this action with exactly these arguments, once."""
+
+    id: str
+    status: ApprovalStatus
+    agent_id: str
+    agent_name: str
+    requester_id: str | None
+    action: str
+    resource_id: str
+    arguments: dict[str, Any]
+    context: dict[str, Any]
+    policies: list[DecidingPolicy]
+    approvers_needed: int
+    approved_by: list[Vote]
+    rejected_by: Vote | None = None
+    reason: str | None = None
+    decision_id: str
+    created_at: Moment
+    expires_at: Moment
+
+
+class ApproveRequest(Request):
+    reason: Annotated[str, Field(max_length=500)] | None = None
+
+
+class RejectRequest(Request):
+    """`reason` goes back to the agent."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+# --- API keys ---------------------------------------------------------------------------------------------------------
+
+
+class ApiKeyCreate(Request):
+    """A key for one caller. With `agent_id`, only tokens whose leaf is that agent are accepted from it."""
+
+    name: Name
+    scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=8)]
+    agent_id: Identifier | None = None
+    expires_in: Annotated[int, Field(ge=1, le=10 * 366 * 86400)] | None = None
+
+
+class ApiKey(Answer):
+    id: str
+    name: str
+    prefix: str
+    scopes: list[Scope]
+    agent_id: str | None
+    created_at: Moment
+    expires_at: Moment | None
+    last_used_at: Moment | None
+    revoked_at: Moment | None
+
+
+class IssuedApiKey(ApiKey):
+    """The only answer that ever carries the key itself."""
+
+    key: str
+
+
+class ApiKeyRevoked(Answer):
+    id: str
+    revision: int
+
+
+# --- audit ------------------------------------------------------------------------------------------------------------
+
+
+class AuditRecord(Answer):
+    """One leaf of the log: `record` is exactly what `leaf_hash` covers."""
+
+    index: int
+    leaf_hash: str
+    record: dict[str, Any]
+
+
+class Checkpoint(Answer):
+    """The log's head: `root_hash` is hex; `note` is the same as a C2SP signed note."""
+
+    tenant_id: str
+    size: int
+    root_hash: str
+    note: str
+    verifier_key: str
+
+
+# --- server -----------------------------------------------------------------------------------------------------------
+
+
+class Health(Answer):
+    status: Literal["ok", "unavailable"]
+    version: str
+    checks: dict[str, str] = {}

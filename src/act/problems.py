@@ -1,0 +1,108 @@
+"""Problems of the caller (RFC 9457), raised anywhere and answered by the server as `application/problem+json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from act.models import Problem, ProblemFault
+from act.strict_json import Fault, escape
+
+TYPE_PREFIX = "urn:act:problem:"
+
+
+class ProblemError(Exception):
+    """One problem: `status` of HTTP, a stable `code`, and a sentence that says what to do."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        title: str,
+        detail: str,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.headers = dict(headers or {})
+
+    def render(self, request_id: str, decision: Literal["denied"] | None = None) -> bytes:
+        """The body of the answer. `decision` is written where a client expects one."""
+        return (
+            Problem(
+                type=TYPE_PREFIX + self.code,
+                title=self.title,
+                status=self.status,
+                detail=self.detail,
+                code=self.code,
+                request_id=request_id,
+                errors=[ProblemFault(pointer=f.pointer, message=f.message) for f in self.faults] or None,
+                decision=decision,
+            )
+            .model_dump_json(exclude_none=True)
+            .encode()
+        )
+
+
+def not_found(what: str, id: str) -> ProblemError:
+    return ProblemError(404, "not_found", "Not found", f"There is no {what} '{id[:128]}' in this tenant.")
+
+
+def conflict(code: str, detail: str) -> ProblemError:
+    return ProblemError(409, code, "Conflict", detail)
+
+
+def forbidden(code: str, detail: str) -> ProblemError:
+    return ProblemError(403, code, "Forbidden", detail)
+
+
+def unprocessable(faults: Sequence[Fault]) -> ProblemError:
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    detail = f"The document has {count}; nothing was changed. See 'errors'."
+    return ProblemError(422, "document_invalid", "Document invalid", detail, faults)
+
+
+def overloaded(detail: str) -> ProblemError:
+    return ProblemError(503, "overloaded", "Overloaded", detail, headers={"Retry-After": "1"})
+
+
+def internal_error() -> ProblemError:
+    detail = "The server failed; nothing was allowed. The server's log has the request id."
+    return ProblemError(500, "internal_error", "Internal error", detail)
+
+
+def faults_of_validation(error: ValidationError, document: Any) -> list[Fault]:
+    """Every fault that pydantic found in a document, each with its JSON pointer."""
+    return [fault_of_detail(detail, detail["loc"], document) for detail in error.errors(include_url=False)]
+
+
+def fault_of_detail(detail: ErrorDetails, location: Iterable[int | str], document: Any) -> Fault:
+    """One fault. Parts of the location that are not in the document name branches of a type, and are left out."""
+    pointer, here = "", document
+    parts = list(location)
+    for position, part in enumerate(parts):
+        if isinstance(here, dict) and isinstance(part, str) and part in here:
+            here = here[part]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        elif not (detail["type"] == "missing" and position == len(parts) - 1):
+            continue
+        pointer += f"/{escape(str(part))}"
+    return Fault(pointer, _sentence(detail))
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    if detail["type"] == "missing":
+        return "This field is required."
+    if detail["type"] == "extra_forbidden":
+        return "Unknown field."
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{message[:1].upper()}{message[1:].rstrip('.')}."

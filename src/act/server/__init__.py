@@ -1,0 +1,1 @@
+"""The server: where everything is put together and given an address."""

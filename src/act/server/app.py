@@ -1,0 +1,225 @@
+"""The composition root: the one place where a node's parts are made and joined."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import threading
+from collections.abc import MutableMapping
+from datetime import datetime
+from typing import Any, Self
+
+from fastapi import FastAPI
+from sqlalchemy import Engine, insert, select
+
+from act.agents import routes as agent_routes
+from act.agents.live import LiveAgents
+from act.agents.service import AgentService
+from act.approvals import routes as approval_routes
+from act.approvals.live import LiveApprovals
+from act.approvals.service import ApprovalService
+from act.audit import routes as audit_routes
+from act.audit.service import AuditService
+from act.audit.writer import Writer
+from act.database.changes import ChangeFeed
+from act.database.clock import Clock, SystemClock
+from act.database.engine import FileLock, reading_engine, sqlite_path, writing_engine
+from act.database.ids import new_id
+from act.database.keyfiles import KeyFiles
+from act.database.migrate import ensure_current
+from act.database.tables import instance
+from act.enforcement import outcomes
+from act.enforcement.pipeline import Pipeline
+from act.enforcement.replays import Replays
+from act.enforcement.route import PATH, EnforceRoute
+from act.enforcement.settle import Settler
+from act.limits.service import LimitService
+from act.policies import routes as policy_routes
+from act.policies.live import LivePolicies
+from act.policies.service import PolicyService
+from act.server import health, openapi, problems
+from act.server.middleware import RequestId, StrictBodies
+from act.server.settings import Settings
+from act.tenants import routes as tenant_routes
+from act.tenants.access import Access
+from act.tenants.live import LiveApiKeys, LiveTenants
+from act.tenants.service import TenantService
+from act.tenants.tenant import DEFAULT_TENANT
+from act.tokens import routes as token_routes
+from act.tokens.live import LiveKeys, LiveTokens
+from act.tokens.sequence import Sequences
+from act.tokens.service import TokenService
+from act.tokens.verify import Verifier
+
+SWEEP_SECONDS = 1.0
+
+log = logging.getLogger("act.server")
+
+
+class Node:
+    """One running ACT on one database. `app` is its ASGI application; `close` it when the last request is answered.
+
+    `new_admin_key` is the key that the first start made, to be shown once; None on every later start.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        path = sqlite_path(settings.database)
+        self._lock = FileLock(path).acquire()
+        try:
+            self._writing = writing_engine(path)
+            self._reading = reading_engine(path)
+            ensure_current(self._writing, settings.database)
+            name = _instance(self._writing, self._clock.now())
+            self._join(settings, KeyFiles(path.with_name(path.name + ".keys")), f"urn:act:{name}")
+        except BaseException:
+            self._lock.release()
+            raise
+        self._stopping = threading.Event()
+        self._sweeper = threading.Thread(target=self._sweep, name="act-sweeper", daemon=True)
+        self._writer.start()
+        self.new_admin_key = self._bootstrap()
+        self._sweeper.start()
+
+    def _join(self, settings: Settings, files: KeyFiles, name: str) -> None:
+        clock = self._clock
+        issuer = settings.issuer or name
+        audience = settings.audience or issuer
+
+        self.tenants, self.api_keys, agents = LiveTenants(), LiveApiKeys(), LiveAgents()
+        policies, tokens, keys, approvals = LivePolicies(), LiveTokens(clock), LiveKeys(files), LiveApprovals(clock)
+        feed = ChangeFeed(
+            {
+                "tenant": self.tenants,
+                "api_key": self.api_keys,
+                "key": keys,
+                "agent": agents,
+                "policy": policies,
+                "token": tokens,
+                "approval": approvals,
+            }
+        )
+        self._writer = writer = Writer(self._writing, feed, clock)
+        self._limits = limits = LimitService(writer, clock)
+        with self._writing.connect() as connection:
+            feed.load(connection)
+            limits.load(connection)
+
+        reader, sequences, access, replays = self._reading, Sequences(clock), Access(self.api_keys, clock), Replays()
+        self._tokens = tokens
+        self._approvals = ApprovalService(writer, reader, clock, approvals, agents)
+        self.tenant_service = TenantService(
+            writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
+        )
+        audit = AuditService(writer, reader, keys, issuer=issuer)
+        pipeline = Pipeline(
+            clock=clock,
+            feed=feed,
+            verifier=Verifier(self.tenants, agents, tokens, keys, issuer=issuer, audience=audience),
+            agents=agents,
+            policies=policies,
+            settler=Settler(limits, self._approvals),
+            replays=replays,
+            writer=writer,
+        )
+        management = _management()
+        for router in (
+            agent_routes.routes(AgentService(writer, reader, clock, sequences), access),
+            policy_routes.routes(
+                PolicyService(writer, reader, clock, agents, require_binding=settings.require_binding), access
+            ),
+            token_routes.routes(
+                TokenService(
+                    writer,
+                    reader,
+                    clock,
+                    sequences,
+                    self.tenants,
+                    agents,
+                    policies,
+                    keys,
+                    issuer=issuer,
+                    audience=audience,
+                ),
+                keys,
+                access,
+            ),
+            openapi.enforce_stub(access),
+            outcomes.routes(outcomes.OutcomeService(writer, audit, limits, replays), access),
+            approval_routes.routes(self._approvals, access),
+            audit_routes.routes(audit, access),
+            tenant_routes.routes(self.tenant_service, access),
+            health.routes(health.Readiness(writer, feed, self.tenants, keys, clock)),
+        ):
+            management.include_router(router)
+        self.app = RequestId(_Street(EnforceRoute(pipeline, access), StrictBodies(management)))
+
+    def _bootstrap(self) -> str | None:
+        """On the first start: the default tenant with its keys, and an admin key."""
+        if any(True for _ in self.tenants):
+            return None
+        return self.tenant_service.create_tenant(DEFAULT_TENANT, DEFAULT_TENANT, self.settings.bootstrap_api_key)
+
+    def _sweep(self) -> None:
+        while not self._stopping.wait(SWEEP_SECONDS):
+            try:
+                self._approvals.sweep()
+                self._limits.sweep()
+                self._tokens.forget_expired()
+            except Exception:
+                log.exception("the sweep failed and will be tried again")
+
+    def close(self) -> None:
+        """Write what waits, then let go of the database. Closing twice does nothing."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._sweeper.join()
+        self._writer.stop()
+        self._writing.dispose()
+        self._reading.dispose()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Street:
+    """`/v1/enforce` goes past FastAPI; everything else through it."""
+
+    def __init__(self, enforce: EnforceRoute, management: StrictBodies) -> None:
+        self._enforce = enforce
+        self._management = management
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == PATH:
+            await self._enforce(scope, receive, send)
+        else:
+            await self._management(scope, receive, send)
+
+
+def _management() -> FastAPI:
+    app = FastAPI(
+        title="ACT",
+        summary="Agent Capability Tokens",
+        description=openapi.DESCRIPTION,
+        version=importlib.metadata.version("agent-capability-tokens"),
+        responses=openapi.PROBLEMS,
+        redoc_url=None,
+    )
+    problems.install(app)
+    return app
+
+
+def _instance(engine: Engine, now: datetime) -> str:
+    """The database's own name, given at its first start."""
+    with engine.begin() as connection:
+        if found := connection.execute(select(instance.c.id)).scalar():
+            return str(found)
+        name = new_id("act").removeprefix("act_")
+        connection.execute(insert(instance).values(id=name, created_at=now))
+        return name

@@ -1,0 +1,46 @@
+"""The OpenAPI document: FastAPI's own, plus the one route that is not FastAPI's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from act.models import Decision, EnforceRequest, Problem, Scope
+from act.tenants.access import Access
+from act.tenants.tenant import ApiKey
+
+DESCRIPTION = """\
+The permission and enforcement layer for systems of AI agents.
+
+Two credentials, never one: the API key (`X-Api-Key`) says which caller this is, the capability token (in the body)
+says which agent acts. Every problem is `application/problem+json` (RFC 9457); a body that has faults is a 422 that
+lists all of them with JSON pointers, and nothing is changed.
+"""
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description, "content": {"application/problem+json": {}}}
+    for status, description in {
+        400: "The body is not JSON.",
+        401: "No valid API key.",
+        403: "The API key lacks the scope.",
+        404: "Not there, or not in this tenant.",
+        409: "Contradicts what is stored.",
+        413: "The body is over 256 KB.",
+        415: "The body is not declared as JSON.",
+        422: "The document has faults.",
+        503: "Nothing durable is possible now.",
+    }.items()
+}
+
+
+def enforce_stub(access: Access) -> APIRouter:
+    """Documents `POST /v1/enforce`; requests never arrive here (see `act.enforcement.route`)."""
+    router = APIRouter(tags=["decisions"])
+
+    @router.post("/v1/enforce")
+    def enforce(body: EnforceRequest, caller: ApiKey = Depends(access.requires(Scope.ENFORCE))) -> Decision:
+        """May this agent do this? 200 with a decision for everything that concerns the agent, bad tokens included."""
+        raise AssertionError("served outside FastAPI")
+
+    return router

@@ -1,0 +1,71 @@
+"""Serving a node over HTTP until the process is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from act.server.app import Node
+from act.server.settings import Settings
+
+GRACE_SECONDS = 20
+BACKLOG = 2048
+
+log = logging.getLogger("act.server")
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; then answer what is in flight, write what waits, and return.
+
+    Port 0 takes a free one; the address that is served is the first line on stderr.
+
+    Raises:
+        DatabaseUnusable: the database cannot be opened; says what to do.
+        OSError: the address cannot be bound.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    listener = _listen(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    with Node(settings) as node:
+        if node.new_admin_key is not None:
+            _show_key(node.new_admin_key, chosen=settings.bootstrap_api_key is not None)
+        shown = f"[{host}]" if ":" in host else host
+        print(f"ACT serves {settings.database} at http://{shown}:{port} (API: /docs)", file=sys.stderr, flush=True)
+        config = uvicorn.Config(
+            node.app,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            backlog=BACKLOG,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+    log.info("stopped; everything that was answered is on disk")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(f"Cannot serve at {host}:{port}: {error.strerror}. Choose another with --port.") from error
+    return listener
+
+
+def _show_key(key: str, *, chosen: bool) -> None:
+    if chosen:
+        print("First start: the admin API key is the one given in ACT_BOOTSTRAP_API_KEY.", file=sys.stderr)
+        return
+    print("First start. This is the admin API key; it is shown once and kept nowhere:", file=sys.stderr)
+    # Data on stdout, words on stderr: `actctl serve > admin.key` keeps the key out of the log.
+    print(key, flush=True)

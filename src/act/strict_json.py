@@ -1,0 +1,130 @@
+"""JSON as ACT accepts it: one reading only.
+
+Whatever two parsers could read differently is refused on input (design rule 2-semantics, "Matching"):
+duplicate keys, NaN and infinities, integers beyond 2^53, nesting over 32 levels, unpaired surrogates.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MAX_DEPTH = 32
+MAX_INTEGER = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a document: an RFC 6901 JSON pointer and a sentence that says what to do."""
+
+    pointer: str
+    message: str
+
+
+class MalformedJson(ValueError):
+    """The bytes are not JSON (RFC 8259) at all."""
+
+
+class AmbiguousJson(ValueError):
+    """The bytes are JSON, but of a kind that two readers may read differently."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__(faults[0].message)
+        self.faults = faults
+
+
+class _Repeated(dict[str, Any]):
+    """An object in which a key occurred twice; exists only between parsing and `faults_of`."""
+
+    key: str
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    repeated, seen = _Repeated(found), set[str]()
+    for key, _ in pairs:
+        if key in seen:
+            repeated.key = key
+            break
+        seen.add(key)
+    return repeated
+
+
+def _constant(name: str) -> Any:
+    raise MalformedJson(f"{name} is not a JSON number.")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+
+
+def loads(data: bytes) -> Any:
+    """Parse one JSON text.
+
+    Raises:
+        MalformedJson: not UTF-8, not JSON, or nested so deeply that the parser gives up.
+        AmbiguousJson: carries every fault with its pointer.
+    """
+    try:
+        value = _decoder.decode(data.decode("utf-8"))
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise MalformedJson(f"The text is not JSON: {error}.") from None
+    if faults := list(faults_of(value)):
+        raise AmbiguousJson(faults)
+    return value
+
+
+def faults_of(value: Any, pointer: str = "", depth: int = 1) -> Iterator[Fault]:
+    """Every fault of a parsed JSON value (also one that was built in Python)."""
+    kind = type(value)
+    if kind is str:
+        if not value.isascii() and not _encodable(value):
+            yield Fault(pointer, "The string has an unpaired surrogate; send valid Unicode.")
+    elif kind is bool or value is None:
+        return
+    elif kind is int:
+        if abs(value) > MAX_INTEGER:
+            yield Fault(pointer, "The integer is beyond 2^53; send it as a string.")
+    elif kind is float:
+        if not math.isfinite(value):
+            yield Fault(pointer, "The number is not finite.")
+    elif isinstance(value, dict | list | tuple):
+        if depth > MAX_DEPTH:
+            yield Fault(pointer, f"Nesting is deeper than {MAX_DEPTH} levels.")
+        elif isinstance(value, dict):
+            yield from _faults_of_object(value, pointer, depth)
+        else:
+            for index, item in enumerate(value):
+                yield from faults_of(item, f"{pointer}/{index}", depth + 1)
+    else:
+        yield Fault(pointer, f"A {kind.__name__} is not a JSON value.")
+
+
+def _faults_of_object(value: dict[Any, Any], pointer: str, depth: int) -> Iterator[Fault]:
+    if isinstance(value, _Repeated):
+        yield Fault(f"{pointer}/{escape(value.key)}", "The key occurs twice in one object.")
+    for key, item in value.items():
+        if not isinstance(key, str):
+            yield Fault(pointer, f"The key {key!r} is not a string.")
+            continue
+        if not key.isascii() and not _encodable(key):
+            yield Fault(pointer, "A key has an unpaired surrogate; send valid Unicode.")
+            continue
+        yield from faults_of(item, f"{pointer}/{escape(key)}", depth + 1)
+
+
+def escape(key: str) -> str:
+    """One reference token of a JSON pointer (RFC 6901, section 3)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,54 @@
+"""Who may call: every route names the scope it needs (3-api, "Callers")."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import Security
+from fastapi.security import APIKeyHeader
+
+from act.database.clock import Clock
+from act.models import Scope
+from act.problems import ProblemError, forbidden
+from act.tenants.live import LiveApiKeys
+from act.tenants.tenant import ApiKey
+
+HEADER = "X-Api-Key"
+_header = APIKeyHeader(name=HEADER, auto_error=False, description="An API key of the tenant.")
+
+
+class Access:
+    """Tells callers by their API key."""
+
+    def __init__(self, keys: LiveApiKeys, clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    def authenticate(self, presented: str | None, *scopes: Scope) -> ApiKey:
+        """The caller, who has at least one of `scopes`.
+
+        Raises:
+            ProblemError: 401 without a valid key, 403 without a fitting scope.
+        """
+        if not presented:
+            raise _unauthorized("api_key_missing", f"Send an API key in the header {HEADER}.")
+        key = self._keys.find(presented, self._clock.now())
+        if key is None:
+            raise _unauthorized("api_key_invalid", "The API key is not valid: unknown, revoked or expired.")
+        if not any(key.has(scope) for scope in scopes):
+            needed = " or ".join(f"'{scope}'" for scope in scopes)
+            raise forbidden("scope_missing", f"The API key '{key.name}' lacks the scope {needed}.")
+        return key
+
+    def requires(self, *scopes: Scope) -> Callable[..., Awaitable[ApiKey]]:
+        """A FastAPI dependency."""
+
+        async def caller(presented: str | None = Security(_header)) -> ApiKey:
+            return self.authenticate(presented, *scopes)
+
+        return caller
+
+
+def _unauthorized(code: str, detail: str) -> ProblemError:
+    # RFC 9110 wants a challenge with every 401; there is no registered scheme for a header key.
+    return ProblemError(401, code, "Unauthorized", detail, headers={"WWW-Authenticate": f'ApiKey header="{HEADER}"'})

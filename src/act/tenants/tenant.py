@@ -1,0 +1,50 @@
+"""A tenant, an API key and a caller as decisions see them: frozen values."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from act.models import Scope
+
+DEFAULT_TENANT = "default-tenant"
+DEFAULT_TOKEN_TTL = 3600
+MAX_TOKEN_TTL = 86400
+SHORTEST_KEY = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Token lifetimes in seconds."""
+
+    id: str
+    name: str
+    max_token_ttl: int
+    default_token_ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    id: str
+    tenant_id: str
+    name: str
+    hash: bytes
+    scopes: frozenset[Scope]
+    agent_id: str | None
+    expires_at: datetime | None
+
+    def has(self, scope: Scope) -> bool:
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+def hash_key(key: str) -> bytes:
+    """What is stored of a key. Keys are long random strings, so one round of SHA-256 is enough."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def new_key() -> tuple[str, str]:
+    """A new key `act_<prefix>_<secret>` and its prefix, by which people tell keys apart."""
+    prefix = secrets.token_hex(4)
+    return f"act_{prefix}_{secrets.token_urlsafe(32)}", prefix

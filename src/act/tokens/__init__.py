@@ -1,0 +1,1 @@
+"""Capability tokens: signed, short-lived, and never wider than the live policies."""

@@ -1,0 +1,148 @@
+"""Every method sends what 3-api says, and the asynchronous client has every method of the other."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from act import Act, ActError, AsyncAct, UnexpectedAnswer
+from act.client import async_groups, groups
+from act.models import AppliesTo, PolicyDraft, Scope
+
+from .test_retries import AGENT
+from .wire import KEY, Reply, Server, approval
+
+CASES: list[tuple[Callable[[Act], Any], str, str, Any]] = [
+    (lambda a: a.agents.create("n", roles=["r"]), "POST", "/v1/agents",
+     {"name": "n", "description": "", "roles": ["r"]}),
+    (lambda a: list(a.agents.list()), "GET", "/v1/agents", None),
+    (lambda a: a.agents.get("a/../b c"), "GET", "/v1/agents/a%2F..%2Fb%20c", None),
+    (lambda a: a.agents.update("x", description="d"), "PATCH", "/v1/agents/x", {"description": "d"}),
+    (lambda a: a.agents.delete("x"), "DELETE", "/v1/agents/x", None),
+    (lambda a: a.agents.suspend("x"), "POST", "/v1/agents/x/suspend", None),
+    (lambda a: a.agents.resume("x"), "POST", "/v1/agents/x/resume", None),
+    (lambda a: a.agents.revoke_tokens("x"), "POST", "/v1/agents/x/revoke-tokens", None),
+    (lambda a: a.policies.create({"name": "p", "appliesTo": {"roles": ["r"]}}), "POST", "/v1/policies",
+     {"name": "p", "appliesTo": {"roles": ["r"]}}),
+    (lambda a: a.policies.create(name="p", applies_to={"agent_ids": ["x"]}, constraints={"requires_approval": True},
+                                 valid_until=datetime(2027, 1, 1, tzinfo=UTC)), "POST", "/v1/policies",
+     {"name": "p", "appliesTo": {"agentIds": ["x"]}, "constraints": {"requiresApproval": True},
+      "validUntil": "2027-01-01T00:00:00.000Z"}),
+    (lambda a: a.policies.replace("p", PolicyDraft(name="p", actions=["a"], resources=["r"],
+                                                   appliesTo=AppliesTo(roles=["x"]))), "PUT", "/v1/policies/p",
+     {"name": "p", "actions": ["a"], "resources": ["r"], "appliesTo": {"roles": ["x"]}}),
+    (lambda a: list(a.policies.list()), "GET", "/v1/policies", None),
+    (lambda a: a.policies.get("p"), "GET", "/v1/policies/p", None),
+    (lambda a: a.policies.delete("p"), "DELETE", "/v1/policies/p", None),
+    (lambda a: list(a.policies.versions("p")), "GET", "/v1/policies/p/versions", None),
+    (lambda a: a.tokens.issue("x", expires_in=60), "POST", "/v1/tokens", {"agentId": "x", "expiresIn": 60}),
+    (lambda a: list(a.tokens.list("x")), "GET", "/v1/tokens?agentId=x", None),
+    (lambda a: a.tokens.get("t"), "GET", "/v1/tokens/t", None),
+    (lambda a: a.tokens.revoke("t"), "POST", "/v1/tokens/t/revoke", None),
+    (lambda a: list(a.approvals.list("pending")), "GET", "/v1/approvals?status=pending", None),
+    (lambda a: a.approvals.get("p", wait=2), "GET", "/v1/approvals/p?wait=2", None),
+    (lambda a: a.approvals.approve("p"), "POST", "/v1/approvals/p/approve", {}),
+    (lambda a: a.approvals.reject("p", "no"), "POST", "/v1/approvals/p/reject", {"reason": "no"}),
+    (lambda a: a.report_outcome("d", "failed"), "POST", "/v1/decisions/d/outcome", {"status": "failed"}),
+    (lambda a: a.api_keys.create("k", [Scope.ENFORCE]), "POST", "/v1/api-keys", {"name": "k", "scopes": ["enforce"]}),
+    (lambda a: list(a.api_keys.list()), "GET", "/v1/api-keys", None),
+    (lambda a: a.api_keys.revoke("k"), "DELETE", "/v1/api-keys/k", None),
+    (lambda a: list(a.audit.list(reason_code="allowed", since=datetime(2026, 1, 1, tzinfo=UTC), order="desc")),
+     "GET", "/v1/audit?reasonCode=allowed&since=2026-01-01T00%3A00%3A00.000Z&order=desc", None),
+    (lambda a: a.audit.get(3), "GET", "/v1/audit/3", None),
+    (lambda a: list(a.audit.export()), "GET", "/v1/audit/export?format=jsonl", None),
+    (lambda a: a.audit.checkpoint(), "GET", "/v1/audit/checkpoint", None),
+    (lambda a: a.health(), "GET", "/readyz", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[1]} {case[2]}")
+def test_what_is_sent(server: Server, case: tuple[Callable[[Act], Any], str, str, Any]) -> None:
+    call, method, path, body = case
+    server.answers(Reply(418))
+    with Act(server.url, KEY, retries=0) as act, pytest.raises(ActError):
+        call(act)
+    seen = server.seen[0]
+    assert (seen.method, seen.path, seen.json if seen.body else None) == (method, path, body)
+    assert ("idempotency-key" in seen.headers) is (method != "GET")
+    assert ("content-type" in seen.headers) is bool(seen.body)
+
+
+@pytest.mark.parametrize("id", ["", ".", ".."])
+def test_an_id_cannot_change_the_path(act: Act, server: Server, id: str) -> None:
+    with pytest.raises(ValueError):
+        act.agents.delete(id)
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("name", ["Agents", "Policies", "Tokens", "Approvals", "Audit", "ApiKeys"])
+def test_both_clients_have_the_same_methods(name: str) -> None:
+    def shape(module: Any) -> dict[str, Any]:
+        methods = inspect.getmembers(getattr(module, name), inspect.isfunction)
+        return {method: inspect.signature(found).parameters for method, found in methods if method[0] != "_"}
+
+    assert shape(groups) == shape(async_groups)
+
+
+def pages(seen: Any) -> Reply:
+    if "cursor=two" in seen.path:
+        return Reply(200, {"items": [AGENT | {"id": "agt_2"}], "hasMore": False})
+    return Reply(200, {"items": [AGENT], "hasMore": True, "nextCursor": "two"})
+
+
+def test_lists_turn_their_pages(act: Act, server: Server) -> None:
+    server.answers(pages)
+    assert [agent.id for agent in act.agents.list()] == ["agt_1", "agt_2"]
+
+    async def work() -> list[str]:
+        async with AsyncAct(server.url, KEY) as act:
+            return [agent.id async for agent in act.agents.list()]
+
+    assert asyncio.run(work()) == ["agt_1", "agt_2"]
+
+
+def test_a_list_without_end_is_refused(act: Act, server: Server) -> None:
+    server.answers(Reply(200, {"items": [], "hasMore": True, "nextCursor": "two"}))
+    with pytest.raises(UnexpectedAnswer):
+        list(act.agents.list())
+    assert len(server.seen) == 2
+
+
+def test_delete_answers_nothing(act: Act, server: Server) -> None:
+    server.answers(Reply(204))
+    act.agents.delete("x")
+
+
+def test_export_is_read_line_by_line(act: Act, server: Server) -> None:
+    lines = [f'{{"index":{n},"leafHash":"00","record":{{"t":"a\u2028b"}}}}' for n in range(3)]
+    server.answers(Reply(200, "\n".join(lines) + "\n"))
+    assert [(line.index, line.record["t"]) for line in act.audit.export()] == [(n, "a\u2028b") for n in range(3)]
+
+    async def work() -> list[int]:
+        async with AsyncAct(server.url, KEY) as act:
+            return [line.index async for line in act.audit.export()]
+
+    assert asyncio.run(work()) == [0, 1, 2]
+
+
+def test_an_export_that_breaks_off_is_an_error(act: Act, server: Server) -> None:
+    server.answers(Reply(200, '{"index":0,"leafHash":"00","record":{}}\n{"index":1,"le'))
+    with pytest.raises(UnexpectedAnswer):
+        list(act.audit.export())
+
+
+def test_a_server_that_is_not_ready_says_so(act: Act, server: Server) -> None:
+    server.answers(Reply(503, {"status": "unavailable", "version": "1", "checks": {"database": "locked"}}))
+    assert act.health().status == "unavailable"
+
+
+def test_a_long_poll_may_take_longer_than_the_time_out(server: Server) -> None:
+    reply = approval("approved")
+    server.answers(Reply(200, reply.body, delay=0.6))
+    with Act(server.url, KEY, timeout=0.2, retries=0) as act:
+        assert act.approvals.get("apr_1", wait=2).status == "approved"

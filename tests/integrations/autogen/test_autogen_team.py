@@ -1,0 +1,355 @@
+"""Agents that were forgotten, and executors that AutoGen makes by itself."""
+
+# No `from __future__ import annotations`: AutoGen resolves the annotation `ContextVariables` of a local function.
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import autogen
+import pytest
+from autogen.agentchat import a_initiate_group_chat, initiate_group_chat
+from autogen.agentchat.group import ContextVariables, OnCondition, ReplyResult, StringLLMCondition
+from autogen.agentchat.group.group_tool_executor import GroupToolExecutor
+from autogen.agentchat.group.patterns import DefaultPattern
+from autogen.agentchat.group.targets.transition_target import AgentTarget, NestedChatTarget
+from autogen_support import ALLOW_ALL, EXECUTOR, PLANNER, TOKENS, FakeAct, assistant, chat, group, person, script
+
+from act.integrations.autogen import ActGuard, UnprotectedAgent, act_tool
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(params=["sync", "async"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def guard(act: FakeAct | None = None, **options: Any) -> ActGuard:
+    return ActGuard(act or FakeAct(), TOKENS, **options)
+
+
+def with_tool(agent: Any, ran: list[str]) -> Any:
+    def touch(what: str) -> str:
+        ran.append(what)
+        return "touched"
+
+    agent.register_function({"touch": touch})
+    return agent
+
+
+# --- refused ----------------------------------------------------------------------------------------------------------
+
+
+def test_nested_chats_with_an_unprotected_agent_are_refused() -> None:
+    planner, inner = assistant("Planner"), assistant("Inner")
+    planner.register_nested_chats([{"recipient": inner, "message": "do", "max_turns": 1}], trigger=lambda sender: True)
+    with pytest.raises(UnprotectedAgent, match="Inner"):
+        guard().protect(planner)
+    assert not hasattr(planner, "_act_guard")
+    assert "execute_function" not in vars(planner)
+    guard().protect(planner, inner)
+
+
+def test_a_nested_chat_registered_later_is_refused_before_it_runs(mode: str) -> None:
+    ran: list[str] = []
+    user, planner, inner = person(), assistant("Planner"), with_tool(person("Inner"), ran)
+    script(planner, ("touch", {"what": "x"}))
+    guard().protect(user, planner)
+    planner.register_nested_chats([{"recipient": inner, "message": "do", "max_turns": 2}], trigger=lambda sender: True)
+    with pytest.raises(UnprotectedAgent, match="Inner"):
+        chat(mode, user, planner, max_turns=1)
+    assert ran == []
+
+
+def test_a_manager_with_an_unprotected_member_is_refused() -> None:
+    user, planner, executor = person(), assistant("Planner"), assistant("Executor")
+    manager = group(user, planner, executor)
+    with pytest.raises(UnprotectedAgent, match="Executor"):
+        guard().protect(manager, user, planner)
+    guard().protect(manager, user, planner, executor)
+
+
+def test_a_group_chat_stands_for_its_members() -> None:
+    user, planner, executor = person(), assistant("Planner"), assistant("Executor")
+    manager = group(user, planner, executor)
+    under = guard()
+    under.protect(manager.groupchat)
+    assert all("execute_function" in vars(agent) for agent in (user, planner, executor))
+    under.protect(manager)
+
+
+def test_an_agent_kept_inside_another_is_refused() -> None:
+    ran: list[str] = []
+    planner, quiet = assistant("Planner"), assistant("Quiet")
+    planner.thinker, planner.crew = quiet, [with_tool(assistant("Inner"), ran)]
+    with pytest.raises(UnprotectedAgent, match="Inner"):
+        guard().protect(planner)
+    guard().protect(planner, planner.crew[0])
+
+
+def test_a_protected_manager_runs_its_chat(mode: str) -> None:
+    ran: list[str] = []
+    act = FakeAct([(EXECUTOR, "*", "*")])
+    user, planner, executor = person(), assistant("Planner"), with_tool(assistant("Executor"), ran)
+    script(planner, ("touch", {"what": "x"}), "TERMINATE")
+    script(executor, "fine")
+    manager = group(user, planner, executor)
+    guard(act).protect(manager, *manager.groupchat.agents)
+    chat(mode, user, manager)
+    assert ran == []
+    assert [(ask.agent, ask.requester) for ask in act.about()] == [(EXECUTOR, PLANNER)]
+    assert all(ask.resource != "agent://chat_manager" for ask in act.asked)
+
+
+def test_an_agent_in_a_nested_chat_is_asked_for_by_the_outer_one(mode: str) -> None:
+    ran: list[str] = []
+    act = FakeAct([(EXECUTOR, "*", "*")])
+    user, planner, executor = person(), assistant("Planner"), with_tool(assistant("Executor"), ran)
+    script(executor, "TERMINATE")
+    function = {"name": "touch", "arguments": '{"what": "x"}'}
+    asked = {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
+    planner.register_nested_chats(
+        [{"recipient": executor, "message": lambda *_: asked, "max_turns": 1}], trigger=lambda sender: sender is user
+    )
+    guard(act).protect(user, planner, executor)
+    chat(mode, user, planner, max_turns=1)
+    assert ran == []
+    assert [(ask.agent, ask.requester) for ask in act.about()] == [(EXECUTOR, PLANNER)]
+
+
+def test_allow_unprotected_warns_instead() -> None:
+    planner, inner = assistant("Planner"), assistant("Inner")
+    planner.register_nested_chats([{"recipient": inner, "message": "do", "max_turns": 1}], trigger=lambda sender: True)
+    with pytest.warns(UserWarning, match="Inner"):
+        guard(allow_unprotected=True).protect(planner)
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_a_forgotten_executor_in_a_two_agent_chat_is_refused(mode: str, guarded: bool) -> None:
+    ran: list[str] = []
+    user, planner = with_tool(person(), ran), assistant("Planner")
+    script(planner, ("touch", {"what": "x"}))
+    if not guarded:
+        chat(mode, user, planner, max_turns=2)
+        assert ran == ["x"], "the control: this is the hole"
+        return
+    guard(FakeAct()).protect(planner)
+    with pytest.raises(UnprotectedAgent, match="user_proxy"):
+        chat(mode, user, planner, max_turns=2)
+    assert ran == []
+
+
+def test_a_forgotten_executor_in_a_group_is_refused(mode: str) -> None:
+    ran: list[str] = []
+    user, planner, executor = person(), assistant("Planner"), with_tool(assistant("Executor"), ran)
+    script(planner, ("touch", {"what": "x"}))
+    guard(FakeAct()).protect(user, planner)
+    with pytest.raises(UnprotectedAgent, match="Executor"):
+        chat(mode, user, group(user, planner, executor))
+    assert ran == []
+
+
+def test_a_partner_that_can_only_speak_needs_no_guard(mode: str) -> None:
+    user, planner = person(), assistant("Planner")
+    script(planner, "hello")
+    guard().protect(planner)
+    chat(mode, user, planner, max_turns=1)
+
+
+def test_two_agents_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two agents"):
+        guard().protect(assistant("Planner"), assistant("Planner"))
+
+
+def test_an_agent_cannot_be_under_two_guards() -> None:
+    planner = assistant("Planner")
+    guard().protect(planner)
+    with pytest.raises(ValueError, match="another ActGuard"):
+        guard().protect(planner)
+
+
+@pytest.mark.parametrize("target", ["Planner", None, object()])
+def test_what_is_no_agent_is_refused(target: Any) -> None:
+    with pytest.raises(TypeError):
+        guard().protect(target)
+
+
+@pytest.mark.parametrize("options", [{"messages": "maybe"}, {"on_pending": "ignore"}, {"tools": {"a": ("x", "{a.b}")}}])
+def test_unknown_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        guard(**options)
+
+
+# --- pattern chats ----------------------------------------------------------------------------------------------------
+
+
+def put_back(client: Any, agent: Any, messages: Any) -> None:
+    agent.client = client
+
+
+class Shop:
+    """A pattern chat: the Planner may hand over to the Executor, and has a tool that knows the context."""
+
+    def __init__(self, *steps: Any, act: FakeAct | None, protect: str = "agents") -> None:
+        self.ran: list[str] = []
+
+        @act_tool(action="buy", resource="shop://items/{item}")
+        def buy(item: str, context_variables: ContextVariables) -> ReplyResult:
+            """Buy something."""
+            self.ran.append(item)
+            return ReplyResult(message="bought", context_variables=context_variables)
+
+        def plain(item: str) -> str:
+            """Look at something."""
+            self.ran.append(item)
+            return "seen"
+
+        self.planner = assistant("Planner", functions=[buy, plain])
+        self.executor = assistant("Executor")
+        self.planner.handoffs.add_llm_condition(
+            OnCondition(target=AgentTarget(self.executor), condition=StringLLMCondition(prompt="hand over"))
+        )
+        self.steps, self.heard = steps, []
+        self.pattern = DefaultPattern(
+            initial_agent=self.planner,
+            agents=[self.planner, self.executor],
+            user_agent=None,
+            group_manager_args={"silent": True},
+        )
+        if act is not None:
+            targets = [self.pattern] if protect == "pattern" else [self.planner, self.executor]
+            ActGuard(act, TOKENS).protect(*targets)
+
+    def run(self, mode: str) -> None:
+        # A pattern rebuilds the clients when it starts and before each reply; the scripted ones are put back.
+        prepare = self.pattern.prepare_group_chat
+
+        def prepared(*args: Any, **kwargs: Any) -> Any:
+            result = prepare(*args, **kwargs)
+            self.seen = script(self.planner, *self.steps)
+            self.heard = script(self.executor, "TERMINATE")
+            for agent in (self.planner, self.executor):
+                agent.register_hook("update_agent_state", partial(put_back, agent.client))
+            return result
+
+        object.__setattr__(self.pattern, "prepare_group_chat", prepared)
+        if mode == "sync":
+            initiate_group_chat(pattern=self.pattern, messages="go", max_rounds=6)
+        else:
+            asyncio.run(a_initiate_group_chat(pattern=self.pattern, messages="go", max_rounds=6))
+
+
+@pytest.mark.parametrize("protect", ["agents", "pattern"])
+def test_tools_of_a_pattern_chat_are_asked_for(mode: str, protect: str) -> None:
+    act = FakeAct([(PLANNER, "buy", "shop://items/apple")])
+    shop = Shop(
+        [("buy", {"item": "apple"}), ("buy", {"item": "gold"}), ("plain", {"item": "x"})], act=act, protect=protect
+    )
+    shop.run(mode)
+    assert shop.ran == ["apple"]
+    assert [(ask.agent, ask.requester, ask.action, ask.resource) for ask in act.about()] == [
+        (PLANNER, PLANNER, "buy", "shop://items/apple"),
+        (PLANNER, PLANNER, "buy", "shop://items/gold"),
+        (PLANNER, PLANNER, "call", "tool://plain"),
+    ]
+    assert [status for _, status in act.outcomes] == ["succeeded"]
+
+
+def test_tools_of_a_pattern_chat_run_without_a_guard(mode: str) -> None:
+    shop = Shop([("buy", {"item": "gold"}), ("plain", {"item": "x"})], act=None)
+    shop.run(mode)
+    assert shop.ran == ["gold", "x"]
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_a_denied_handoff_does_not_transfer(mode: str, guarded: bool) -> None:
+    act = FakeAct([(EXECUTOR, "*", "*")])
+    shop = Shop(("transfer_to_Executor_1", {}), "TERMINATE", act=act if guarded else None)
+    shop.run(mode)
+    assert bool(shop.heard) is not guarded
+    if guarded:
+        (ask,) = act.about()
+        assert (ask.agent, ask.action, ask.resource) == (PLANNER, "handoff", "agent://Executor")
+        assert "no_matching_policy" in str(shop.planner.chat_messages)
+
+
+def test_an_allowed_handoff_transfers(mode: str) -> None:
+    act = FakeAct(ALLOW_ALL)
+    shop = Shop(("transfer_to_Executor_1", {}), act=act)
+    shop.run(mode)
+    assert shop.heard
+    assert [status for _, status in act.outcomes] == ["succeeded"]
+
+
+def test_a_pattern_with_a_forgotten_agent_is_refused(mode: str) -> None:
+    shop = Shop(("plain", {"item": "x"}), act=None)
+    with_tool(shop.executor, shop.ran)
+    guard().protect(shop.planner)
+    with pytest.raises(UnprotectedAgent, match="Executor"):
+        shop.run(mode)
+    assert shop.ran == []
+
+
+def test_a_handoff_to_a_nested_chat_with_a_forgotten_agent_is_refused(mode: str) -> None:
+    shop = Shop("hello", act=None)
+    queue = [{"recipient": assistant("Inner"), "message": "do", "max_turns": 1}]
+    shop.planner.handoffs.add_llm_condition(
+        OnCondition(
+            target=NestedChatTarget(nested_chat_config={"chat_queue": queue}), condition=StringLLMCondition("n")
+        )
+    )
+    guard().protect(shop.planner, shop.executor)
+    with pytest.raises(UnprotectedAgent, match="Inner"):
+        shop.run(mode)
+
+
+def test_agents_of_two_guards_cannot_share_an_executor() -> None:
+    shop = Shop("hello", act=None)
+    guard().protect(shop.planner)
+    guard().protect(shop.executor)
+    with pytest.raises(ValueError, match="different ActGuards"):
+        shop.run("sync")
+
+
+def test_executors_of_unprotected_agents_are_left_alone() -> None:
+    guard().protect(assistant("Somebody"))
+    executor = GroupToolExecutor()
+    executor.register_agents_functions([assistant("Planner")], ContextVariables())
+    assert "execute_function" not in vars(executor)
+
+
+# --- remote service ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_the_executor_of_a_remote_service_is_guarded(guarded: bool) -> None:
+    from autogen.agentchat.remote import RequestMessage
+    from autogen.agentchat.remote.agent_service import AgentService
+
+    ran: list[str] = []
+
+    def touch(what: str) -> str:
+        """Touch."""
+        ran.append(what)
+        return "touched"
+
+    act = FakeAct()
+    planner = assistant("Planner", functions=[touch])
+    script(planner, ("touch", {"what": "x"}), "done")
+    if guarded:
+        guard(act).protect(planner)
+
+    async def serve() -> None:
+        request = RequestMessage(messages=[{"role": "user", "content": "go"}])
+        async for _ in AgentService(planner)(request):
+            pass
+
+    asyncio.run(serve())
+    assert bool(ran) is not guarded
+    if guarded:
+        assert [(ask.agent, ask.resource) for ask in act.about()] == [(PLANNER, "tool://touch")]
+
+
+def test_autogen_is_what_the_tests_think() -> None:
+    assert autogen.__version__.startswith("0.14")
