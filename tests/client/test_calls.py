@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +90,9 @@ def test_both_clients_have_the_same_methods(name: str) -> None:
     assert shape(groups) == shape(async_groups)
 
 
+CHECKPOINT = {"tenantId": "t", "size": 3, "rootHash": "00", "note": "", "verifierKey": ""}
+
+
 def pages(seen: Any) -> Reply:
     if "cursor=two" in seen.path:
         return Reply(200, {"items": [AGENT | {"id": "agt_2"}], "hasMore": False})
@@ -120,7 +124,9 @@ def test_delete_answers_nothing(act: Act, server: Server) -> None:
 
 def test_export_is_read_line_by_line(act: Act, server: Server) -> None:
     lines = [f'{{"index":{n},"leafHash":"00","record":{{"t":"a\u2028b"}}}}' for n in range(3)]
+    lines.append(json.dumps({"checkpoint": CHECKPOINT}))
     server.answers(Reply(200, "\n".join(lines) + "\n"))
+    assert len(list(act.audit.export_lines())) == 4
     assert [(line.index, line.record["t"]) for line in act.audit.export()] == [(n, "a\u2028b") for n in range(3)]
 
     async def work() -> list[int]:
@@ -131,9 +137,11 @@ def test_export_is_read_line_by_line(act: Act, server: Server) -> None:
 
 
 def test_an_export_that_breaks_off_is_an_error(act: Act, server: Server) -> None:
-    server.answers(Reply(200, '{"index":0,"leafHash":"00","record":{}}\n{"index":1,"le'))
-    with pytest.raises(UnexpectedAnswer):
-        list(act.audit.export())
+    record = '{"index":0,"leafHash":"00","record":{}}\n'
+    for broken in (record + '{"index":1,"le', record, ""):
+        server.answers(Reply(200, broken))
+        with pytest.raises(UnexpectedAnswer):
+            list(act.audit.export())
 
 
 def test_a_server_that_is_not_ready_says_so(act: Act, server: Server) -> None:

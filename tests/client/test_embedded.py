@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,11 +22,13 @@ class App:
     """The smallest service: it starts, answers `enforce`, and stops."""
 
     def __init__(self, fails: str = "", delay: float = 0.0) -> None:
-        self.state = SimpleNamespace(admin_key=KEY)
         self.events: list[str] = []
         self.keys: list[bytes] = []
         self.fails = fails
         self.delay = delay
+
+    def close(self) -> None:
+        self.events.append("closed")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -61,7 +62,7 @@ class App:
 
 
 def opened(monkeypatch: pytest.MonkeyPatch, app: App) -> None:
-    monkeypatch.setattr(embedded, "open_service", lambda path: Service(app))
+    monkeypatch.setattr(embedded, "open_service", lambda path, api_key: Service(app, KEY, app.close))
 
 
 def test_sync(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +74,7 @@ def test_sync(monkeypatch: pytest.MonkeyPatch) -> None:
             assert person.enforce(*ASK)
         assert act.enforce(*ASK), "closing the one does not close the other"
         assert app.keys == [KEY.encode(), b"act_other_key_of_a_person", KEY.encode()]
-    assert app.events == ["lifespan.startup", "lifespan.shutdown"]
+    assert app.events == ["lifespan.startup", "lifespan.shutdown", "closed"]
     assert act.enforce(*ASK).reason_code is ReasonCode.UNREACHABLE
     act.close()
 
@@ -90,23 +91,23 @@ def test_async(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not await act.enforce(*ASK)
 
     asyncio.run(work())
-    assert app.events == ["lifespan.startup", "lifespan.shutdown"]
+    assert app.events == ["lifespan.startup", "lifespan.shutdown", "closed"]
 
 
 @pytest.mark.parametrize("fails", ["lifespan.startup", "raise"])
 def test_a_service_that_does_not_start(fails: str) -> None:
     with pytest.raises(RuntimeError, match=r"no such file|broken"):
-        Service(App(fails))
+        Service(App(fails), KEY, lambda: None)
 
 
 def test_a_service_that_fails_denies() -> None:
-    service = Service(App("request"))
+    service = Service(App("request"), KEY, lambda: None)
     with Act(embedded.URL, KEY, transport=EmbeddedTransport(service), retries=0) as act:
         assert act.enforce(*ASK).reason_code is ReasonCode.UNREACHABLE
 
 
 def test_time_out() -> None:
-    service = Service(App(delay=5))
+    service = Service(App(delay=5), KEY, lambda: None)
     began = time.monotonic()
     with (
         Act(embedded.URL, KEY, transport=EmbeddedTransport(service), timeout=0.2, retries=0) as act,
@@ -117,7 +118,7 @@ def test_time_out() -> None:
 
 
 def test_closing_below_a_request_denies() -> None:
-    service = Service(App(delay=30))
+    service = Service(App(delay=30), KEY, lambda: None)
 
     async def work() -> None:
         async with AsyncAct(embedded.URL, KEY, transport=AsyncEmbeddedTransport(service), timeout=10, retries=0) as act:
@@ -131,7 +132,7 @@ def test_closing_below_a_request_denies() -> None:
 
 
 def test_a_cancelled_caller_is_cancelled() -> None:
-    service = Service(App(delay=30))
+    service = Service(App(delay=30), KEY, lambda: None)
 
     async def work() -> None:
         async with AsyncAct(embedded.URL, KEY, transport=AsyncEmbeddedTransport(service), timeout=10) as act:

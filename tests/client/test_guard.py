@@ -79,7 +79,7 @@ def test_report(act: Act, server: Server) -> None:
 class TestWaiting:
     def test_approved(self, act: Act, server: Server) -> None:
         answers = by_path(
-            enforce=[decide(**PENDING), allow],
+            enforce=[decide(**PENDING), decide(approval=PENDING["approval"])],
             approval=[approval("pending"), approval("approved"), approval("redeemed")],
         )
         server.answers(answers)
@@ -105,7 +105,7 @@ class TestWaiting:
         assert ("Sunday" in found.reason) is (code is ReasonCode.APPROVAL_REJECTED)
 
     def test_the_server_says_why_it_was_not_approved(self, act: Act, server: Server) -> None:
-        said = {"decision": "denied", "reasonCode": "approval_rejected", "reason": "Rejected by alice: no."}
+        said = PENDING | {"decision": "denied", "reasonCode": "approval_rejected", "reason": "Rejected by alice: no."}
         server.answers(by_path(enforce=[decide(**PENDING), decide(**said)], approval=approval("rejected")))
         found = act.guard("token").check_and_wait(*ASK, timeout=5)
         assert not found

@@ -62,14 +62,20 @@ class Act:
         self.api_keys = ApiKeys(self._transport)
 
     @classmethod
-    def embedded(cls, path: str | Path, *, timeout: float = 10.0, tenant_id: str | None = None) -> Self:
-        """ACT itself in this process, on the SQLite file `path`, called with its admin key and without a network.
+    def embedded(
+        cls, path: str | Path, api_key: str | None = None, *, timeout: float = 10.0, tenant_id: str | None = None
+    ) -> Self:
+        """ACT itself in this process, on the SQLite file `path`, without a network. Needs the extra `server`.
 
-        Needs the extra `server`. One process at a time may have the file open.
+        Without `api_key` it is called with an admin key of its own, which is kept beside the file. One process at a
+        time may have the file open. A key cannot approve what it asked: see `with_key`.
+
+        Raises:
+            Exception: what `act.client.embedded.open_service` lists.
         """
         from act.client.embedded import URL, EmbeddedTransport, open_service
 
-        service = open_service(path)
+        service = open_service(path, api_key)
         return cls(
             URL, service.api_key, timeout=timeout, retries=0, tenant_id=tenant_id, transport=EmbeddedTransport(service)
         )

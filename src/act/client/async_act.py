@@ -50,11 +50,13 @@ class AsyncAct:
         self.api_keys = ApiKeys(self._transport)
 
     @classmethod
-    def embedded(cls, path: str | Path, *, timeout: float = 10.0, tenant_id: str | None = None) -> Self:
+    def embedded(
+        cls, path: str | Path, api_key: str | None = None, *, timeout: float = 10.0, tenant_id: str | None = None
+    ) -> Self:
         """As `Act.embedded`. Opening blocks until the file is read."""
         from act.client.embedded import URL, AsyncEmbeddedTransport, open_service
 
-        service = open_service(path)
+        service = open_service(path, api_key)
         travel = AsyncEmbeddedTransport(service)
         return cls(URL, service.api_key, timeout=timeout, retries=0, tenant_id=tenant_id, transport=travel)
 

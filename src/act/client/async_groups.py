@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from act.client import calls
 from act.client.call import Call
-from act.client.groups import following
+from act.client.groups import cut_off, following
 from act.client.transport import AsyncTransport
 from act.models import (
     Agent,
@@ -164,8 +164,17 @@ class Audit(_Group):
     async def get(self, index: int) -> AuditRecord:
         return await self._send(calls.get_audit(index))
 
-    def export(self) -> AsyncIterator[AuditRecord]:
-        return self._transport.lines(calls.export_audit())
+    async def export(self) -> AsyncIterator[AuditRecord]:
+        closed = False
+        async for line in self._transport.lines(calls.export_audit(calls.export_line)):
+            if isinstance(line, AuditRecord):
+                yield line
+            closed = isinstance(line, Checkpoint)
+        if not closed:
+            raise cut_off()
+
+    def export_lines(self) -> AsyncIterator[bytes]:
+        return self._transport.lines(calls.export_audit(bytes))
 
     async def checkpoint(self) -> Checkpoint:
         return await self._send(calls.checkpoint())

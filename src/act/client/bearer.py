@@ -83,7 +83,7 @@ class Bearer(ABC):
         async def work() -> Decision:
             ask = Ask(arguments=arguments, context=context, requester=requester)
             first = await self.acheck(action, resource, **ask)
-            if first.approval is None:
+            if first.decision is not Verdict.PENDING_APPROVAL:
                 return first
             try:
                 approval = await self.await_for_approval(first, timeout)
@@ -137,7 +137,7 @@ def final(again: Decision, approval: Approval) -> Decision:
     The server says why it was not approved, and records it. Should it open a new approval instead, the answer that a
     person gave, or did not give in time, stands.
     """
-    if again.approval is None:
+    if again.decision is not Verdict.PENDING_APPROVAL:
         return again
     if approval.status == "rejected":
         why = f": {approval.reason}" if approval.reason else "."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
@@ -29,6 +30,8 @@ from act.models import (
     TokenRevoked,
     rfc3339,
 )
+
+T = TypeVar("T")
 
 Outcome = Literal["succeeded", "failed", "cancelled"]
 Draft = Mapping[str, Any] | BaseModel
@@ -189,9 +192,17 @@ def get_audit(index: int) -> Call[AuditRecord]:
     return get(path("audit", str(index)), AuditRecord)
 
 
-def export_audit() -> Call[AuditRecord]:
+def export_audit(parse: Callable[[bytes], T]) -> Call[T]:
     """A streamed answer: `parse` reads one line of it."""
-    return get(path("audit", "export"), AuditRecord, {"format": "jsonl"})
+    return Call("GET", path("audit", "export"), parse, params={"format": "jsonl"}, idempotent=True)
+
+
+def export_line(line: bytes) -> AuditRecord | Checkpoint:
+    """One line of an export: a record, or the checkpoint that closes it."""
+    found = json.loads(line)
+    if isinstance(found, dict) and "checkpoint" in found:
+        return Checkpoint.model_validate(found["checkpoint"])
+    return AuditRecord.model_validate(found)
 
 
 def checkpoint() -> Call[Checkpoint]:

@@ -8,8 +8,10 @@ server, and it imports it late: the SDK alone stays light.
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,36 +21,72 @@ import httpx2
 
 URL: Final = "http://act.embedded"
 STARTING: Final = 60.0
-"""Seconds for reading the file and migrating it; closing waits as long for the last audit records."""
+"""Seconds in which the application must have started, or stopped."""
 
 
-def open_service(path: str | Path) -> Service:
+def open_service(path: str | Path, api_key: str | None = None) -> Service:
     """Start ACT on the SQLite file `path`, which is made if there is none.
+
+    The admin key that the first start makes is kept beside the signing keys, in a file that only its owner can read:
+    approvals are bound to the key that asked, so it has to be the same the next time.
 
     Raises:
         ImportError: the extra `server` is not installed.
-        RuntimeError: the service does not start; says why.
+        PermissionError: others than the owner can read the kept key.
+        RuntimeError: there is no kept key, because the file was first opened with another; pass it as `api_key`.
+        act.database.engine.DatabaseUnusable: another process has the file open, or it is no database of ACT.
     """
     try:
-        from act.server.app import create_app
+        from act.server.app import Node
         from act.server.settings import Settings
     except ImportError as error:
         raise ImportError(
             f"Act.embedded needs the server ({error}); pip install 'agent-capability-tokens[server]'."
         ) from error
-    return Service(create_app(Settings(database=Path(path))))
+    file = Path(path).expanduser().absolute()
+    key = api_key or _kept_key(file)
+    node = Node(Settings.from_environment(database=f"sqlite:///{file}", bootstrap_api_key=key))
+    try:
+        return Service(node.app, key, node.close)
+    except BaseException:
+        node.close()
+        raise
+
+
+def _kept_key(file: Path) -> str:
+    """The admin key kept for a database, made before the database is, so that no crash can lose it."""
+    kept = file.with_name(file.name + ".keys") / "embedded-api-key"
+    if kept.exists():
+        if kept.stat().st_mode & 0o077:
+            raise PermissionError(f"The API key {kept} can be read by others; run: chmod 600 {kept}")
+        return kept.read_text()
+    if file.exists():
+        raise RuntimeError(f"{file} was first opened with another API key; pass an admin key of it as api_key.")
+    key = f"act_embedded_{secrets.token_urlsafe(32)}"
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(key)
+        out.flush()
+        os.fsync(out.fileno())
+    return key
 
 
 class Service:
-    """A running ASGI application with its loop and its thread; `api_key` is the admin key."""
+    """An ASGI application that runs on a loop and in a thread of its own.
 
-    def __init__(self, app: Any) -> None:
+    Args:
+        api_key: the key to call it with.
+        close: what to do after the last request.
+    """
+
+    def __init__(self, app: Any, api_key: str, close: Callable[[], None]) -> None:
+        self.api_key = api_key
         self._app = app
+        self._close = close
         self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         self._thread = threading.Thread(target=self._run, name="act-embedded", daemon=True)
         self._thread.start()
         self._loop, self._stop = self._ready.result(STARTING)
-        self.api_key: str = app.state.admin_key
 
     def submit(self, request: httpx2.Request) -> Future[httpx2.Response]:
         """Answer `request` on the loop of the service."""
@@ -61,6 +99,7 @@ class Service:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(STARTING)
+        self._close()
 
     async def _answer(self, request: httpx2.Request) -> httpx2.Response:
         travel = httpx2.ASGITransport(self._app, raise_app_exceptions=False)

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from act.models import Decision, Problem, ProblemFault
+from act.models import Decision, Problem, ProblemFault, Verdict
 
 
 class ActError(Exception):
@@ -155,7 +155,8 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ActError:
 
 def denial(decision: Decision) -> PermissionDenied:
     """The exception for a decision that does not allow."""
-    return ApprovalPending(decision) if decision.approval else PermissionDenied(decision)
+    pending = decision.decision is Verdict.PENDING_APPROVAL
+    return ApprovalPending(decision) if pending else PermissionDenied(decision)
 
 
 def faults_in(error: ValidationError) -> str:

@@ -42,6 +42,11 @@ def following(page: Page[Any], cursor: str | None) -> str | None:
     return page.next_cursor
 
 
+def cut_off() -> UnexpectedAnswer:
+    """The error of an export that does not end as one."""
+    return UnexpectedAnswer("The export ends without its checkpoint, so records are missing; export it again.")
+
+
 class _Group:
     def __init__(self, transport: SyncTransport) -> None:
         self._transport = transport
@@ -192,8 +197,18 @@ class Audit(_Group):
         return self._send(calls.get_audit(index))
 
     def export(self) -> Iterator[AuditRecord]:
-        """The whole log from index 0, streamed."""
-        return self._transport.lines(calls.export_audit())
+        """The whole log from index 0, streamed. Raises `UnexpectedAnswer` when the checkpoint at its end is missing."""
+        closed = False
+        for line in self._transport.lines(calls.export_audit(calls.export_line)):
+            if isinstance(line, AuditRecord):
+                yield line
+            closed = isinstance(line, Checkpoint)
+        if not closed:
+            raise cut_off()
+
+    def export_lines(self) -> Iterator[bytes]:
+        """The lines of the export exactly as they were hashed, for `actctl audit verify`; nothing is checked."""
+        return self._transport.lines(calls.export_audit(bytes))
 
     def checkpoint(self) -> Checkpoint:
         """The signed head of the log."""

@@ -13,7 +13,7 @@ from act.client.binding import bound
 from act.client.calls import Outcome
 from act.client.deciding import Ask, Deciding, denied, kept
 from act.client.errors import ActError
-from act.models import Approval, Decision, OutcomeRecorded, ReasonCode
+from act.models import Approval, Decision, OutcomeRecorded, ReasonCode, Verdict
 
 
 class ApprovalReader(Protocol):
@@ -109,7 +109,7 @@ class Guard(Bearer):
         """
         ask = Ask(arguments=kept(arguments), context=context, requester=requester)
         first = self.check(action, resource, **ask)
-        if first.approval is None:
+        if first.decision is not Verdict.PENDING_APPROVAL:
             return first
         try:
             approval = self.wait_for_approval(first, timeout)

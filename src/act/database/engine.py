@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -43,7 +44,12 @@ def _engine(path: Path, pragmas: dict[str, str], **options: Any) -> Engine:
 
 
 def writing_engine(path: Path) -> Engine:
-    """The one connection that writes. Every commit is on disk before it returns (`synchronous=FULL`)."""
+    """The one connection that writes. Every commit is on disk before it returns (`synchronous=FULL`).
+
+    A new file can be read by its owner alone; SQLite gives its journal files the same mode.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
     engine = _engine(
         path,
         {"journal_mode": "WAL", "synchronous": "FULL", "foreign_keys": "ON", "busy_timeout": "5000"},

@@ -8,6 +8,7 @@ Source: 5-agent-frameworks, "Whose token decides" and "Rules for every integrati
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import threading
 import time
@@ -16,8 +17,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from act.client.errors import ApprovalPending
 from act.integrations.mapping import ToolSpec
-from act.integrations.ruling import ApprovalPending, Call, Party, Ruling, UnprotectedAgent, agent_id_of, ruling_from
+from act.integrations.ruling import Call, Party, Ruling, UnprotectedAgent, agent_id_of, ruling_from
 from act.models import Approval, Decision, ReasonCode
 
 __all__ = [
@@ -79,7 +81,10 @@ class Running:
 
 
 class Enforcer:
-    """Asks ACT on behalf of one guard and answers with rulings. Raises nothing but `ApprovalPending`."""
+    """Asks ACT on behalf of one guard and answers with rulings. Decisions raise nothing but `act.ApprovalPending`.
+
+    Raises `ValueError` and `TypeError` for options it cannot work with.
+    """
 
     def __init__(
         self,
@@ -92,6 +97,8 @@ class Enforcer:
     ) -> None:
         if on_pending not in ("deny", "wait", "raise"):
             raise ValueError('on_pending is "deny", "wait" or "raise"')
+        if inspect.iscoroutinefunction(act.enforce):
+            raise TypeError("integrations take the synchronous act.Act; async paths call it in a thread")
         self._act = act
         self._context = {"framework": framework, "conversationId": conversation_id}
         self.on_pending: OnPending = on_pending
@@ -148,8 +155,8 @@ class Enforcer:
         except Exception as fault:  # noqa: BLE001 - whatever went wrong while asking, the answer is no
             log.warning("asking ACT failed: %s", type(fault).__name__)
             return Ruling(ReasonCode.UNREACHABLE, "ACT could not be asked, so nothing was done.")
-        if ruling.approval_id is not None and self.on_pending == "raise":
-            raise ApprovalPending(ruling)
+        if ruling.approval_id is not None and ruling.decision is not None and self.on_pending == "raise":
+            raise ApprovalPending(ruling.decision)
         if ruling.allowed and stop.is_set():
             self.report(ruling, "cancelled")
             return Ruling(ReasonCode.UNREACHABLE, "The call was cancelled before it could run.")

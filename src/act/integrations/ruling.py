@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,15 +13,6 @@ from act.models import Decision, ReasonCode, Verdict
 
 class UnprotectedAgent(RuntimeError):
     """An agent that could act for a protected one is not under the guard itself."""
-
-
-class ApprovalPending(RuntimeError):
-    """A person must approve first (`on_pending="raise"`). Ask again, with the same arguments, after that."""
-
-    def __init__(self, ruling: Ruling) -> None:
-        super().__init__(ruling.text)
-        self.ruling = ruling
-        self.approval_id = ruling.approval_id
 
 
 @dataclass(frozen=True)
@@ -53,6 +43,7 @@ class Ruling:
     decision_id: str | None = None
     leased: bool = False
     approval_id: str | None = None
+    decision: Decision | None = field(default=None, repr=False)
 
     @property
     def text(self) -> str:
@@ -71,7 +62,7 @@ def agent_id_of(token: str) -> str | None:
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, binascii.Error):
+    except (AttributeError, IndexError, ValueError, RecursionError):
         return None
     claimed = claims.get("client_id") if isinstance(claims, dict) else None
     return claimed if isinstance(claimed, str) and claimed else None
@@ -87,4 +78,5 @@ def ruling_from(decision: Decision) -> Ruling:
         decision_id=decision.decision_id,
         leased=decision.lease is not None,
         approval_id=decision.approval.id if pending and decision.approval is not None else None,
+        decision=decision,
     )

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from sqlalchemy import Engine, insert, select
 
 from act.agents import routes as agent_routes
@@ -34,6 +35,7 @@ from act.enforcement.replays import Replays
 from act.enforcement.route import PATH, EnforceRoute
 from act.enforcement.settle import Settler
 from act.limits.service import LimitService
+from act.models import Scope
 from act.policies import routes as policy_routes
 from act.policies.live import LivePolicies
 from act.policies.service import PolicyService
@@ -44,7 +46,7 @@ from act.tenants import routes as tenant_routes
 from act.tenants.access import Access
 from act.tenants.live import LiveApiKeys, LiveTenants
 from act.tenants.service import TenantService
-from act.tenants.tenant import DEFAULT_TENANT
+from act.tenants.tenant import DEFAULT_TENANT, ApiKey, hash_key, new_key
 from act.tokens import routes as token_routes
 from act.tokens.live import LiveKeys, LiveTokens
 from act.tokens.sequence import Sequences
@@ -155,6 +157,16 @@ class Node:
             management.include_router(router)
         self.app = RequestId(_Street(EnforceRoute(pipeline, access), StrictBodies(management)))
 
+    def local_key(self) -> str:
+        """An admin key of the default tenant for the process that runs the node; it is written nowhere.
+
+        Whoever can open the file needs no key to read it, so this gives nothing away.
+        """
+        key, _ = new_key()
+        scopes = frozenset((Scope.ADMIN,))
+        self.api_keys.admit(ApiKey(new_id("key"), DEFAULT_TENANT, "embedded", hash_key(key), scopes, None, None))
+        return key
+
     def _bootstrap(self) -> str | None:
         """On the first start: the default tenant with its keys, and an admin key."""
         if any(True for _ in self.tenants):
@@ -203,13 +215,16 @@ class _Street:
 
 
 def _management() -> FastAPI:
-    app = FastAPI(
+    # The documentation page comes from the server itself: it works offline and asks no one else for scripts.
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs/static",
         title="ACT",
         summary="Agent Capability Tokens",
         description=openapi.DESCRIPTION,
         version=importlib.metadata.version("agent-capability-tokens"),
         responses=openapi.PROBLEMS,
-        redoc_url=None,
     )
     problems.install(app)
     return app

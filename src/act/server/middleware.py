@@ -14,6 +14,8 @@ App = Any
 Scope = MutableMapping[str, Any]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+# Answers carry tokens and keys: no cache may keep one, no browser may guess what it is.
+_SAFETY = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 
 
@@ -33,7 +35,7 @@ class RequestId:
 
         async def send_with_id(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *_SAFETY]
             await send(message)
 
         await self._app(scope, receive, send_with_id)

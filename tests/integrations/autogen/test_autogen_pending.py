@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import autogen
 import pytest
 from autogen_support import ALLOW_ALL, TOKENS, FakeAct, assistant, chat, person, script, texts
 
+from act.demo.model import ToolCall
 from act.integrations.autogen import ActGuard, ApprovalPending
 from act.integrations.core import Call, Enforcer, Party
 
@@ -85,7 +87,9 @@ def test_raise_comes_out_of_the_chat(mode: str, asynchronous: bool) -> None:
     user, planner, ran, _ = team(act, asynchronous, on_pending="raise")
     with pytest.raises(ApprovalPending) as raised:
         chat(mode, user, planner, max_turns=3)
-    assert raised.value.approval_id == "apr_1"
+    approval = raised.value.decision.approval
+    assert approval is not None
+    assert approval.id == "apr_1"
     assert ran == []
 
 
@@ -148,3 +152,23 @@ def test_polling_that_fails_is_a_denial() -> None:
     ruling = enforcer.decide(CALL, executor=PLANNER, asker=PLANNER)
     assert not ruling.allowed
     assert ruling.code == "unreachable"
+
+
+def test_code_and_legacy_calls_do_not_wait_on_the_event_loop(tmp_path: Path) -> None:
+    """AutoGen runs both on the loop itself; there `wait` says like `deny` what is pending."""
+    act = FakeAct(ALLOW_ALL, pending=["*"], verdicts=["approved"])
+    ran: list[str] = []
+
+    def pay(to: str) -> str:
+        ran.append(to)
+        return "paid"
+
+    config = {"use_docker": False, "work_dir": str(tmp_path)}
+    user, planner = person(code_execution_config=config), assistant("Planner")
+    autogen.register_function(pay, caller=planner, executor=user, description="Pay")
+    seen = script(planner, "```python\nprint(1)\n```", ToolCall("pay", {"to": "bob"}, legacy=True))
+    ActGuard(act, TOKENS, messages="off", on_pending="wait").protect(user, planner)
+    chat("async", user, planner, max_turns=3)
+    assert ran == []
+    assert act.waits == []
+    assert texts(seen).count("apr_1 is pending") >= 2

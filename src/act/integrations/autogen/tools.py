@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from act.integrations.autogen.requester import Frame, frame_of
 from act.integrations.core import ApprovalPending, Call, Party, Ruling
 from act.integrations.mapping import MappingFault, resource_for
+from act.integrations.ruling import ruling_from
 from act.models import ReasonCode
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def guard_tools(agent: Agent, guard: ActGuard) -> None:
                 raise
             # In the thread of a sync chat an exception is lost; the frame raises it when the reply is done.
             frame.raised = pending
-            ruling = pending.ruling
+            ruling = ruling_from(pending.decision)
         if not ruling.allowed:
             return denial(func_call, ruling.text)
         async with guard.enforcer.a_reporting(ruling) as running:

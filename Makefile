@@ -1,0 +1,50 @@
+# The habits of the project. `make demo` and `make test` need git, make and Python 3.11 with pip, nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV_VERSION := 0.13.9
+UV := .tools/uv/bin/uv
+RUN := $(UV) run --no-sync
+READY := .venv/.ready
+
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: setup demo serve test lint fmt bench docs clean help
+
+help:  ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## Install everything into this folder (.tools, .venv)
+
+# uv goes into a folder of the checkout; --target works also where pip may not touch the system.
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ACT needs Python 3.11 or later; run: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-warn-script-location --upgrade --target .tools/uv uv==$(UV_VERSION)
+
+$(READY): $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --locked --all-extras --python $(PYTHON)
+	@touch $@
+
+demo: setup  ## Run the reference scenario: a real server, a real AutoGen group chat
+	@$(RUN) actctl demo
+
+serve: setup  ## Run a server on ./act.db
+	@$(RUN) actctl serve
+
+test: setup  ## Run the tests
+	$(RUN) pytest -q -n auto --dist loadgroup
+
+lint: setup  ## Check style, types and the rules between the rooms
+	$(RUN) ruff format --check src tests benchmarks
+	$(RUN) ruff check src tests benchmarks
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+fmt: setup  ## Format the code
+	$(RUN) ruff format src tests benchmarks
+	$(RUN) ruff check --fix src tests benchmarks
+
+bench: setup  ## Measure decisions, in process and over HTTP (prints; gates nothing)
+	$(RUN) python -m benchmarks
+
+clean:  ## Remove what setup and runs have made here
+	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,28 @@
+"""Fixtures for all tests, and how hypothesis runs here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support import Api, Server
+
+# The machines that run this are slow and shared: time is no property of an example.
+settings.register_profile("act", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("act")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests of a worker that do not mind each other's agents and policies."""
+    with Server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[Api]:
+    """The admin of the shared server."""
+    with server.api() as api:
+        yield api
