@@ -13,8 +13,7 @@ def test_a_server_keeps_what_it_answered_over_stop_and_kill(tmp_path: Path) -> N
     with Server(tmp_path) as server:
         with server.api() as api:
             agent_id = api.agent("Planner", "planner")
-        assert server.stop() == 0
-        server.start()
+        server.restart()
         with server.api() as api:
             assert api.get(f"/v1/agents/{agent_id}")["name"] == "Planner"
         assert server.kill() == -9

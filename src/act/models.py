@@ -37,7 +37,10 @@ def _read_moment(value: Any) -> Any:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("name the offset from UTC, for example 2026-11-22T18:00:00Z")
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("the moment is outside the years 1 to 9999 in UTC") from None
     return value
 
 
@@ -62,7 +65,9 @@ Pattern = Annotated[str, AfterValidator(_refuse(pattern_fault))]
 class Request(BaseModel):
     """Base of everything a caller sends."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
 
 
 class Answer(BaseModel):
@@ -75,6 +80,7 @@ class Answer(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
+        hide_input_in_errors=True,
     )
 
 
@@ -266,7 +272,7 @@ class TokenRequest(Request):
 class IssuedToken(Answer):
     """The only answer that ever carries the token string."""
 
-    token: str
+    token: Annotated[str, Field(repr=False)]
     token_id: str
     agent_id: str
     expires_at: Moment
@@ -296,7 +302,7 @@ class EnforceRequest(Request):
     """May this agent do this? `requester` is the agent (id or name) that asked for the call, when it is another."""
 
     request_id: Annotated[str, Field(min_length=1, max_length=128)]
-    capability_token: str
+    capability_token: Annotated[str, Field(repr=False)]
     action: str
     resource_id: str
     tenant_id: str | None = None
@@ -370,7 +376,9 @@ class Lease(Answer):
     expires_at: Moment
 
 
-class PendingApproval(Answer):
+class ApprovalReference(Answer):
+    """The approval that a decision is about: one that is waited for, or was used, rejected, or has expired."""
+
     id: str
     expires_at: Moment
 
@@ -399,7 +407,7 @@ class Decision(Answer):
     near_misses: list[NearMiss] = []
     obligations: dict[str, int] = {}
     lease: Lease | None = None
-    approval: PendingApproval | None = None
+    approval: ApprovalReference | None = None
     audit: AuditReference | None = None
     revision: int | None = None
     evaluated_at: Moment
@@ -496,7 +504,7 @@ class ApiKey(Answer):
 class IssuedApiKey(ApiKey):
     """The only answer that ever carries the key itself."""
 
-    key: str
+    key: Annotated[str, Field(repr=False)]
 
 
 class ApiKeyRevoked(Answer):

@@ -87,16 +87,20 @@ def faults_of_validation(error: ValidationError, document: Any) -> list[Fault]:
 def fault_of_detail(detail: ErrorDetails, location: Iterable[int | str], document: Any) -> Fault:
     """One fault. Parts of the location that are not in the document name branches of a type, and are left out."""
     pointer, here = "", document
-    parts = list(location)
-    for position, part in enumerate(parts):
-        if isinstance(here, dict) and isinstance(part, str) and part in here:
+    *way, last = list(location) or [""]
+    for part in (*way, last):
+        if _holds(here, part):
             here = here[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            here = here[part]
-        elif not (detail["type"] == "missing" and position == len(parts) - 1):
+        elif part is not last or detail["type"] != "missing":
             continue
         pointer += f"/{escape(str(part))}"
     return Fault(pointer, _sentence(detail))
+
+
+def _holds(here: Any, part: int | str) -> bool:
+    return (isinstance(here, dict) and part in here) or (
+        isinstance(here, list) and isinstance(part, int) and part < len(here)
+    )
 
 
 def _sentence(detail: ErrorDetails) -> str:

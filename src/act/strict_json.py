@@ -1,7 +1,7 @@
 """JSON as ACT accepts it: one reading only.
 
 Whatever two parsers could read differently is refused on input (design rule 2-semantics, "Matching"):
-duplicate keys, NaN and infinities, integers beyond 2^53, nesting over 32 levels, unpaired surrogates.
+duplicate keys, NaN and infinities, integers of 2^53 and beyond, nesting over 32 levels, unpaired surrogates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_DEPTH = 32
-MAX_INTEGER = 2**53
+MAX_INTEGER = 2**53 - 1  # 2^53 itself is what 2^53 + 1 becomes in a reader that uses doubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def faults_of(value: Any, pointer: str = "", depth: int = 1) -> Iterator[Fault]:
         return
     elif kind is int:
         if abs(value) > MAX_INTEGER:
-            yield Fault(pointer, "The integer is beyond 2^53; send it as a string.")
+            yield Fault(pointer, "The integer is not below 2^53; send it as a string.")
     elif kind is float:
         if not math.isfinite(value):
             yield Fault(pointer, "The number is not finite.")

@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 import unicodedata
+from urllib.parse import quote
+
+# What RFC 3986 lets stand in a path segment as it is (pchar), beside letters, digits and "-._~".
+_IN_SEGMENT = "!$&'()*+,;=:@"
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a resource id, in the one spelling that ACT reads.
+
+    What would end the segment (`/`, `?`, `#`) or be undone twice (`%`) becomes an escape that ACT refuses, so no
+    value can reach beyond its place in a template.
+
+    Raises:
+        UnicodeEncodeError: the text has an unpaired surrogate.
+    """
+    return quote(text, safe=_IN_SEGMENT)
 
 
 def text_fault(text: str) -> str | None:

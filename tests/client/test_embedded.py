@@ -1,4 +1,4 @@
-"""The way into a service in the same process; the service itself is tried in `test_embedded_service`."""
+"""The way into a service in the same process; the service itself is tried in `test_with_the_service`."""
 
 from __future__ import annotations
 

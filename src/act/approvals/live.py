@@ -28,6 +28,7 @@ class LiveApprovals:
         self._taken: set[str] = set()
         self._told: set[str] = set()
         self._waiting: dict[str, list[Future[None]]] = {}
+        self.closing = False
 
     def load(self, connection: Connection) -> None:
         for row in store.unsettled(connection, self._clock.now() - REMEMBERED):
@@ -39,9 +40,7 @@ class LiveApprovals:
             with self._lock:
                 self._put(approval)
                 waiting = self._waiting.pop(approval.id, [])
-            for waiter in waiting:
-                if waiter.set_running_or_notify_cancel():
-                    waiter.set_result(None)
+            _wake(waiting)
 
     def _put(self, approval: Approval) -> None:
         self._by_id[approval.id] = approval
@@ -106,6 +105,14 @@ class LiveApprovals:
             if not waiting:
                 self._waiting.pop(id, None)
 
+    def close(self) -> None:
+        """Wake everyone who waits; the server is shutting down."""
+        with self._lock:
+            self.closing = True
+            waiting = [waiter for waiters in self._waiting.values() for waiter in waiters]
+            self._waiting.clear()
+        _wake(waiting)
+
     def open(self) -> list[Approval]:
         return [approval for approval in list(self._by_id.values()) if approval.status in ("pending", "approved")]
 
@@ -120,3 +127,9 @@ class LiveApprovals:
                     self._told.discard(approval.id)
                     if self._by_binding.get(approval.binding) is approval:
                         del self._by_binding[approval.binding]
+
+
+def _wake(waiting: Iterable[Future[None]]) -> None:
+    for waiter in waiting:
+        if waiter.set_running_or_notify_cancel():
+            waiter.set_result(None)

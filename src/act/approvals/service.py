@@ -116,12 +116,15 @@ class ApprovalService:
             try:
                 found = await asyncio.to_thread(self.get, caller, id)
                 left = deadline - self._clock.monotonic()
-                if found.status != "pending" or left <= 0:
+                if found.status != "pending" or left <= 0 or self._live.closing:
                     return found
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.wrap_future(waiter), left)
             finally:
                 self._live.forget(id, waiter)
+
+    def stop_waiting(self) -> None:
+        self._live.close()
 
     def approve(self, caller: ApiKey, id: str, body: models.ApproveRequest) -> models.Approval:
         return self._vote(caller, id, "approval.approved", body.reason, lambda vote: partial(approve, vote=vote))

@@ -11,10 +11,9 @@ from sqlalchemy import Connection, Engine, Row
 from act import models
 from act.audit import notes, store
 from act.audit.store import Filter, Order
-from act.audit.writer import Sealed, Writer
-from act.database.pages import page, read_cursor
-from act.problems import not_found, unprocessable
-from act.strict_json import Fault
+from act.audit.writer import Writer
+from act.database.pages import page, read_number_cursor
+from act.problems import not_found
 from act.tenants.tenant import ApiKey
 from act.tokens.live import LiveKeys
 
@@ -29,11 +28,9 @@ class AuditService:
     def search(
         self, caller: ApiKey, wanted: Filter, limit: int, cursor: str | None, order: Order
     ) -> models.Page[models.AuditRecord]:
-        after = read_cursor(cursor)
-        if after and not after.isdigit():
-            raise unprocessable([Fault("/cursor", "Send the nextCursor of the page before, unchanged.")])
+        after = read_number_cursor(cursor)
         with self._reader.begin() as connection:
-            rows = store.search(connection, caller.tenant_id, wanted, int(after) if after else None, limit + 1, order)
+            rows = store.search(connection, caller.tenant_id, wanted, after, limit + 1, order)
         return page(rows, limit, lambda row: str(row.idx), _answer)
 
     def get(self, caller: ApiKey, index: int) -> models.AuditRecord:
@@ -73,14 +70,6 @@ class AuditService:
             if row.kind == "decision":
                 found: dict[str, Any] = json.loads(row.record)
                 return found
-        return None
-
-    @staticmethod
-    def outcome_of(connection: Connection, tenant_id: str, decision_id: str) -> tuple[str, Sealed] | None:
-        """The status that was reported for a decision, and where that stands."""
-        for row in store.of_decision(connection, tenant_id, decision_id):
-            if row.kind == "decision.outcome":
-                return json.loads(row.record)["status"], Sealed(row.idx, row.leaf_hash.hex())
         return None
 
 

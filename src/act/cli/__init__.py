@@ -13,4 +13,6 @@ def main() -> None:
         if error.name not in ("click", "rich"):
             raise
         sys.exit(f"actctl needs the package '{error.name}'; run: pip install 'agent-capability-tokens[cli]'")
-    run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(run())

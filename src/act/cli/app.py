@@ -4,17 +4,53 @@ from __future__ import annotations
 
 import click
 
+from act.cli.agents import agents
+from act.cli.approvals import approvals
+from act.cli.audit import audit
+from act.cli.command import Group
+from act.cli.demo import demo
+from act.cli.doctor import doctor
+from act.cli.enforce import enforce, outcome
+from act.cli.keys import keys
 from act.cli.node import migrate, serve
+from act.cli.policies import policies
+from act.cli.running import run_quietly
+from act.cli.tenants import tenants
+from act.cli.tokens import tokens
+
+COMMANDS: tuple[click.Command, ...] = (
+    agents,
+    policies,
+    tokens,
+    enforce,
+    outcome,
+    approvals,
+    audit,
+    keys,
+    tenants,
+    serve,
+    migrate,
+    demo,
+    doctor,
+)
 
 
-@click.group()
+@click.group(
+    cls=Group,
+    commands=list(COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="agent-capability-tokens", message="actctl %(version)s")
 def actctl() -> None:
-    """ACT: permissions for systems of AI agents."""
+    """ACT: permissions for systems of AI agents.
+
+    Data goes to stdout, words to stderr. The server is ACT_BASE_URL, the API key ACT_API_KEY or --api-key-file.
+
+    \b
+    Exit codes: 0 done or allowed, 1 error, 2 usage, 3 denied, 4 pending approval.
+    """
 
 
-for command in (serve, migrate):
-    actctl.add_command(command)
-
-
-def run() -> None:
-    actctl()
+def run() -> int:
+    """Run the command line of this process; its exit code."""
+    return run_quietly(actctl)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 
-def _server_part() -> None:
+def needs_server() -> None:
+    """End the command with what to install when only the SDK and the command line are there."""
     try:
         import fastapi  # noqa: F401
     except ImportError as error:
@@ -20,7 +21,7 @@ def _server_part() -> None:
 @click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
 def serve(host: str | None, port: int | None, database: str | None) -> None:
     """Run the server until SIGTERM or Ctrl-C."""
-    _server_part()
+    needs_server()
     from act.database.engine import DatabaseUnusable
     from act.server.serve import serve as run_server
     from act.server.settings import Settings, SettingsInvalid
@@ -35,7 +36,7 @@ def serve(host: str | None, port: int | None, database: str | None) -> None:
 @click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
 def migrate(database: str | None) -> None:
     """Bring the database to the schema of this version."""
-    _server_part()
+    needs_server()
     from act.database.engine import DatabaseUnusable, FileLock, sqlite_path, writing_engine
     from act.database.migrate import migrate as run_migrations
     from act.server.settings import Settings, SettingsInvalid
@@ -49,4 +50,6 @@ def migrate(database: str | None) -> None:
             lock.release()
     except (DatabaseUnusable, SettingsInvalid) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"Schema {before or 'none'} -> {after}." if before != after else f"Schema {after}: up to date.", err=True)
+    click.echo(
+        f"Schema {before or 'none'} -> {after}." if before != after else f"Schema {after}: up to date.", err=True
+    )

@@ -27,13 +27,12 @@ STARTING: Final = 60.0
 def open_service(path: str | Path, api_key: str | None = None) -> Service:
     """Start ACT on the SQLite file `path`, which is made if there is none.
 
-    The admin key that the first start makes is kept beside the signing keys, in a file that only its owner can read:
+    Without `api_key` an admin key is made and kept beside the signing keys, in a file that only its owner can read:
     approvals are bound to the key that asked, so it has to be the same the next time.
 
     Raises:
         ImportError: the extra `server` is not installed.
-        PermissionError: others than the owner can read the kept key.
-        RuntimeError: there is no kept key, because the file was first opened with another; pass it as `api_key`.
+        PermissionError: others than the owner can read the kept key, or it was revoked.
         act.database.engine.DatabaseUnusable: another process has the file open, or it is no database of ACT.
     """
     try:
@@ -47,6 +46,8 @@ def open_service(path: str | Path, api_key: str | None = None) -> Service:
     key = api_key or _kept_key(file)
     node = Node(Settings.from_environment(database=f"sqlite:///{file}", bootstrap_api_key=key))
     try:
+        if api_key is None:
+            node.admit_admin(key, "embedded")  # the file may have been made by `actctl serve`, which has its own
         return Service(node.app, key, node.close)
     except BaseException:
         node.close()
@@ -54,20 +55,21 @@ def open_service(path: str | Path, api_key: str | None = None) -> Service:
 
 
 def _kept_key(file: Path) -> str:
-    """The admin key kept for a database, made before the database is, so that no crash can lose it."""
+    """The admin key kept for a database, made before it is admitted, so that no crash can lose it."""
     kept = file.with_name(file.name + ".keys") / "embedded-api-key"
     if kept.exists():
         if kept.stat().st_mode & 0o077:
             raise PermissionError(f"The API key {kept} can be read by others; run: chmod 600 {kept}")
         return kept.read_text()
-    if file.exists():
-        raise RuntimeError(f"{file} was first opened with another API key; pass an admin key of it as api_key.")
     key = f"act_embedded_{secrets.token_urlsafe(32)}"
     kept.parent.mkdir(mode=0o700, exist_ok=True)
-    with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+    unfinished = kept.with_name(f".{kept.name}.{os.getpid()}")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
         out.write(key)
         out.flush()
         os.fsync(out.fileno())
+    os.link(unfinished, kept)  # complete or not there, and never over that of another process
+    unfinished.unlink()
     return key
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from string import Formatter
 from typing import Any, Self
-from urllib.parse import quote
 
 from act.client.call import encoded
 from act.client.deciding import denied
 from act.client.errors import PermissionDenied
 from act.models import ReasonCode
+from act.text import segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Plan:
 def _segment(name: str, value: Any) -> str:
     """A value as part of a resource id; encoded so that it cannot reach beyond its place."""
     if type(value) is int or (type(value) is str and value):
-        return quote(str(value), safe="")
+        return segment(str(value))
     said = "is empty" if value in (None, "") else f"is a {type(value).__name__}, not a string or an integer"
     reason = f"The resource cannot be named: the argument '{name}' {said}."
     raise PermissionDenied(denied(ReasonCode.RESOURCE_MALFORMED, reason))

@@ -19,11 +19,11 @@ from act.client.errors import NotFound
 from act.client.guard import Guard
 from act.models import (
     Approval,
+    ApprovalReference,
     ApprovalStatus,
     AuditReference,
     Decision,
     OutcomeRecorded,
-    PendingApproval,
     ReasonCode,
     Verdict,
 )
@@ -112,7 +112,9 @@ class FakeAct:
         if question.dry_run:
             return decision
         approval = self.approvals.open(question, decision.decision_id or "")
-        return decision.model_copy(update={"approval": PendingApproval(id=approval.id, expires_at=approval.expires_at)})
+        return decision.model_copy(
+            update={"approval": ApprovalReference(id=approval.id, expires_at=approval.expires_at)}
+        )
 
 
 class FakeApprovals:

@@ -31,7 +31,8 @@ def sqlite_path(url: str) -> Path:
 
 
 def _engine(path: Path, pragmas: dict[str, str], **options: Any) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), **options)
+    # Parameters hold arguments and key hashes, which no log line may show.
+    engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True, **options)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from act.models import Answer, Page
-from act.problems import unprocessable
+from act.problems import ProblemError, unprocessable
 from act.strict_json import Fault
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+MAX_DIGITS = 15
 
 Row = TypeVar("Row")
 Item = TypeVar("Item", bound=Answer)
@@ -29,8 +30,21 @@ def read_cursor(cursor: str | None) -> str:
     try:
         return base64.urlsafe_b64decode(cursor.encode("ascii")).decode("utf-8")
     except (UnicodeError, binascii.Error, ValueError):
-        message = "Send the nextCursor of the page before, unchanged."
-        raise unprocessable([Fault("/cursor", message)]) from None
+        raise _not_ours() from None
+
+
+def read_number_cursor(cursor: str | None) -> int | None:
+    """`read_cursor` for a list whose key is a number; None for the first page."""
+    key = read_cursor(cursor)
+    if not key:
+        return None
+    if not (key.isascii() and key.isdigit() and len(key) <= MAX_DIGITS):
+        raise _not_ours()
+    return int(key)
+
+
+def _not_ours() -> ProblemError:
+    return unprocessable([Fault("/cursor", "Send the nextCursor of the page before, unchanged.")])
 
 
 def page(rows: Sequence[Row], limit: int, key: Callable[[Row], str], make: Callable[[Row], Item]) -> Page[Item]:

@@ -217,6 +217,17 @@ leases = Table(
     UniqueConstraint("decision_id", "policy_id", "agent_id"),
 )
 
+outcomes = Table(
+    "outcomes",
+    metadata,
+    _tenant(),
+    Column("decision_id", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("record_index", Integer, nullable=False),
+    Column("leaf_hash", String, nullable=False),
+    UniqueConstraint("tenant_id", "decision_id"),
+)
+
 audit_trees = Table(
     "audit_trees",
     metadata,

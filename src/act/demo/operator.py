@@ -37,9 +37,10 @@ class Operator:
         arguments: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         requester: str | None = None,
+        dry_run: bool = False,
     ) -> Decision:
         decision = self._act.enforce(
-            token, action, resource, arguments=arguments, context=context, requester=requester
+            token, action, resource, arguments=arguments, context=context, requester=requester, dry_run=dry_run
         )
         if action == "message":
             self.messages += 1

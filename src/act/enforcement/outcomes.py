@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 from act import models
 from act.audit.service import AuditService
 from act.audit.writer import Sealed, Transaction, Writer
+from act.enforcement import store
 from act.enforcement.replays import Replays
 from act.limits.service import LimitService
 from act.models import Scope
@@ -46,15 +47,16 @@ class OutcomeService:
                 raise not_found("decision", decision_id)
             if decision["decision"] != "allowed" or decision.get("dryRun"):
                 raise conflict("decision_not_allowed", "Only the outcome of an allowed decision can be reported.")
-            if known := self._audit.outcome_of(connection, caller.tenant_id, decision_id):
-                status, sealed = known
-                if status != body.status:
-                    raise conflict("outcome_reported", f"The outcome was reported as '{status}' already.")
-                raise _Reported(sealed)
+            if known := store.find(connection, caller.tenant_id, decision_id):
+                if known.status != body.status:
+                    raise conflict("outcome_reported", f"The outcome was reported as '{known.status}' already.")
+                raise _Reported(Sealed(known.record_index, known.leaf_hash))
             self._limits.end(transaction, decision_id)
             told = {"keyId": caller.id, "decisionId": decision_id, "status": body.status}
             told |= {name: decision[name] for name in ("agentId", "action", "resourceId") if name in decision}
-            return transaction.record(caller.tenant_id, "decision.outcome", told)
+            sealed = transaction.record(caller.tenant_id, "decision.outcome", told)
+            store.add(connection, caller.tenant_id, decision_id, body.status, sealed)
+            return sealed
 
         repeated = False
         try:

@@ -55,7 +55,17 @@ class _Outcome:
     settlement: Settlement
     ruling: Ruling | None = None
     accepted: Accepted | None = None
+    refused: Refusal | None = None
     requester: Agent | None = None
+
+    @property
+    def agent_id(self) -> str | None:
+        """Whose token it was, also when it was refused."""
+        return self.accepted.agent.id if self.accepted else self.refused.agent_id if self.refused else None
+
+    @property
+    def token_id(self) -> str | None:
+        return self.accepted.claims.token_id if self.accepted else self.refused.token_id if self.refused else None
 
 
 class Pipeline:
@@ -93,9 +103,7 @@ class Pipeline:
                 raise conflict("request_id_reused", "This requestId was used for another request; make a new one.")
             if earlier.decision is None:
                 await earlier.done.wait()
-                if self._replays.find(key, self._clock.monotonic()) is earlier:
-                    continue
-                break
+                continue
             if self._still_stands(asked, earlier.decision):
                 return earlier.decision.model_copy(update={"replayed": True})
             break
@@ -120,22 +128,8 @@ class Pipeline:
             decision_id = new_id("dec")
             now = self._clock.now()
             outcome = self._judge(asked, decision_id)
-            fields, salt = self._record_fields(asked, outcome, decision_id, revision)
-
-            def work(
-                transaction: Transaction,
-                outcome: _Outcome = outcome,
-                fields: dict[str, Any] = fields,
-                salt: bytes = salt,
-                started: float = started,
-            ) -> Sealed:
-                for effect in outcome.settlement.effects:
-                    effect.write(transaction)
-                fields["latencyMicros"] = round((self._clock.monotonic() - started) * 1_000_000)
-                return transaction.record(asked.caller.tenant_id, "decision", fields, salt)
-
             try:
-                sealed = await asyncio.wrap_future(self._writer.submit(work))
+                sealed = await self._record(asked, outcome, decision_id, revision, started)
             except StepLost:
                 _undo(outcome)
                 continue
@@ -149,12 +143,25 @@ class Pipeline:
             return _answer(asked, outcome, decision_id, revision, now, sealed)
         raise overloaded("Others were faster several times. Nothing was allowed; try again.")
 
+    async def _record(self, asked: Asked, outcome: _Outcome, decision_id: str, revision: int, started: float) -> Sealed:
+        """Make the decision durable, with all it spends, in one commit."""
+        salt = secrets.token_bytes(16)
+        fields = _fields(asked, outcome, decision_id, revision, salt)
+
+        def work(transaction: Transaction) -> Sealed:
+            for effect in outcome.settlement.effects:
+                effect.write(transaction)
+            fields["latencyMicros"] = round((self._clock.monotonic() - started) * 1_000_000)
+            return transaction.record(asked.caller.tenant_id, "decision", fields, salt)
+
+        return await asyncio.wrap_future(self._writer.submit(work))
+
     def _judge(self, asked: Asked, decision_id: str) -> _Outcome:
         """Token, requester, policies, limits and people; without waiting for anything."""
         request, caller, now = asked.request, asked.caller, self._clock.now()
         accepted = self._verifier.verify(request.capability_token, caller, request.tenant_id, now.timestamp())
         if isinstance(accepted, Refusal):
-            return _Outcome(Settlement(Verdict.DENIED, accepted.code, accepted.reason))
+            return _Outcome(Settlement(Verdict.DENIED, accepted.code, accepted.reason), refused=accepted)
         requester = self._requester(asked)
         if isinstance(requester, Refusal):
             return _Outcome(Settlement(Verdict.DENIED, requester.code, requester.reason), accepted=accepted)
@@ -165,7 +172,7 @@ class Pipeline:
         else:
             question = Question(caller, request, accepted.claims, accepted.agent, requester, decision_id, now)
             settlement = self._settler.settle(question, ruling)
-        return _Outcome(settlement, ruling, accepted, requester)
+        return _Outcome(settlement, ruling, accepted, requester=requester)
 
     def _requester(self, asked: Asked) -> Agent | Refusal | None:
         label = asked.request.requester
@@ -188,48 +195,14 @@ class Pipeline:
             return False
         if decision.decision is not Verdict.ALLOWED:
             return decision.revision == self._feed.revision
+        if decision.lease is not None and decision.lease.expires_at <= now:
+            return False  # its place may be another's by now
         requester = self._requester(asked)
         if isinstance(requester, Refusal):
             return False
         index = self._policies.of_tenant(asked.caller.tenant_id)
         ruling = decide(index, accepted.agent, request.action, request.resource_id, now, requester)
         return ruling.permitted and [_deciding(policy) for policy in ruling.policies] == decision.policies
-
-    def _record_fields(
-        self, asked: Asked, outcome: _Outcome, decision_id: str, revision: int
-    ) -> tuple[dict[str, Any], bytes]:
-        request, settlement, accepted = asked.request, outcome.settlement, outcome.accepted
-        salt = secrets.token_bytes(16)
-        conversation = request.context.get("conversationId")
-        ruling = outcome.ruling
-        fields = {
-            "decisionId": decision_id,
-            "requestId": request.request_id,
-            "keyId": asked.caller.id,
-            "agentId": accepted.agent.id if accepted else None,
-            "agentName": accepted.agent.name if accepted else None,
-            "tokenId": accepted.claims.token_id if accepted else None,
-            "chain": [accepted.agent.id] if accepted else None,
-            "requesterId": outcome.requester.id if outcome.requester else None,
-            "requesterClaimed": clip(request.requester) if request.requester and not outcome.requester else None,
-            "action": clip(request.action),
-            "resourceId": clip(request.resource_id),
-            "argumentsHash": arguments_hash(request.arguments, salt),
-            "conversationId": clip(conversation) if isinstance(conversation, str) else None,
-            "traceparent": asked.traceparent,
-            "policies": [
-                {"id": policy.id, "version": policy.version, "effect": policy.effect}
-                for policy in (ruling.policies if ruling else ())
-            ],
-            "decision": str(settlement.verdict),
-            "reasonCode": str(settlement.code),
-            "reason": clip(settlement.reason),
-            "approvalId": settlement.approval.id if settlement.approval else None,
-            "leaseSeconds": None if settlement.lease_seconds is None else int(settlement.lease_seconds),
-            "dryRun": True if request.dry_run else None,
-            "revision": revision,
-        }
-        return fields, salt
 
 
 def _undo(outcome: _Outcome) -> None:
@@ -249,12 +222,12 @@ def _answer(asked: Asked, outcome: _Outcome, decision_id: str, revision: int, no
         decision=settlement.verdict,
         reason_code=settlement.code,
         reason=settlement.reason,
-        agent_id=outcome.accepted.agent.id if outcome.accepted else None,
+        agent_id=outcome.agent_id,
         tenant_id=asked.caller.tenant_id,
         policies=[_deciding(policy) for policy in ruling.policies] if ruling else [],
         near_misses=[_near(near) for near in ruling.near] if ruling else [],
         lease=lease,
-        approval=models.PendingApproval(id=approval.id, expires_at=approval.expires_at) if approval else None,
+        approval=models.ApprovalReference(id=approval.id, expires_at=approval.expires_at) if approval else None,
         audit=models.AuditReference(index=sealed.index, leaf_hash=sealed.leaf_hash),
         revision=revision,
         evaluated_at=now,
@@ -268,3 +241,37 @@ def _deciding(policy: CompiledPolicy) -> models.DecidingPolicy:
 
 def _near(near: Near) -> models.NearMiss:
     return models.NearMiss(policy_id=near.policy.id, name=near.policy.name, pointer=near.pointer, message=near.message)
+
+
+def _fields(asked: Asked, outcome: _Outcome, decision_id: str, revision: int, salt: bytes) -> dict[str, Any]:
+    """The record of a decision (2-semantics, "Audit")."""
+    request, settlement, accepted = asked.request, outcome.settlement, outcome.accepted
+    conversation = request.context.get("conversationId")
+    ruling = outcome.ruling
+    return {
+        "decisionId": decision_id,
+        "requestId": request.request_id,
+        "keyId": asked.caller.id,
+        "agentId": outcome.agent_id,
+        "agentName": accepted.agent.name if accepted else None,
+        "tokenId": outcome.token_id,
+        "chain": [outcome.agent_id] if outcome.agent_id else None,
+        "requesterId": outcome.requester.id if outcome.requester else None,
+        "requesterClaimed": clip(request.requester) if request.requester and not outcome.requester else None,
+        "action": clip(request.action),
+        "resourceId": clip(request.resource_id),
+        "argumentsHash": arguments_hash(request.arguments, salt),
+        "conversationId": clip(conversation) if isinstance(conversation, str) else None,
+        "traceparent": asked.traceparent,
+        "policies": [
+            {"id": policy.id, "version": policy.version, "effect": policy.effect}
+            for policy in (ruling.policies if ruling else ())
+        ],
+        "decision": str(settlement.verdict),
+        "reasonCode": str(settlement.code),
+        "reason": clip(settlement.reason),
+        "approvalId": settlement.approval.id if settlement.approval else None,
+        "leaseSeconds": None if settlement.lease_seconds is None else int(settlement.lease_seconds),
+        "dryRun": True if request.dry_run else None,
+        "revision": revision,
+    }

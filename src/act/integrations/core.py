@@ -65,6 +65,7 @@ class ActClient(Protocol):
         arguments: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         requester: str | None = None,
+        dry_run: bool = False,
     ) -> Decision: ...
 
     def report_outcome(self, decision_id: str, status: Outcome) -> object: ...
@@ -83,7 +84,8 @@ class Running:
 class Enforcer:
     """Asks ACT on behalf of one guard and answers with rulings. Decisions raise nothing but `act.ApprovalPending`.
 
-    Raises `ValueError` and `TypeError` for options it cannot work with.
+    With `observing` it asks by dry runs: recorded and explained, but nothing is spent, nobody is asked to approve, and
+    no ruling allows. Raises `ValueError` and `TypeError` for options it cannot work with.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Enforcer:
         conversation_id: str,
         on_pending: OnPending = "deny",
         approval_timeout: float = 900.0,
+        observing: bool = False,
     ) -> None:
         if on_pending not in ("deny", "wait", "raise"):
             raise ValueError('on_pending is "deny", "wait" or "raise"')
@@ -103,6 +106,7 @@ class Enforcer:
         self._context = {"framework": framework, "conversationId": conversation_id}
         self.on_pending: OnPending = on_pending
         self._timeout = approval_timeout
+        self._observing = observing
 
     def decide(
         self,
@@ -142,6 +146,7 @@ class Enforcer:
                         arguments=call.arguments,
                         context=context,
                         requester=requester,
+                        dry_run=self._observing,
                     )
                 )
                 if ruling.approval_id is None or self.on_pending != "wait" or not may_wait:

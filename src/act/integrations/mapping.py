@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from inspect import isroutine
 from string import Formatter
 from typing import Any, TypeVar
-from urllib.parse import quote
+
+from act.text import segment
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -96,6 +97,6 @@ def _encoded(what: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise MappingFault(f"{what} is needed to name the resource, as a string or an integer")
     try:
-        return quote(str(value), safe="")
+        return segment(str(value))
     except ValueError:
         raise MappingFault(f"{what} is not valid text") from None

@@ -69,12 +69,12 @@ def agent_id_of(token: str) -> str | None:
 
 
 def ruling_from(decision: Decision) -> Ruling:
-    """What a decision of ACT means here: allowed only when it says so in so many words."""
+    """What a decision of ACT means here: allowed only when it says so in so many words, and not in a dry run."""
     pending = decision.decision is Verdict.PENDING_APPROVAL
     return Ruling(
         decision.reason_code,
         decision.reason,
-        allowed=decision.decision is Verdict.ALLOWED,
+        allowed=bool(decision),
         decision_id=decision.decision_id,
         leased=decision.lease is not None,
         approval_id=decision.approval.id if pending and decision.approval is not None else None,

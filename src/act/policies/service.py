@@ -15,7 +15,7 @@ from act.audit.record import encode
 from act.audit.writer import Transaction, Writer
 from act.database.clock import Clock
 from act.database.ids import new_id
-from act.database.pages import page, read_cursor
+from act.database.pages import page, read_cursor, read_number_cursor
 from act.policies import store
 from act.policies.binding import inferred_roles
 from act.problems import conflict, not_found, unprocessable
@@ -99,12 +99,10 @@ class PolicyService:
 
     def versions(self, caller: ApiKey, id: str, limit: int, cursor: str | None) -> models.Page[models.Policy]:
         """All versions of a policy, oldest first; also of a deleted one."""
-        after = read_cursor(cursor) or "0"
-        if not after.isdigit():
-            raise unprocessable([Fault("/cursor", "Send the nextCursor of the page before, unchanged.")])
+        after = read_number_cursor(cursor) or 0
         with self._reader.begin() as connection:
-            rows = store.versions(connection, caller.tenant_id, id, int(after), limit + 1)
-        if not rows and after == "0":
+            rows = store.versions(connection, caller.tenant_id, id, after, limit + 1)
+        if not rows and not after:
             raise not_found("policy", id)
         return page(rows, limit, lambda row: str(row.version), _answer)
 

@@ -35,7 +35,6 @@ from act.enforcement.replays import Replays
 from act.enforcement.route import PATH, EnforceRoute
 from act.enforcement.settle import Settler
 from act.limits.service import LimitService
-from act.models import Scope
 from act.policies import routes as policy_routes
 from act.policies.live import LivePolicies
 from act.policies.service import PolicyService
@@ -46,7 +45,7 @@ from act.tenants import routes as tenant_routes
 from act.tenants.access import Access
 from act.tenants.live import LiveApiKeys, LiveTenants
 from act.tenants.service import TenantService
-from act.tenants.tenant import DEFAULT_TENANT, ApiKey, hash_key, new_key
+from act.tenants.tenant import DEFAULT_TENANT
 from act.tokens import routes as token_routes
 from act.tokens.live import LiveKeys, LiveTokens
 from act.tokens.sequence import Sequences
@@ -157,15 +156,16 @@ class Node:
             management.include_router(router)
         self.app = RequestId(_Street(EnforceRoute(pipeline, access), StrictBodies(management)))
 
-    def local_key(self) -> str:
-        """An admin key of the default tenant for the process that runs the node; it is written nowhere.
+    def admit_admin(self, key: str, name: str) -> None:
+        """Make `key` an admin key of the default tenant, unless it is one already; for who runs the node itself.
 
-        Whoever can open the file needs no key to read it, so this gives nothing away.
+        Whoever can open the file needs no key to read it, so this gives nothing away; it is audited all the same.
+
+        Raises:
+            PermissionError: the key was revoked, or has expired.
         """
-        key, _ = new_key()
-        scopes = frozenset((Scope.ADMIN,))
-        self.api_keys.admit(ApiKey(new_id("key"), DEFAULT_TENANT, "embedded", hash_key(key), scopes, None, None))
-        return key
+        if self.api_keys.find(key, self._clock.now()) is None:
+            self.tenant_service.admit_admin(DEFAULT_TENANT, key, name)
 
     def _bootstrap(self) -> str | None:
         """On the first start: the default tenant with its keys, and an admin key."""
@@ -181,6 +181,10 @@ class Node:
                 self._tokens.forget_expired()
             except Exception:
                 log.exception("the sweep failed and will be tried again")
+
+    def stop_waiting(self) -> None:
+        """Answer long polls with what there is; no later one waits."""
+        self._approvals.stop_waiting()
 
     def close(self) -> None:
         """Write what waits, then let go of the database. Closing twice does nothing."""

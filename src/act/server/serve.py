@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import socket
 import sys
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -46,8 +49,30 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
             backlog=BACKLOG,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config, node).run(sockets=[listener])
     log.info("stopped; everything that was answered is on disk")
+
+
+class _Server(uvicorn.Server):
+    """A server for which SIGTERM and SIGINT are a wish to end in good order, and not a way to die."""
+
+    def __init__(self, config: uvicorn.Config, node: Node) -> None:
+        super().__init__(config)
+        self._node = node
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # The base class raises the signal again when all is done, which would end the process before the node closes.
+        before = {which: signal.signal(which, self.handle_exit) for which in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._node.stop_waiting()
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:

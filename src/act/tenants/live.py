@@ -60,10 +60,7 @@ class LiveApiKeys:
                 self._by_hash.pop(gone.hash, None)
             return
         scopes = frozenset(Scope(scope) for scope in row.scopes)
-        self.admit(ApiKey(row.id, row.tenant_id, row.name, row.hash, scopes, row.agent_id, row.expires_at))
-
-    def admit(self, key: ApiKey) -> None:
-        """Accept a key until it is revoked; one that is not in the database is gone with the process."""
+        key = ApiKey(row.id, row.tenant_id, row.name, row.hash, scopes, row.agent_id, row.expires_at)
         self._by_hash[key.hash] = self._by_id[key.id] = key
 
     def find(self, presented: str, now: datetime) -> ApiKey | None:

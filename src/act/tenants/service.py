@@ -82,6 +82,22 @@ class TenantService:
         self._writer.write(work)
         return key
 
+    def admit_admin(self, tenant_id: str, key: str, name: str) -> None:
+        """Make a given key an admin key of the tenant.
+
+        Raises:
+            PermissionError: it was one before, and was revoked or has expired.
+        """
+
+        def work(transaction: Transaction) -> None:
+            if any(row.hash == hash_key(key) for row in store.key_rows(transaction.connection)):
+                raise PermissionError(
+                    f"The API key '{name}' was revoked or has expired; delete the file it is kept in."
+                )
+            self._add_key(transaction, tenant_id, None, name, "chosen", key, [Scope.ADMIN], None, None)
+
+        self._writer.write(work)
+
     def create_key(self, caller: ApiKey, body: models.ApiKeyCreate) -> models.IssuedApiKey:
         """Make an API key.
 

@@ -9,5 +9,9 @@ from act.models import ReasonCode
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
+    """`agent_id` and `token_id` are known when the signature held: then the record can say whose token it was."""
+
     code: ReasonCode
     reason: str
+    agent_id: str | None = None
+    token_id: str | None = None

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from act.agents.agent import Agent
 from act.agents.live import LiveAgents
@@ -72,6 +72,14 @@ class Verifier:
             return refusal
         if claims.tenant_id != caller.tenant_id or tenant_id not in (None, claims.tenant_id):
             return Refusal(ReasonCode.TOKEN_TENANT_MISMATCH, "The token belongs to another tenant.")
+        accepted = self._now(verified, caller, now)
+        if isinstance(accepted, Refusal):
+            return replace(accepted, agent_id=claims.agent_id, token_id=claims.token_id)
+        return accepted
+
+    def _now(self, verified: Verified, caller: ApiKey, now: float) -> Accepted | Refusal:
+        """Whatever can change from one request to the next."""
+        claims = verified.claims
         if refusal := check_expiry(claims, now):
             return refusal
         key = self._keys.verifying.get(verified.kid)

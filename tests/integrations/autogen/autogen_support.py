@@ -15,7 +15,7 @@ import autogen
 
 from act.demo.model import ScriptedModel, Step, scripted_llm_config
 from act.integrations.core import agent_id_of
-from act.models import Approval, Decision, Lease, PendingApproval, ReasonCode, Verdict
+from act.models import Approval, ApprovalReference, Decision, Lease, ReasonCode, Verdict
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PLANNER, EXECUTOR = "agt_planner", "agt_executor"
@@ -65,6 +65,7 @@ class FakeAct:
         arguments: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         requester: str | None = None,
+        dry_run: bool = False,
     ) -> Decision:
         agent = agent_id_of(token)
         self.asked.append(Ask(agent, action, resource, dict(arguments or {}), dict(context or {}), requester))
@@ -136,7 +137,7 @@ class FakeAct:
             reason=reason,
             decision_id=f"dec_{len(self.asked)}",
             lease=Lease(expires_at=NOW) if allowed and self.leases else None,
-            approval=PendingApproval(id=approval, expires_at=NOW) if approval else None,
+            approval=ApprovalReference(id=approval, expires_at=NOW) if approval else None,
             evaluated_at=NOW,
         )
 

@@ -51,12 +51,21 @@ def test_nested_chats_with_an_unprotected_agent_are_refused() -> None:
     guard().protect(planner, inner)
 
 
-def test_a_nested_chat_registered_later_is_refused_before_it_runs(mode: str) -> None:
+@pytest.mark.parametrize("guarded", [False, True])
+def test_a_nested_chat_registered_later_is_refused_before_it_runs(mode: str, guarded: bool) -> None:
     ran: list[str] = []
     user, planner, inner = person(), assistant("Planner"), with_tool(person("Inner"), ran)
-    script(planner, ("touch", {"what": "x"}))
-    guard().protect(user, planner)
-    planner.register_nested_chats([{"recipient": inner, "message": "do", "max_turns": 2}], trigger=lambda sender: True)
+    function = {"name": "touch", "arguments": '{"what": "x"}'}
+    asked = {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
+    if guarded:
+        guard().protect(user, planner)
+    planner.register_nested_chats(
+        [{"recipient": inner, "message": lambda *_: asked, "max_turns": 1}], trigger=lambda sender: sender is user
+    )
+    if not guarded:
+        chat(mode, user, planner, max_turns=1)
+        assert ran == ["x"], "the control: this is the hole"
+        return
     with pytest.raises(UnprotectedAgent, match="Inner"):
         chat(mode, user, planner, max_turns=1)
     assert ran == []
@@ -286,6 +295,8 @@ def test_a_pattern_with_a_forgotten_agent_is_refused(mode: str) -> None:
     shop = Shop(("plain", {"item": "x"}), act=None)
     with_tool(shop.executor, shop.ran)
     guard().protect(shop.planner)
+    with pytest.raises(UnprotectedAgent, match="Executor"):
+        shop.pattern.prepare_group_chat(max_rounds=3, messages="go")
     with pytest.raises(UnprotectedAgent, match="Executor"):
         shop.run(mode)
     assert shop.ran == []

@@ -66,7 +66,7 @@ class ActGuard:
             on_pending=on_pending,
             approval_timeout=approval_timeout,
         )
-        self.observer = Enforcer(act, framework="autogen", conversation_id=conversation)
+        self.observer = Enforcer(act, framework="autogen", conversation_id=conversation, observing=True)
         self.messages: Messages = messages
         self._tokens = tokens
         self._specs = {name: ToolSpec(resource=resource) for name, resource in (resources or {}).items()}

@@ -106,6 +106,15 @@ def upgrade() -> None:
         sqlite_where=sa.text("decision_id IS NOT NULL"),
     )
     op.create_table(
+        "outcomes",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("decision_id", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("record_index", sa.Integer(), nullable=False),
+        sa.Column("leaf_hash", sa.String(), nullable=False),
+        sa.UniqueConstraint("tenant_id", "decision_id"),
+    )
+    op.create_table(
         "audit_trees",
         sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
         sa.Column("size", sa.Integer(), nullable=False),

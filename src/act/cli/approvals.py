@@ -1,0 +1,99 @@
+"""`actctl approvals`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from act.cli.command import Group
+from act.cli.connection import connected
+from act.cli.output import Column, json_text, print_list, print_one, say
+
+if TYPE_CHECKING:
+    from act.models import Approval, ApprovalStatus, Vote
+
+STATUSES = ("pending", "approved", "rejected", "expired", "redeemed")
+
+_SHORT: list[Column[Approval]] = [
+    ("id", lambda approval: approval.id),
+    ("status", lambda approval: approval.status),
+    ("agent", lambda approval: approval.agent_name),
+    ("action", lambda approval: approval.action),
+    ("resource", lambda approval: approval.resource_id),
+    ("expires", lambda approval: approval.expires_at),
+]
+_LONG: list[Column[Approval]] = [
+    ("id", lambda approval: approval.id),
+    ("status", lambda approval: approval.status),
+    ("agent", lambda approval: f"{approval.agent_name} ({approval.agent_id})"),
+    ("asked by", lambda approval: approval.requester_id),
+    ("action", lambda approval: approval.action),
+    ("resource", lambda approval: approval.resource_id),
+    ("because of", lambda approval: [f"{policy.name} v{policy.version}" for policy in approval.policies]),
+    ("approvals", lambda approval: f"{len(approval.approved_by)} of {approval.approvers_needed}"),
+    ("approved by", lambda approval: [_vote(vote) for vote in approval.approved_by]),
+    ("rejected by", lambda approval: _vote(approval.rejected_by) if approval.rejected_by else None),
+    ("reason", lambda approval: approval.reason),
+    ("decision id", lambda approval: approval.decision_id),
+    ("created", lambda approval: approval.created_at),
+    ("expires", lambda approval: approval.expires_at),
+]
+
+
+def _vote(vote: Vote) -> str:
+    return f"{vote.key_name} ({vote.key_id})"
+
+
+def _print(approval: Approval) -> None:
+    print_one(
+        approval,
+        _LONG,
+        {"arguments": json_text(approval.arguments), "context": json_text(approval.context)},
+    )
+
+
+@click.group(cls=Group)
+def approvals() -> None:
+    """What people are asked: see exactly what would run, then allow or refuse it once."""
+
+
+@approvals.command("list")
+@click.option("--status", type=click.Choice(STATUSES), help="[default: all]")
+def list_approvals(status: ApprovalStatus | None) -> None:
+    """What was and is asked."""
+    with connected() as act:
+        nothing = f"No approvals are {status}." if status else "No approvals."
+        print_list(act.approvals.list(status), _SHORT, nothing=nothing)
+
+
+@approvals.command()
+@click.argument("id")
+def show(id: str) -> None:
+    """Exactly what would run: action, resource, arguments. Characters that could deceive are shown as \\uXXXX."""
+    with connected() as act:
+        found = act.approvals.get(id)
+    _print(found)
+
+
+@approvals.command()
+@click.argument("id")
+@click.option("--reason", help="Kept in the audit log.")
+def approve(id: str, reason: str | None) -> None:
+    """Allow it once, as the person the API key belongs to. The key that asked cannot approve."""
+    with connected() as act:
+        changed = act.approvals.approve(id, reason)
+    _print(changed)
+    missing = changed.approvers_needed - len(changed.approved_by)
+    if changed.status == "pending" and missing > 0:
+        say(f"{missing} more must approve.")
+
+
+@approvals.command()
+@click.argument("id")
+@click.option("--reason", required=True, help="Goes back to the agent.")
+def reject(id: str, reason: str) -> None:
+    """Refuse it; the reason goes back to the agent."""
+    with connected() as act:
+        changed = act.approvals.reject(id, reason)
+    _print(changed)

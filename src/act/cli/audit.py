@@ -1,0 +1,212 @@
+"""`actctl audit`: reading the log, taking it away, and proving it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from act.cli.command import Group, wants_json
+from act.cli.connection import agent_id, connected
+from act.cli.files import SHARED, new_file
+from act.cli.output import Column, print_json, print_list, print_one, say
+from act.cli.tail import follow
+
+if TYPE_CHECKING:
+    from act.client.act import Act
+    from act.models import AuditRecord, Checkpoint
+
+NO_END = "The export is cut off: it does not end with a checkpoint. Export again."
+
+_SUBJECTS = ("policyName", "apiKeyName", "tenantName", "agentName", "tokenId", "kid", "approvalId")
+
+SHORT: list[Column[AuditRecord]] = [
+    ("index", lambda line: line.index),
+    ("time", lambda line: line.record.get("at")),
+    ("kind", lambda line: line.record.get("kind")),
+    ("agent", lambda line: line.record.get("agentName") or line.record.get("agentId")),
+    ("what", lambda line: _what(line.record)),
+    ("decision", lambda line: line.record.get("decision") or line.record.get("status")),
+    ("reason code", lambda line: line.record.get("reasonCode")),
+]
+_CHECKPOINT: list[Column[Checkpoint]] = [
+    ("tenant", lambda head: head.tenant_id),
+    ("size", lambda head: head.size),
+    ("root hash", lambda head: head.root_hash),
+    ("verifier key", lambda head: head.verifier_key),
+]
+_FILTERS = (
+    click.option("--agent", help="The agent that acted (id or name)."),
+    click.option("--requester", help="The agent that asked for the call (id or name)."),
+    click.option("--action"),
+    click.option("--resource", metavar="PATTERN", help="* matches anything."),
+    click.option("--decision", type=click.Choice(["allowed", "denied", "pending_approval"])),
+    click.option("--reason-code", metavar="CODE"),
+    click.option("--request-id", metavar="ID"),
+    click.option("--kind", help="For example decision, policy.created, token.revoked."),
+)
+
+
+def _what(record: dict[str, Any]) -> str | None:
+    if "action" in record:
+        return f"{record['action']} {record.get('resourceId', '')}"
+    return next((record[member] for member in _SUBJECTS if isinstance(record.get(member), str)), None)
+
+
+def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+def _with_ids(act: Act, filters: dict[str, Any]) -> dict[str, Any]:
+    """The filters, with agents by id. An agent that is gone is still in the log, so its id need not be known."""
+    named = {name: filters[name] for name in ("agent", "requester") if filters[name] is not None}
+    return filters | {name: agent_id(act, agent, must_exist=False) for name, agent in named.items()}
+
+
+@click.group(cls=Group)
+def audit() -> None:
+    """What happened, and the proof of it."""
+
+
+@audit.command("list")
+@_filters
+@click.option("--since", metavar="TIME", help="RFC 3339, for example 2026-11-22T18:00:00Z.")
+@click.option("--until", metavar="TIME", help="RFC 3339.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many records at most.")
+@click.option("--all", "everything", is_flag=True, help="All records, however many.")
+@click.option("--order", type=click.Choice(["desc", "asc"]), default="desc", help="[default: desc, the newest first]")
+def list_records(limit: int, everything: bool, **filters: Any) -> None:
+    """Records that match all filters, newest first.
+
+    \b
+    Example:
+      actctl audit list --agent "Executor Agent" --decision denied
+    """
+    with connected() as act:
+        page = 200 if everything else min(limit, 200)
+        found = act.audit.list(**_with_ids(act, filters), limit=page)
+        print_list(found if everything else _first(found, limit), SHORT, nothing="No records.")
+
+
+def _first(records: Iterator[AuditRecord], count: int) -> Iterator[AuditRecord]:
+    from itertools import islice
+
+    return islice(records, count)
+
+
+@audit.command()
+@click.argument("index", type=click.IntRange(0))
+def show(index: int) -> None:
+    """One record, with everything its hash covers."""
+    with connected() as act:
+        found = act.audit.get(index)
+    members: list[Column[AuditRecord]] = [("leafHash", lambda line: line.leaf_hash)]
+    members += [(name, lambda line, name=name: line.record[name]) for name in found.record]  # type: ignore[misc]
+    print_one(found, members)
+
+
+@audit.command()
+@click.option("--file", type=click.Path(path_type=Path), help="Write there instead of stdout, whole or not at all.")
+def export(file: Path | None) -> None:
+    """The whole log as JSON lines, exactly as it was hashed, closed by a signed checkpoint.
+
+    `actctl audit verify` proves it offline; a program should ask for --file, or check the exit code.
+    """
+    with connected() as act:
+        lines = act.audit.export_lines()
+        if file is None:
+            out = click.get_binary_stream("stdout")
+            size = _copy(lines, out)
+            out.flush()
+        else:
+            with new_file(file, SHARED) as out:
+                size = _copy(lines, out)
+    say(f"Exported {size} records{f' to {file}' if file else ''}.")
+
+
+def _copy(lines: Iterator[bytes], out: IO[bytes]) -> int:
+    """How many records were copied."""
+    count, last = 0, b""
+    for line in lines:
+        out.write(line + b"\n")
+        count, last = count + 1, line
+    if not last.startswith(b'{"checkpoint":'):
+        raise click.ClickException(NO_END)
+    return count - 1
+
+
+@audit.command()
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the signed note there.")
+def checkpoint(save: Path | None) -> None:
+    """The signed head of the log. Kept elsewhere, it makes a shortened or rewritten log visible.
+
+    \b
+    Example:
+      actctl audit checkpoint --save act-$(date +%F).note
+    """
+    with connected() as act:
+        head = act.audit.checkpoint()
+    if save is not None:
+        with new_file(save, SHARED) as out:
+            out.write(head.note.encode())
+        say(f"The note is in {save}. Keep it and the verifier key where the server cannot change them.")
+    print_one(head, _CHECKPOINT, None if save else {"note": head.note})
+
+
+@audit.command()
+@_filters
+@click.option("-n", "--lines", type=click.IntRange(0), default=10, show_default=True, help="Records to begin with.")
+@click.option("--interval", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds between looks.")
+def tail(lines: int, interval: float, **filters: Any) -> None:
+    """The newest records, and more as they come, until Ctrl-C. With -o json, one JSON object a line."""
+    with connected() as act:
+        follow(act, _with_ids(act, filters), lines, interval)
+
+
+@audit.command()
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option("--checkpoint", "notes", type=click.File("rb"), multiple=True, metavar="NOTE", help="A kept checkpoint.")
+@click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
+@click.pass_context
+def verify(context: click.Context, file: IO[bytes] | None, notes: tuple[IO[bytes], ...], key: str | None) -> None:
+    """Prove that a log is what it was: recompute every hash, check every checkpoint. Exit code 1 when it is not.
+
+    With FILE (an export, - is stdin) no server is asked and none is trusted; without, the server's log is exported
+    first. --checkpoint may be repeated.
+
+    \b
+    Example:
+      actctl audit verify log.jsonl --checkpoint kept.note --key "$VERIFIER_KEY"
+    """
+    from act.cli.verify import NO_KEY, spooled, verified
+
+    kept = {note.name: note.read().decode(errors="replace") for note in notes}
+    if file is None:
+        with connected() as act:
+            export_file = spooled(line + b"\n" for line in act.audit.export_lines())
+    else:
+        export_file = spooled(file)
+    with export_file:
+        result = verified(export_file, kept, key)
+    if wants_json():
+        print_json(result.as_json())
+    else:
+        print_one(
+            result,
+            [
+                ("verified", lambda it: it.ok),
+                ("records", lambda it: it.size),
+                ("root hash", lambda it: it.root),
+                ("first bad index", lambda it: it.bad_index),
+                ("kept checkpoints", lambda it: it.checkpoints),
+                ("log", lambda it: it.origin),
+            ],
+        )
+    say(result.message)
+    if key is None:
+        say(NO_KEY)
+    context.exit(0 if result.ok else 1)

@@ -1,0 +1,95 @@
+"""The SDK as commands use it: opened from the shared options, its errors as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import click
+
+from act.cli.command import given_key, given_url
+
+if TYPE_CHECKING:
+    from act.client.act import Act
+    from act.client.errors import ActError
+
+T = TypeVar("T")
+
+SECONDS: Final = 10.0
+"""How long a person waits for one answer."""
+
+
+@contextmanager
+def connected() -> Iterator[Act]:
+    """The server that was asked for. What goes wrong inside ends the command with one clear sentence."""
+    from act.client.act import Act
+    from act.client.errors import ActError
+
+    try:
+        with Act(given_url(), given_key(), timeout=SECONDS) as act:
+            yield act
+    except ActError as error:
+        raise click.ClickException(sentence(error)) from None
+    except ValueError as error:
+        # What cannot be sent, or not even connected to; the SDK says what and why.
+        raise click.ClickException(str(error)) from None
+
+
+def sentence(error: ActError) -> str:
+    """What happened and what to do, as one who types commands can do it."""
+    from act.client.errors import Forbidden, Unauthorized, Unreachable
+
+    if isinstance(error, Unreachable):
+        return f"{error} Set ACT_BASE_URL or give --url; `actctl doctor` looks further."
+    if error.problem is None:
+        return str(error)
+    text = f"{error.problem.detail or error.problem.title} ({error.code}, {error.status})"
+    for fault in error.problem.errors or []:
+        text += f"\n  {fault.pointer or '(body)'}: {fault.message}"
+    if isinstance(error, Unauthorized):
+        text += " Set ACT_API_KEY, or name a file that holds a key with --api-key-file."
+    elif isinstance(error, Forbidden) and error.code == "scope_missing":
+        text += " Use a key that has it; `actctl keys create` makes one."
+    return text
+
+
+def for_agent(act: Act, agent: str, call: Callable[[str], T]) -> T:
+    """`call` with the id of an agent that was given by id or by name. An id wins over a name."""
+    from act.client.errors import NotFound
+
+    try:
+        return call(agent)
+    except NotFound:
+        found = _id_of(act, agent)
+        if found is None:
+            raise
+        return call(found)
+
+
+def agent_id(act: Act, agent: str, *, must_exist: bool = True) -> str:
+    """The id of an agent that was given by id or by name; as given when the API key may not look it up.
+
+    Raises:
+        click.ClickException: there is none; with `must_exist=False` what was given is taken for the id of a former one.
+    """
+    from act.client.errors import Forbidden, NotFound
+
+    try:
+        return act.agents.get(agent).id
+    except Forbidden:
+        return agent
+    except NotFound:
+        found = _id_of(act, agent)
+    if found is None and must_exist:
+        raise click.ClickException(f"There is no agent with the id or the name '{agent}' in this tenant.")
+    return found or agent
+
+
+def _id_of(act: Act, name: str) -> str | None:
+    from act.client.errors import Forbidden
+
+    try:
+        return next((agent.id for agent in act.agents.list() if agent.name == name), None)
+    except Forbidden:
+        return None

@@ -1,0 +1,168 @@
+"""`actctl doctor`: what stands between this machine and a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final, Literal
+
+import click
+
+from act.cli.command import Command, given_key, given_url, wants_json
+from act.cli.connection import SECONDS
+from act.cli.output import print_json, print_list, say
+
+if TYPE_CHECKING:
+    from act.client.transport import SyncTransport
+
+SKEW: Final = 30.0
+"""Seconds by which a token's times may be off (2-semantics, "Tokens")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    check: str
+    status: Literal["ok", "warning", "wrong"]
+    detail: str
+
+
+@click.command(cls=Command)
+@click.pass_context
+def doctor(context: click.Context) -> None:
+    """Check the way to ACT: reachable, ready, API key and scopes, clock, versions. Exit code 1 if something is wrong."""
+    found = list(_checks())
+    if wants_json():
+        print_json([asdict(check) for check in found])
+    else:
+        columns = [("check", lambda it: it.check), ("status", lambda it: it.status), ("detail", lambda it: it.detail)]
+        print_list(found, columns, nothing="Nothing was checked.")
+    wrong = sum(check.status == "wrong" for check in found)
+    say("All is well." if not wrong else f"{wrong} of {len(found)} checks went wrong.")
+    context.exit(1 if wrong else 0)
+
+
+def _checks() -> Iterator[Check]:
+    import httpx2
+
+    from act import __version__
+    from act.client.act import settings
+    from act.client.transport import SyncTransport
+
+    try:
+        url, headers = settings(given_url(), given_key())
+    except ValueError as error:
+        yield Check("settings", "wrong", str(error))
+        return
+    with httpx2.Client(base_url=url, headers=headers, timeout=SECONDS) as client:
+        try:
+            before = datetime.now(UTC)
+            answer = client.get("/healthz")
+            after = datetime.now(UTC)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            said = str(error) or type(error).__name__
+            yield Check("reachable", "wrong", f"Nothing answers at {url} ({said}). Start it, or set ACT_BASE_URL.")
+            return
+        version = _version(answer)
+        if version is None:
+            detail = f"What answers at {url} ({answer.status_code}) is not ACT. Set ACT_BASE_URL to where ACT is."
+            yield Check("reachable", "wrong", detail)
+            return
+        yield Check("reachable", "ok", url)
+        yield _versions(version, __version__)
+        yield _clock(answer.headers.get("date"), before, after)
+        transport = SyncTransport(client, timeout=SECONDS, retries=0)
+        yield _readiness(transport)
+        yield from _key(transport, "x-api-key" in client.headers)
+
+
+def _version(answer: object) -> str | None:
+    """The version in an answer of `/healthz`; None when ACT did not give it."""
+    from pydantic import ValidationError
+
+    from act.models import Health
+
+    try:
+        return Health.model_validate_json(answer.content).version  # type: ignore[attr-defined]
+    except ValidationError:
+        return None
+
+
+def _versions(server: str, own: str) -> Check:
+    if server == own:
+        return Check("versions", "ok", f"actctl and server {own}")
+    return Check("versions", "warning", f"actctl is {own}, the server {server}; install the same version.")
+
+
+def _clock(date: str | None, before: datetime, after: datetime) -> Check:
+    try:
+        told = parsedate_to_datetime(date or "")
+    except ValueError:
+        return Check("clock", "warning", "The server does not tell the time.")
+    # The header has whole seconds, so the server's clock stood anywhere in the second after it.
+    ahead = max((told - after).total_seconds(), 0.0)
+    behind = max((before - told).total_seconds() - 1.0, 0.0)
+    skew = max(ahead, behind)
+    if skew < SKEW:
+        return Check("clock", "ok", f"within {SKEW:.0f} s of the server's")
+    word = "behind" if ahead else "ahead of"
+    return Check("clock", "wrong", f"This machine is {skew:.0f} s {word} the server. Set both clocks by NTP.")
+
+
+def _readiness(transport: SyncTransport) -> Check:
+    from act.client import calls
+    from act.client.errors import ActError
+
+    try:
+        health = transport.send(calls.ready())
+    except ActError as error:
+        return Check("ready", "wrong", str(error))
+    bad = [f"{name}: {result}" for name, result in health.checks.items() if result != "ok"]
+    if health.status == "ok":
+        return Check("ready", "ok", ", ".join(health.checks))
+    return Check("ready", "wrong", "; ".join(bad) or "The server is not ready; see its log.")
+
+
+def _key(transport: SyncTransport, given: bool) -> Iterator[Check]:
+    """The key, and what it may do, found by asking for a little of everything. No call changes anything."""
+    from act.client import calls
+    from act.client.call import Call
+    from act.client.errors import ActError, Forbidden, Unauthorized, Unprocessable
+
+    if not given:
+        yield Check("api key", "wrong", "There is none; set ACT_API_KEY or name a file with --api-key-file.")
+        return
+    probes: dict[str, Call[object]] = {
+        "admin": calls.list_api_keys(),
+        "agents": calls.list_agents(),
+        "policies": calls.list_policies(),
+        "tokens": calls.list_tokens(),
+        "approve": calls.list_approvals(),
+        "audit": calls.list_audit({"limit": 1}),
+        # An empty body is refused after the key was looked at, and before anything is decided or recorded.
+        "enforce": Call("POST", "/v1/enforce", bytes, body={}, idempotent=True),
+    }
+    scopes = []
+    for scope, call in probes.items():
+        try:
+            transport.send(call)
+        except Unauthorized:
+            detail = "It is not valid: unknown, revoked or expired. Another admin key can make one: actctl keys create"
+            yield Check("api key", "wrong", detail)
+            return
+        except Forbidden:
+            continue
+        except Unprocessable:
+            pass
+        except ActError as error:
+            yield Check("api key", "wrong", f"It cannot be checked: {error}")
+            return
+        scopes.append(scope)
+    yield Check("api key", "ok", "valid")
+    if "admin" in scopes:
+        yield Check("scopes", "ok", "admin, which stands for all")
+    elif scopes:
+        yield Check("scopes", "ok", ", ".join(scopes))
+    else:
+        yield Check("scopes", "warning", "none of those this version knows")

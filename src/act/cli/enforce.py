@@ -1,0 +1,108 @@
+"""`actctl enforce` and `actctl outcome`."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+import click
+
+from act.cli.command import Command, secret_in
+from act.cli.connection import connected
+from act.cli.inputs import JsonObject
+from act.cli.output import Column, print_one, say
+from act.cli.running import DENIED, PENDING
+
+if TYPE_CHECKING:
+    from act.models import Decision, OutcomeRecorded
+
+_COLUMNS: list[Column[Decision]] = [
+    ("decision", lambda decision: decision.decision),
+    ("reason code", lambda decision: decision.reason_code),
+    ("reason", lambda decision: decision.reason),
+    ("decision id", lambda decision: decision.decision_id),
+    ("request id", lambda decision: decision.request_id),
+    ("agent id", lambda decision: decision.agent_id),
+    ("policies", lambda decision: [f"{policy.name} v{policy.version}" for policy in decision.policies]),
+    ("near misses", lambda decision: [f"{miss.name}: {miss.message}" for miss in decision.near_misses]),
+    ("obligations", lambda decision: decision.obligations),
+    ("lease until", lambda decision: decision.lease and decision.lease.expires_at),
+    ("approval", lambda decision: decision.approval and decision.approval.id),
+    ("audit index", lambda decision: decision.audit and decision.audit.index),
+    ("dry run", lambda decision: decision.dry_run),
+]
+_OUTCOME: list[Column[OutcomeRecorded]] = [
+    ("decision id", lambda answer: answer.decision_id),
+    ("status", lambda answer: answer.status),
+    ("audit index", lambda answer: answer.audit.index),
+    ("repeated", lambda answer: answer.repeated),
+]
+
+
+@click.command(cls=Command)
+@click.argument("action")
+@click.argument("resource")
+@click.option("--arguments", type=JsonObject(), help="What the tool would be called with; @FILE reads a file.")
+@click.option("--context", "context_", type=JsonObject(), help="Where and why it is asked; @FILE reads a file.")
+@click.option("--requester", help="The agent (id or name) that asked for the call, when it is another.")
+@click.option("--request-id", help="The same again within 2 minutes gives the same decision.")
+@click.option("--dry-run", is_flag=True, help="Decide and explain, spend nothing, permit nothing.")
+@click.option("--token-file", type=click.File("rb"), help="A file with the token, - for stdin.  [default: ACT_TOKEN]")
+@click.pass_context
+def enforce(
+    context: click.Context,
+    action: str,
+    resource: str,
+    arguments: dict[str, Any] | None,
+    context_: dict[str, Any] | None,
+    requester: str | None,
+    request_id: str | None,
+    dry_run: bool,
+    token_file: IO[bytes] | None,
+) -> None:
+    """Ask for one decision: may the agent that holds the token do ACTION on RESOURCE?
+
+    Exits with 0 when it is allowed, 3 when it is denied, 4 when a person must approve it first, 1 when ACT gave no
+    decision. With --dry-run the codes are the same and nothing may run.
+
+    \b
+    Example:
+      actctl enforce execute api://tasks/execute/42 --arguments '{"amount": 3}' && run-the-task 42
+    """
+    token = secret_in(token_file) if token_file is not None else os.environ.get("ACT_TOKEN", "").strip()
+    if not token:
+        raise click.UsageError("There is no capability token; set ACT_TOKEN or name a file with --token-file.")
+    with connected() as act:
+        decision = act.enforce(
+            token,
+            action,
+            resource,
+            arguments=arguments,
+            context=context_,
+            requester=requester,
+            request_id=request_id,
+            dry_run=dry_run,
+            raise_on_error=True,
+        )
+    print_one(decision, _COLUMNS)
+    _advise(decision)
+    context.exit({"allowed": 0, "pending_approval": PENDING}.get(decision.decision, DENIED))
+
+
+def _advise(decision: Decision) -> None:
+    if decision.dry_run:
+        say("This was a dry run: nothing was spent, and nothing may run on it.")
+    elif decision.approval:
+        say(f"See what is asked with: actctl approvals show {decision.approval.id}; once approved, ask again.")
+    elif decision.lease:
+        say(f"Report the end with: actctl outcome {decision.decision_id} succeeded")
+
+
+@click.command(cls=Command)
+@click.argument("decision_id")
+@click.argument("status", type=click.Choice(["succeeded", "failed", "cancelled"]))
+def outcome(decision_id: str, status: Literal["succeeded", "failed", "cancelled"]) -> None:
+    """Say what became of an allowed action; ends its lease."""
+    with connected() as act:
+        recorded = act.report_outcome(decision_id, status)
+    print_one(recorded, _OUTCOME)

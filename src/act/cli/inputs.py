@@ -1,0 +1,57 @@
+"""What people type, read strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from act.strict_json import AmbiguousJson, MalformedJson, loads
+
+
+class JsonObject(click.ParamType):
+    """A JSON object, as text or in a file named `@file` (`@-` is stdin)."""
+
+    name = "JSON"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        if value.startswith("@"):
+            with click.open_file(value[1:], "rb") as file:
+                data = file.read()
+        else:
+            data = value.encode("utf-8", "surrogateescape")
+        return json_object(data)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """One JSON object of one reading only.
+
+    Raises:
+        click.BadParameter: names every fault.
+    """
+    try:
+        found = loads(data)
+    except AmbiguousJson as error:
+        faults = "".join(f"\n  {fault.pointer or '(document)'}: {fault.message}" for fault in error.faults)
+        raise click.BadParameter(f"The JSON can be read in two ways.{faults}") from None
+    except MalformedJson as error:
+        raise click.BadParameter(str(error)) from None
+    if not isinstance(found, dict):
+        raise click.BadParameter('It must be a JSON object, for example {"amount": 3}.')
+    return found
+
+
+def pairs(given: Iterable[str]) -> dict[str, str]:
+    """The dictionary that `name=value` arguments write."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{text!r} is not of the form name=value.")
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice.")
+        found[name] = value
+    return found

@@ -1,0 +1,157 @@
+"""Data on stdout: JSON, a table for a person, or plain aligned columns for a pipe.
+
+Nothing is ever cut. On a terminal, rich draws and `NO_COLOR` is honoured; elsewhere there are neither colours nor boxes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from act.cli.command import wants_json
+from act.cli.text import escaped, one_line
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+T = TypeVar("T")
+
+Column = tuple[str, Callable[[T], Any]]
+"""A heading, and what stands below it for an item."""
+
+_STYLES: Final = {
+    "allowed": "green",
+    "active": "green",
+    "approved": "green",
+    "ok": "green",
+    "denied": "red",
+    "revoked": "red",
+    "rejected": "red",
+    "wrong": "red",
+    "pending": "yellow",
+    "pending_approval": "yellow",
+    "suspended": "yellow",
+    "warning": "yellow",
+}
+
+
+def say(words: str) -> None:
+    """Words to the person, on stderr."""
+    click.echo(escaped(words), err=True)
+
+
+def warn(words: str) -> None:
+    say(f"Warning: {words}")
+
+
+def print_json(value: Any) -> None:
+    click.echo(json_text(value))
+
+
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """JSON of models, or of plain values, for people and programs alike."""
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    return escaped(json.dumps(_plain(value), indent=indent, ensure_ascii=ascii_only))
+
+
+def print_list(items: Iterable[T], columns: Sequence[Column[T]], *, nothing: str) -> None:
+    """All items: a JSON array, or one line each. `nothing` is what to say when there are none."""
+    found = list(items)
+    if wants_json():
+        print_json(found)
+        return
+    if not found:
+        say(nothing)
+        return
+    rows = [[cell(value(item)) for _, value in columns] for item in found]
+    if sys.stdout.isatty():
+        _draw(_table([heading for heading, _ in columns], rows))
+        return
+    lines = [[heading.upper() for heading, _ in columns], *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def print_one(item: T, columns: Sequence[Column[T]], blocks: Mapping[str, str] | None = None) -> None:
+    """One item: a JSON object, or one line for each field. `blocks` are texts of several lines to stand below."""
+    if wants_json():
+        print_json(item)
+        return
+    rows = [[heading, cell(value(item))] for heading, value in columns]
+    if sys.stdout.isatty():
+        _draw(_fields(rows))
+    else:
+        width = max(len(heading) for heading, _ in rows)
+        for heading, text in rows:
+            click.echo(f"{heading:<{width}}  {text}".rstrip())
+    for heading, text in (blocks or {}).items():
+        click.echo(heading)
+        for line in escaped(text).splitlines():
+            click.echo(f"  {line}")
+
+
+def cell(value: Any) -> str:
+    """A value on one line."""
+    if value is None or value == [] or value == {} or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        from act.models import rfc3339
+
+        return rfc3339(value)
+    if isinstance(value, dict):
+        return json_text(value, indent=None)
+    if isinstance(value, list | tuple):
+        return ", ".join(cell(item) for item in value)
+    return one_line(str(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, heading in enumerate(headings):
+        # An id keeps its width, so that it can be copied; other columns fold to make room.
+        widest = max(len(row[number]) for row in rows) if heading.endswith("id") else None
+        table.add_column(heading.upper(), overflow="fold", width=widest)
+    for row in rows:
+        table.add_row(*map(_styled, row))
+    return table
+
+
+def _fields(rows: Sequence[Sequence[str]]) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for heading, text in rows:
+        table.add_row(heading, _styled(text))
+    return table
+
+
+def _styled(text: str) -> Any:
+    from rich.text import Text
+
+    # Never as markup: the text may come from an agent.
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def _draw(table: Table) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, markup=False, emoji=False).print(table)

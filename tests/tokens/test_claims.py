@@ -1,0 +1,141 @@
+"""Claims, read strictly: each missing, each of every other type, and any that is not known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from act.models import ReasonCode
+from act.tokens.claims import LEEWAY, MAX_DATE, Claims, check_dates, check_expiry, check_issuer, parse
+from act.tokens.refusal import Refusal
+from tests.tokens.forge import CLAIMS
+
+PAYLOAD = CLAIMS.to_payload()
+TEXTS = ("iss", "aud", "jti", "tid", "sub", "client_id")
+INTEGERS = ("iat", "nbf", "exp", "sq")
+NOW = CLAIMS.issued_at + 60
+ODD: list[Any] = [None, True, False, 1.0, -1, "", "1", [], ["x"], {}, {"a": 1}, float("nan")]
+
+
+def code(outcome: Claims | Refusal | None) -> ReasonCode | None:
+    assert not isinstance(outcome, Claims), "the claims were accepted"
+    return outcome.code if outcome else None
+
+
+texts = st.text(min_size=1, max_size=10)
+integers = st.integers(0, MAX_DATE)
+
+
+@given(st.builds(Claims, texts, texts, texts, integers, integers, integers, texts, texts, texts, integers, texts))
+def test_round_trip(claims: Claims) -> None:
+    assert parse(claims.to_payload()) == claims
+
+
+def test_the_claims_are_all_that_the_standard_asks_for() -> None:
+    """RFC 9068, section 2.2, and what 2-semantics adds."""
+    assert {"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} <= PAYLOAD.keys()
+    assert PAYLOAD.keys() == {*TEXTS, *INTEGERS, "dlg", "ver"}
+
+
+@pytest.mark.parametrize("name", sorted(PAYLOAD))
+def test_a_missing_claim(name: str) -> None:
+    payload = {key: value for key, value in PAYLOAD.items() if key != name}
+    assert code(parse(payload)) is ReasonCode.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize("name", ["admin", "scope", "act", "cnf", "authorization_details", "Sub", "exp ", ""])
+def test_an_unknown_claim(name: str) -> None:
+    assert code(parse(PAYLOAD | {name: "x"})) is ReasonCode.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize("value", [odd for odd in ODD if odd != "1"], ids=repr)
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_of_another_type(name: str, value: Any) -> None:
+    assert code(parse(PAYLOAD | {name: value})) is ReasonCode.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize("value", [*ODD, MAX_DATE + 1, 10**30], ids=repr)
+@pytest.mark.parametrize("name", INTEGERS)
+def test_an_integer_of_another_type_or_size(name: str, value: Any) -> None:
+    assert code(parse(PAYLOAD | {name: value})) is ReasonCode.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize("value", [*ODD, 0, 2], ids=repr)
+def test_another_version(value: Any) -> None:
+    assert code(parse(PAYLOAD | {"ver": value})) is ReasonCode.TOKEN_MALFORMED
+
+
+DELEGATION = PAYLOAD["dlg"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *ODD,
+        *({key: value for key, value in DELEGATION.items() if key != name} for name in DELEGATION),
+        DELEGATION | {"maxDepth": 1},
+        DELEGATION | {"node": ""},
+        DELEGATION | {"node": 7},
+        DELEGATION | {"node": None},
+        DELEGATION | {"path": ["nod_0"]},
+        DELEGATION | {"path": None},
+        DELEGATION | {"path": {}},
+        DELEGATION | {"depth": 1},
+        DELEGATION | {"depth": False},
+        DELEGATION | {"depth": 0.0},
+        DELEGATION | {"depth": None},
+    ],
+    ids=repr,
+)
+def test_a_place_in_the_tree_that_is_none(value: Any) -> None:
+    assert code(parse(PAYLOAD | {"dlg": value})) is ReasonCode.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, None),
+        ({"not_before": NOW + LEEWAY, "issued_at": NOW + LEEWAY}, None),
+        ({"not_before": NOW + LEEWAY + 1}, ReasonCode.TOKEN_NOT_YET_VALID),
+        ({"issued_at": NOW + LEEWAY + 1}, ReasonCode.TOKEN_NOT_YET_VALID),
+        ({"not_before": MAX_DATE}, ReasonCode.TOKEN_NOT_YET_VALID),
+        ({"expires_at": CLAIMS.issued_at + 7200}, None),
+        ({"expires_at": CLAIMS.issued_at + 7201}, ReasonCode.TOKEN_TTL_EXCEEDED),
+        ({"expires_at": MAX_DATE}, ReasonCode.TOKEN_TTL_EXCEEDED),
+        ({"issued_at": 0}, ReasonCode.TOKEN_TTL_EXCEEDED),
+        ({"expires_at": CLAIMS.issued_at}, ReasonCode.TOKEN_TTL_EXCEEDED),
+        ({"expires_at": CLAIMS.issued_at - 1}, ReasonCode.TOKEN_TTL_EXCEEDED),
+    ],
+)
+def test_dates(changed: dict[str, int], expected: ReasonCode | None) -> None:
+    assert code(check_dates(replace(CLAIMS, **changed), NOW, 7200)) is expected
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (CLAIMS.expires_at - 0.001, None),
+        (CLAIMS.expires_at, ReasonCode.TOKEN_EXPIRED),
+        (CLAIMS.expires_at + LEEWAY - 1, ReasonCode.TOKEN_EXPIRED),
+    ],
+)
+def test_nothing_is_allowed_after_the_expiry(now: float, expected: ReasonCode | None) -> None:
+    assert code(check_expiry(CLAIMS, now)) is expected
+
+
+@pytest.mark.parametrize(
+    ("issuer", "audience", "expected"),
+    [
+        (CLAIMS.issuer, CLAIMS.audience, None),
+        (CLAIMS.issuer + "/", CLAIMS.audience, ReasonCode.TOKEN_ISSUER_MISMATCH),
+        (CLAIMS.issuer.upper(), CLAIMS.audience, ReasonCode.TOKEN_ISSUER_MISMATCH),
+        (CLAIMS.issuer, CLAIMS.audience + "x", ReasonCode.TOKEN_AUDIENCE_MISMATCH),
+        ("other", "other", ReasonCode.TOKEN_ISSUER_MISMATCH),
+    ],
+)
+def test_issuer_and_audience(issuer: str, audience: str, expected: ReasonCode | None) -> None:
+    assert code(check_issuer(CLAIMS, issuer, audience)) is expected
