@@ -90,10 +90,10 @@ def _decide_for(policies: list[Document], agent: Document, action: str, resource
         constraints = policy.get("constraints") or {}
         if "maxConcurrentTasks" in constraints:
             limits.add((policy["id"], agent["id"]))
-        wanted = constraints.get("requiresApproval")
+        wanted = constraints.get("requiresApproval", False)
         if wanted is True:
             approvals.append((1, 900))
-        elif wanted:
+        elif wanted is not False:
             approvals.append((wanted.get("approvers", 1), wanted.get("expiresIn", 900)))
     return Answer("allowed", frozenset(p["id"] for p in matching), frozenset(limits), _strictest(approvals))
 

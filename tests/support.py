@@ -21,6 +21,7 @@ STARTING = 30.0
 """Seconds in which a server must have started, or stopped."""
 
 _SERVES = re.compile(r"^ACT serves .* at (http://\S+)", re.MULTILINE)
+_MADE_KEY = re.compile(r"^act_\S+$", re.MULTILINE)
 
 
 class Api:
@@ -106,13 +107,15 @@ class Server:
     Args:
         folder: where the database is, or will be made.
         environment: more `ACT_*` variables; those of the calling process are not passed on.
-        admin_key: the key that the first start is given.
+        admin_key: the key that the first start is given; None has it make one, which is in `admin_key` then.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None, admin_key: str = ADMIN_KEY) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] | None = None, admin_key: str | None = ADMIN_KEY
+    ) -> None:
         self.database = folder / "act.db"
         self.log_file = folder / "act.log"
-        self.admin_key = admin_key
+        self.admin_key = admin_key or ""
         self.url = ""
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -134,19 +137,22 @@ class Server:
     def start(self) -> Self:
         assert self._process is None, "the server runs already"
         skipped = len(self.log)
+        chosen = {"ACT_BOOTSTRAP_API_KEY": self.admin_key} if self.admin_key else {}
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [actctl(), "serve", "--port", "0", "--database", f"sqlite:///{self.database}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment({"ACT_BOOTSTRAP_API_KEY": self.admin_key} | self._environment),
+                env=environment(chosen | self._environment),
             )
         try:
             self.url = self._wait_for_url(skipped)
         except BaseException:
             self.kill()
             raise
+        if not self.admin_key and (made := _MADE_KEY.search(self.log)):
+            self.admin_key = made[0]
         return self
 
     def stop(self) -> int:

@@ -37,7 +37,7 @@ def test_a_good_token() -> None:
     assert read(GOOD, KEYS) == Verified(CLAIMS, KID)
 
 
-@given(st.integers(0, 2**53), st.text("abc:._-", min_size=1, max_size=20))
+@given(st.integers(0, 2**53 - 1), st.text("abc:._-", min_size=1, max_size=20))
 def test_what_is_signed_is_read_back(number: int, text: str) -> None:
     claims = replace(CLAIMS, sequence=number, expires_at=number, agent_id=text, node=text)
     string = sign(claims, KID, "RS256", jwk(PRIVATE, private=True))
@@ -54,7 +54,6 @@ def test_what_is_signed_is_read_back(number: int, text: str) -> None:
         "Bearer " + GOOD,
         HEAD,
         f"{HEAD}.{BODY}",
-        f"{HEAD}.{BODY}.",
         f"{HEAD}..{SIGNATURE}",
         f".{BODY}.{SIGNATURE}",
         f"{GOOD}.",
@@ -195,6 +194,7 @@ def test_no_hmac_with_the_public_key() -> None:
     "string",
     [
         token(key=STRANGER),
+        f"{HEAD}.{BODY}.",
         f"{HEAD}.{BODY}.{token(payload=replace(CLAIMS, sequence=8).to_payload()).split('.')[2]}",
         f"{HEAD}.{encode(json.dumps(replace(CLAIMS, agent_id='agt_2').to_payload()).encode())}.{SIGNATURE}",
         f"{HEAD}.{BODY}.{encode(bytes(256))}",

@@ -16,7 +16,8 @@ from act.agents.live import LiveAgents
 from act.approvals import store
 from act.approvals.approval import Approval, Fault, Vote, approve, expire, expired, redeem, reject
 from act.approvals.live import LiveApprovals
-from act.audit.writer import Transaction, Writer
+from act.audit.transaction import Transaction
+from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.database.ids import new_id
 from act.database.pages import page, read_cursor

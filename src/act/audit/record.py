@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,8 +27,13 @@ def encode(record: Mapping[str, Any]) -> bytes:
     return _encoder.encode(record).encode("utf-8")
 
 
+# What looks like a token (three base64url parts, the first a JSON object) or like one of our API keys.
+_SECRET = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+|act_[0-9A-Za-z]+_[\w-]{20,}")
+
+
 def clip(text: str) -> str:
-    """A text from outside at a length that a record can hold; what was cut is told by its hash."""
+    """A text from outside as a record can hold it: no secrets, and what is too long is told by its hash."""
+    text = _SECRET.sub("[secret]", text)
     if len(text) <= MAX_TEXT:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

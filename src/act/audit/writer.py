@@ -7,22 +7,23 @@ a commit that fails takes back all, and every waiting unit is told so.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from act.audit.merkle import Frontier, leaf_hash
-from act.audit.record import VERSION, encode
+from act.audit.merkle import Frontier
+from act.audit.transaction import Transaction
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import Clock
-from act.database.tables import audit_records, audit_trees, changes, instance
-from act.models import rfc3339
+from act.database.tables import audit_records, audit_trees, instance
 
 MAX_WAITING = 10_000
 MAX_BATCH = 512
@@ -36,59 +37,30 @@ class WriteFailed(Exception):
     """Nothing was written: the queue is full, the disk is, or the writer is stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """Where a record stands: `leaf_hash` in hex."""
-
-    index: int
-    leaf_hash: str
-
-
-class Transaction:
-    """What a unit of work may do. Every unit must leave at least one record."""
-
-    def __init__(self, connection: Connection, clock: Clock, trees: dict[str, Frontier], revision: int) -> None:
-        self.connection = connection
-        self.trees = trees
-        self.revision = revision
-        self.rows: list[dict[str, Any]] = []
-        self._clock = clock
-
-    def change(self, tenant_id: str, kind: str, entity_id: str) -> int:
-        """Tell every follower that this entity changed. Answers the revision that holds the change."""
-        self.revision += 1
-        self.connection.execute(
-            insert(changes).values(revision=self.revision, tenant_id=tenant_id, kind=kind, entity_id=entity_id)
-        )
-        return self.revision
-
-    def record(self, tenant_id: str, kind: str, fields: Mapping[str, Any], salt: bytes | None = None) -> Sealed:
-        """Append one leaf to the tenant's log; None fields are left out."""
-        tree = self.trees.get(tenant_id, Frontier())
-        record = {name: value for name, value in fields.items() if value is not None}
-        record |= {"v": VERSION, "index": tree.size, "tenantId": tenant_id, "kind": kind}
-        record.setdefault("at", rfc3339(self._clock.now()))
-        leaf = encode(record)
-        hashed = leaf_hash(leaf)
-        self.trees[tenant_id] = tree.append(hashed)
-        self.rows.append(
-            {"tenant_id": tenant_id, "idx": tree.size, "leaf_hash": hashed, "salt": salt, "record": leaf.decode()}
-        )
-        return Sealed(tree.size, hashed.hex())
-
-
 @dataclass(slots=True)
 class _Unit(Generic[T]):
+    """Work and who waits for it: a thread, or a coroutine of `loop`."""
+
     work: Callable[[Transaction], T]
-    answer: Future[T]
+    answer: Future[T] | asyncio.Future[T]
+    loop: asyncio.AbstractEventLoop | None = None
     recorded: bool = True
 
-    def run(self, transaction: Transaction) -> T:
-        before = len(transaction.rows)
-        result = self.work(transaction)
-        if self.recorded and len(transaction.rows) == before:
-            raise RuntimeError("A unit of work left no audit record.")
-        return result
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    unit: _Unit[Any]
+    value: Any = None
+    failure: BaseException | None = None
+
+    def deliver(self) -> None:
+        answer = self.unit.answer
+        if answer.done():  # who waited has gone; the write stands all the same
+            return
+        if self.failure is None:
+            answer.set_result(self.value)
+        else:
+            answer.set_exception(self.failure)
 
 
 class Writer:
@@ -128,33 +100,34 @@ class Writer:
     def alive(self) -> bool:
         return self._thread.is_alive() and not self._stopped.is_set()
 
-    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
-        """Have `work` done in the next commit. The future is resolved when it is durable.
-
-        The future fails with what `work` raised, or with `WriteFailed`; in both cases nothing of it was written.
-        """
-        return self._enqueue(_Unit(work, Future()))
-
-    def _enqueue(self, unit: _Unit[T]) -> Future[T]:
-        unit.answer.set_running_or_notify_cancel()  # who stops waiting does not stop the write
-        # Under the lock, so that nothing can be queued behind the end mark and wait forever.
-        with self._admission:
-            if not self.alive:
-                unit.answer.set_exception(WriteFailed("The server is shutting down."))
-                return unit.answer
-            try:
-                self._queue.put_nowait(unit)
-            except queue.Full:
-                unit.answer.set_exception(WriteFailed("Too many writes are waiting."))
-        return unit.answer
-
     def write(self, work: Callable[[Transaction], T]) -> T:
-        """`submit` and wait; for threads that may block.
+        """Have `work` done in the next commit, and wait until it is durable; for threads that may block.
 
         Raises:
             WriteFailed: nothing was written.
+            Exception: what `work` raised; nothing of it was written.
         """
-        return self.submit(work).result()
+        answer: Future[T] = Future()
+        answer.set_running_or_notify_cancel()  # who stops waiting does not stop the write
+        self._enqueue(_Unit(work, answer))
+        return answer.result()
+
+    async def commit(self, work: Callable[[Transaction], T]) -> T:
+        """`write`, for coroutines."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._enqueue(_Unit(work, answer, loop))
+        return await answer
+
+    def _enqueue(self, unit: _Unit[Any]) -> None:
+        # Under the lock, so that nothing can be queued behind the end mark and wait forever.
+        with self._admission:
+            if not self.alive:
+                raise WriteFailed("The server is shutting down.")
+            try:
+                self._queue.put_nowait(unit)
+            except queue.Full:
+                raise WriteFailed("Too many writes are waiting.") from None
 
     def probe(self) -> None:
         """Write something that nobody reads, to know whether the database can be written.
@@ -166,7 +139,9 @@ class Writer:
         def touch(transaction: Transaction) -> None:
             transaction.connection.execute(update(instance).values(probed_at=self._clock.now()))
 
-        self._enqueue(_Unit(touch, Future(), recorded=False)).result()
+        answer: Future[None] = Future()
+        self._enqueue(_Unit(touch, answer, recorded=False))
+        answer.result()
 
     def _run(self) -> None:
         ending = False
@@ -187,27 +162,21 @@ class Writer:
             self._commit(units)
 
     def _commit(self, units: list[_Unit[Any]]) -> None:
-        results: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             with self._engine.begin() as connection:
                 transaction = Transaction(connection, self._clock, dict(self._trees), self._revision)
-                for unit in units:
-                    results.append(self._attempt(unit, transaction))
-                self._flush(transaction)
+                results = [_attempt(transaction, unit) for unit in units]
+                self._flush(connection, transaction)
         except Exception as error:  # noqa: BLE001 - every waiting unit is told
             log.error("commit failed, %d units taken back: %s", len(units), error)
             failure = WriteFailed("The database could not be written.")
             failure.__cause__ = error
-            results = [(unit.answer, None, failure) for unit in units]
+            results = [_Result(unit, failure=failure) for unit in units]
             self._resynchronize()
         else:
             self._trees, self._revision = transaction.trees, transaction.revision
             self._follow()
-        for answer, value, failure_of_unit in results:
-            if failure_of_unit is None:
-                answer.set_result(value)
-            else:
-                answer.set_exception(failure_of_unit)
+        _deliver(results)
 
     def _resynchronize(self) -> None:
         """After a failed commit only the file knows what is in it."""
@@ -217,32 +186,17 @@ class Writer:
         except Exception:
             log.exception("the database cannot be read after a failed commit; nothing was written")
 
-    def _attempt(self, unit: _Unit[Any], transaction: Transaction) -> tuple[Future[Any], Any, BaseException | None]:
-        trees, revision, rows = dict(transaction.trees), transaction.revision, len(transaction.rows)
-        savepoint = transaction.connection.begin_nested()
-        try:
-            value = unit.run(transaction)
-            savepoint.commit()
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for this unit
-            savepoint.rollback()
-            transaction.trees, transaction.revision = trees, revision
-            del transaction.rows[rows:]
-            return unit.answer, None, error
-        return unit.answer, value, None
-
-    def _flush(self, transaction: Transaction) -> None:
+    def _flush(self, connection: Connection, transaction: Transaction) -> None:
         if transaction.rows:
-            transaction.connection.execute(insert(audit_records), transaction.rows)
+            connection.execute(insert(audit_records), transaction.rows)
         for tenant_id, tree in transaction.trees.items():
             if tree is self._trees.get(tenant_id):
                 continue
             state = {"size": tree.size, "frontier": tree.to_bytes()}
             if tenant_id in self._trees:
-                transaction.connection.execute(
-                    update(audit_trees).where(audit_trees.c.tenant_id == tenant_id).values(state)
-                )
+                connection.execute(update(audit_trees).where(audit_trees.c.tenant_id == tenant_id).values(state))
             else:
-                transaction.connection.execute(insert(audit_trees).values(tenant_id=tenant_id, **state))
+                connection.execute(insert(audit_trees).values(tenant_id=tenant_id, **state))
 
     def _follow(self) -> None:
         if self._revision == self._feed.revision:
@@ -252,6 +206,31 @@ class Writer:
                 self._feed.follow(connection)
         except Exception:  # the feed is broken now and says so; decisions are denied until a restart
             log.exception("the change feed cannot be followed; every decision is denied until the server is restarted")
+
+
+def _attempt(transaction: Transaction, unit: _Unit[Any]) -> _Result:
+    try:
+        return _Result(unit, transaction.attempt(unit.work, recorded=unit.recorded))
+    except Exception as error:  # noqa: BLE001 - handed to whoever waits for this unit
+        return _Result(unit, failure=error)
+
+
+def _deliver(results: list[_Result]) -> None:
+    """Wake who waits: threads one by one, each event loop once for all its coroutines."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
+    for result in results:
+        if result.unit.loop is None:
+            result.deliver()
+        else:
+            by_loop.setdefault(result.unit.loop, []).append(result)
+    for loop, mine in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_deliver_here, mine)
+
+
+def _deliver_here(results: list[_Result]) -> None:
+    for result in results:
+        result.deliver()
 
 
 def load_trees(connection: Connection) -> dict[str, Frontier]:

@@ -37,9 +37,9 @@ def _roles(agent: Agent) -> list[str]:
 
 @click.group(cls=Group)
 def agents() -> None:
-    """Who may ask at all: register agents, suspend them, revoke their tokens.
+    """Who may ask at all.
 
-    AGENT is an id or a name.
+    Register agents, suspend them, revoke their tokens. AGENT is an id or a name.
     """
 
 
@@ -95,7 +95,7 @@ def update(
     metadata: tuple[str, ...],
     no_metadata: bool,
 ) -> None:
-    """Change what is named and leave the rest. Roles and metadata are replaced as a whole.
+    """Change an agent. What is not named stays; roles and metadata are replaced as a whole.
 
     \b
     Example:
@@ -123,7 +123,10 @@ def update(
 @click.argument("agent")
 @yes_option
 def delete(agent: str, yes: bool) -> None:
-    """Delete an agent for good; its tokens are denied from now on."""
+    """Delete an agent for good.
+
+    Its tokens are denied from now on.
+    """
     with connected() as act:
         found = for_agent(act, agent, act.agents.get)
         confirm(f"Delete the agent '{found.name}' ({found.id}) for good?", yes)

@@ -55,7 +55,10 @@ def _print(approval: Approval) -> None:
 
 @click.group(cls=Group)
 def approvals() -> None:
-    """What people are asked: see exactly what would run, then allow or refuse it once."""
+    """What people are asked.
+
+    See exactly what would run, then allow or refuse it once.
+    """
 
 
 @approvals.command("list")
@@ -70,7 +73,10 @@ def list_approvals(status: ApprovalStatus | None) -> None:
 @approvals.command()
 @click.argument("id")
 def show(id: str) -> None:
-    """Exactly what would run: action, resource, arguments. Characters that could deceive are shown as \\uXXXX."""
+    """Exactly what would run.
+
+    Characters that a terminal would obey or hide are shown as \\uXXXX.
+    """
     with connected() as act:
         found = act.approvals.get(id)
     _print(found)
@@ -80,7 +86,10 @@ def show(id: str) -> None:
 @click.argument("id")
 @click.option("--reason", help="Kept in the audit log.")
 def approve(id: str, reason: str | None) -> None:
-    """Allow it once, as the person the API key belongs to. The key that asked cannot approve."""
+    """Allow it once.
+
+    The API key says who approves; the key that asked cannot.
+    """
     with connected() as act:
         changed = act.approvals.approve(id, reason)
     _print(changed)

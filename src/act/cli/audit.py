@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -89,13 +93,7 @@ def list_records(limit: int, everything: bool, **filters: Any) -> None:
     with connected() as act:
         page = 200 if everything else min(limit, 200)
         found = act.audit.list(**_with_ids(act, filters), limit=page)
-        print_list(found if everything else _first(found, limit), SHORT, nothing="No records.")
-
-
-def _first(records: Iterator[AuditRecord], count: int) -> Iterator[AuditRecord]:
-    from itertools import islice
-
-    return islice(records, count)
+        print_list(found if everything else islice(found, limit), SHORT, nothing="No records.")
 
 
 @audit.command()
@@ -105,23 +103,27 @@ def show(index: int) -> None:
     with connected() as act:
         found = act.audit.get(index)
     members: list[Column[AuditRecord]] = [("leafHash", lambda line: line.leaf_hash)]
-    members += [(name, lambda line, name=name: line.record[name]) for name in found.record]  # type: ignore[misc]
+    members += [(name, partial(_member, name)) for name in found.record]
     print_one(found, members)
+
+
+def _member(name: str, line: AuditRecord) -> Any:
+    return line.record[name]
 
 
 @audit.command()
 @click.option("--file", type=click.Path(path_type=Path), help="Write there instead of stdout, whole or not at all.")
 def export(file: Path | None) -> None:
-    """The whole log as JSON lines, exactly as it was hashed, closed by a signed checkpoint.
+    """The whole log as JSON lines.
 
-    `actctl audit verify` proves it offline; a program should ask for --file, or check the exit code.
+    Every record exactly as it was hashed; a signed checkpoint closes them. `actctl audit verify` proves it offline.
+    A program should ask for --file, or check the exit code.
     """
     with connected() as act:
         lines = act.audit.export_lines()
         if file is None:
-            out = click.get_binary_stream("stdout")
-            size = _copy(lines, out)
-            out.flush()
+            size = _copy(lines, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
         else:
             with new_file(file, SHARED) as out:
                 size = _copy(lines, out)
@@ -142,7 +144,9 @@ def _copy(lines: Iterator[bytes], out: IO[bytes]) -> int:
 @audit.command()
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the signed note there.")
 def checkpoint(save: Path | None) -> None:
-    """The signed head of the log. Kept elsewhere, it makes a shortened or rewritten log visible.
+    """The signed head of the log.
+
+    Kept elsewhere, it makes a shortened or rewritten log visible.
 
     \b
     Example:
@@ -162,7 +166,10 @@ def checkpoint(save: Path | None) -> None:
 @click.option("-n", "--lines", type=click.IntRange(0), default=10, show_default=True, help="Records to begin with.")
 @click.option("--interval", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds between looks.")
 def tail(lines: int, interval: float, **filters: Any) -> None:
-    """The newest records, and more as they come, until Ctrl-C. With -o json, one JSON object a line."""
+    """The newest records, and more as they come.
+
+    Until Ctrl-C. With -o json, one JSON object a line.
+    """
     with connected() as act:
         follow(act, _with_ids(act, filters), lines, interval)
 
@@ -173,7 +180,9 @@ def tail(lines: int, interval: float, **filters: Any) -> None:
 @click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
 @click.pass_context
 def verify(context: click.Context, file: IO[bytes] | None, notes: tuple[IO[bytes], ...], key: str | None) -> None:
-    """Prove that a log is what it was: recompute every hash, check every checkpoint. Exit code 1 when it is not.
+    """Prove that a log is what it was.
+
+    Every hash is computed again and every checkpoint checked; the exit code is 1 when one does not fit.
 
     With FILE (an export, - is stdin) no server is asked and none is trusted; without, the server's log is exported
     first. --checkpoint may be repeated.
@@ -185,13 +194,12 @@ def verify(context: click.Context, file: IO[bytes] | None, notes: tuple[IO[bytes
     from act.cli.verify import NO_KEY, spooled, verified
 
     kept = {note.name: note.read().decode(errors="replace") for note in notes}
-    if file is None:
-        with connected() as act:
-            export_file = spooled(line + b"\n" for line in act.audit.export_lines())
-    else:
-        export_file = spooled(file)
-    with export_file:
-        result = verified(export_file, kept, key)
+    with ExitStack() as stack:
+        chunks: Iterable[bytes] | None = file
+        if chunks is None:
+            act = stack.enter_context(connected())
+            chunks = (line + b"\n" for line in act.audit.export_lines())
+        result = verified(stack.enter_context(spooled(chunks)), kept, key)
     if wants_json():
         print_json(result.as_json())
     else:

@@ -53,8 +53,11 @@ class _Sections(click.Command):
     """Lists the shared options apart from a command's own."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own, shared = [], []
+        own: list[tuple[str, str]] = []
+        shared: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
+            if isinstance(parameter, click.Argument):
+                continue
             if (record := parameter.get_help_record(ctx)) is not None:
                 (shared if parameter.name in SHARED else own).append(record)
         for title, records in (("Options", own), ("Global options", shared)):
@@ -84,7 +87,7 @@ class OfflineCommand(_Sections):
 class Group(_Sections, click.Group):
     """A noun; its commands are `Command`s unless they say otherwise."""
 
-    command_class = Command
+    command_class: type[click.Command] | None = Command
     group_class = type
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -38,10 +38,12 @@ def connected() -> Iterator[Act]:
 
 def sentence(error: ActError) -> str:
     """What happened and what to do, as one who types commands can do it."""
+    from act.client.act import settings
     from act.client.errors import Forbidden, Unauthorized, Unreachable
 
     if isinstance(error, Unreachable):
-        return f"{error} Set ACT_BASE_URL or give --url; `actctl doctor` looks further."
+        url = settings(given_url(), None)[0]
+        return f"{error}\nAsked {url}; set ACT_BASE_URL or give --url for another. `actctl doctor` looks further."
     if error.problem is None:
         return str(error)
     text = f"{error.problem.detail or error.problem.title} ({error.code}, {error.status})"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -15,6 +15,8 @@ from act.cli.connection import SECONDS
 from act.cli.output import print_json, print_list, say
 
 if TYPE_CHECKING:
+    import httpx2
+
     from act.client.transport import SyncTransport
 
 SKEW: Final = 30.0
@@ -31,7 +33,11 @@ class Check:
 @click.command(cls=Command)
 @click.pass_context
 def doctor(context: click.Context) -> None:
-    """Check the way to ACT: reachable, ready, API key and scopes, clock, versions. Exit code 1 if something is wrong."""
+    """Check the way to ACT, and say what to do.
+
+    Is it reachable and ready, is the API key valid and for what, do clocks and versions agree? Exits with 1 if
+    something is wrong.
+    """
     found = list(_checks())
     if wants_json():
         print_json([asdict(check) for check in found])
@@ -77,14 +83,14 @@ def _checks() -> Iterator[Check]:
         yield from _key(transport, "x-api-key" in client.headers)
 
 
-def _version(answer: object) -> str | None:
+def _version(answer: httpx2.Response) -> str | None:
     """The version in an answer of `/healthz`; None when ACT did not give it."""
     from pydantic import ValidationError
 
     from act.models import Health
 
     try:
-        return Health.model_validate_json(answer.content).version  # type: ignore[attr-defined]
+        return Health.model_validate_json(answer.content).version
     except ValidationError:
         return None
 
@@ -133,7 +139,7 @@ def _key(transport: SyncTransport, given: bool) -> Iterator[Check]:
     if not given:
         yield Check("api key", "wrong", "There is none; set ACT_API_KEY or name a file with --api-key-file.")
         return
-    probes: dict[str, Call[object]] = {
+    probes: dict[str, Call[Any]] = {
         "admin": calls.list_api_keys(),
         "agents": calls.list_agents(),
         "policies": calls.list_policies(),

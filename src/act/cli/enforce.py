@@ -9,7 +9,7 @@ import click
 
 from act.cli.command import Command, secret_in
 from act.cli.connection import connected
-from act.cli.inputs import JsonObject
+from act.cli.inputs import json_argument
 from act.cli.output import Column, print_one, say
 from act.cli.running import DENIED, PENDING
 
@@ -42,8 +42,19 @@ _OUTCOME: list[Column[OutcomeRecorded]] = [
 @click.command(cls=Command)
 @click.argument("action")
 @click.argument("resource")
-@click.option("--arguments", type=JsonObject(), help="What the tool would be called with; @FILE reads a file.")
-@click.option("--context", "context_", type=JsonObject(), help="Where and why it is asked; @FILE reads a file.")
+@click.option(
+    "--arguments",
+    metavar="JSON",
+    callback=json_argument,
+    help="What the tool would be called with; @FILE reads a file.",
+)
+@click.option(
+    "--context",
+    "context_",
+    metavar="JSON",
+    callback=json_argument,
+    help="Where and why it is asked; @FILE reads a file.",
+)
 @click.option("--requester", help="The agent (id or name) that asked for the call, when it is another.")
 @click.option("--request-id", help="The same again within 2 minutes gives the same decision.")
 @click.option("--dry-run", is_flag=True, help="Decide and explain, spend nothing, permit nothing.")
@@ -60,7 +71,9 @@ def enforce(
     dry_run: bool,
     token_file: IO[bytes] | None,
 ) -> None:
-    """Ask for one decision: may the agent that holds the token do ACTION on RESOURCE?
+    """Ask for one decision.
+
+    May the agent that holds the token do ACTION on RESOURCE?
 
     Exits with 0 when it is allowed, 3 when it is denied, 4 when a person must approve it first, 1 when ACT gave no
     decision. With --dry-run the codes are the same and nothing may run.
@@ -92,7 +105,7 @@ def enforce(
 def _advise(decision: Decision) -> None:
     if decision.dry_run:
         say("This was a dry run: nothing was spent, and nothing may run on it.")
-    elif decision.approval:
+    elif decision.decision == "pending_approval" and decision.approval:
         say(f"See what is asked with: actctl approvals show {decision.approval.id}; once approved, ask again.")
     elif decision.lease:
         say(f"Report the end with: actctl outcome {decision.decision_id} succeeded")

@@ -10,20 +10,17 @@ import click
 from act.strict_json import AmbiguousJson, MalformedJson, loads
 
 
-class JsonObject(click.ParamType):
-    """A JSON object, as text or in a file named `@file` (`@-` is stdin)."""
-
-    name = "JSON"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        if isinstance(value, dict):
-            return value
-        if value.startswith("@"):
-            with click.open_file(value[1:], "rb") as file:
-                data = file.read()
-        else:
-            data = value.encode("utf-8", "surrogateescape")
-        return json_object(data)
+def json_argument(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """The callback of an option that takes a JSON object, as text or in a file named `@file` (`@-` is stdin)."""
+    if value is None:
+        return None
+    if not value.startswith("@"):
+        return json_object(value.encode("utf-8", "surrogateescape"))
+    try:
+        with click.open_file(value[1:], "rb") as file:
+            return json_object(file.read())
+    except OSError as error:
+        raise click.BadParameter(f"{value[1:]}: {error.strerror}.") from None
 
 
 def json_object(data: bytes) -> dict[str, Any]:

@@ -33,7 +33,10 @@ _ISSUED = [column for column in _COLUMNS if column[0] in ("id", "name", "scopes"
 
 @click.group(cls=Group)
 def keys() -> None:
-    """Who may call ACT: API keys. Needs a key with the scope admin."""
+    """Who may call ACT: API keys.
+
+    These commands need a key with the scope admin.
+    """
 
 
 @keys.command()

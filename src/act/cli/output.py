@@ -1,6 +1,6 @@
 """Data on stdout: JSON, a table for a person, or plain aligned columns for a pipe.
 
-Nothing is ever cut. On a terminal, rich draws and `NO_COLOR` is honoured; elsewhere there are neither colours nor boxes.
+Nothing is ever cut. On a terminal `drawing` draws; elsewhere there are no colours and no boxes.
 """
 
 from __future__ import annotations
@@ -9,35 +9,17 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from act.cli.command import wants_json
 from act.cli.text import escaped, one_line
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 T = TypeVar("T")
 
 Column = tuple[str, Callable[[T], Any]]
 """A heading, and what stands below it for an item."""
-
-_STYLES: Final = {
-    "allowed": "green",
-    "active": "green",
-    "approved": "green",
-    "ok": "green",
-    "denied": "red",
-    "revoked": "red",
-    "rejected": "red",
-    "wrong": "red",
-    "pending": "yellow",
-    "pending_approval": "yellow",
-    "suspended": "yellow",
-    "warning": "yellow",
-}
 
 
 def say(words: str) -> None:
@@ -69,10 +51,13 @@ def print_list(items: Iterable[T], columns: Sequence[Column[T]], *, nothing: str
         say(nothing)
         return
     rows = [[cell(value(item)) for _, value in columns] for item in found]
+    headings = [heading for heading, _ in columns]
     if sys.stdout.isatty():
-        _draw(_table([heading for heading, _ in columns], rows))
+        from act.cli.drawing import draw_list
+
+        draw_list(headings, rows)
         return
-    lines = [[heading.upper() for heading, _ in columns], *rows]
+    lines = [[heading.upper() for heading in headings], *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         click.echo("  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip())
@@ -85,7 +70,9 @@ def print_one(item: T, columns: Sequence[Column[T]], blocks: Mapping[str, str] |
         return
     rows = [[heading, cell(value(item))] for heading, value in columns]
     if sys.stdout.isatty():
-        _draw(_fields(rows))
+        from act.cli.drawing import draw_fields
+
+        draw_fields(rows)
     else:
         width = max(len(heading) for heading, _ in rows)
         for heading, text in rows:
@@ -117,41 +104,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, heading in enumerate(headings):
-        # An id keeps its width, so that it can be copied; other columns fold to make room.
-        widest = max(len(row[number]) for row in rows) if heading.endswith("id") else None
-        table.add_column(heading.upper(), overflow="fold", width=widest)
-    for row in rows:
-        table.add_row(*map(_styled, row))
-    return table
-
-
-def _fields(rows: Sequence[Sequence[str]]) -> Table:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for heading, text in rows:
-        table.add_row(heading, _styled(text))
-    return table
-
-
-def _styled(text: str) -> Any:
-    from rich.text import Text
-
-    # Never as markup: the text may come from an agent.
-    return Text(text, style=_STYLES.get(text, ""))
-
-
-def _draw(table: Table) -> None:
-    from rich.console import Console
-
-    Console(highlight=False, markup=False, emoji=False).print(table)

@@ -76,7 +76,9 @@ def policies() -> None:
 @click.option("--require-approval", is_flag=True, help="A person must approve every single use.")
 @click.option("--max-concurrent", type=int, metavar="N", help="At most N tasks of an agent at the same time.")
 def create(file: IO[bytes] | None, **options: Any) -> None:
-    """Write a policy: a JSON document in FILE (- is stdin), or options.
+    """Write a policy.
+
+    It is a JSON document in FILE (- is stdin), or written with options.
 
     Without --role and --agent ACT binds an allow policy to the role that its name begins with, and says so.
 
@@ -139,7 +141,11 @@ def show(id: str) -> None:
 @click.argument("id")
 @click.argument("file", type=click.File("rb"))
 def replace(id: str, file: IO[bytes]) -> None:
-    """Make the JSON document in FILE (- is stdin) the next version of a policy."""
+    """Write the next version of a policy.
+
+    FILE is its JSON document, - is stdin. A member that is left out has its default, not its former value; only
+    an allow policy without appliesTo stays bound as it was.
+    """
     document = json_object(file.read())
     with connected() as act:
         written = act.policies.replace(id, document)

@@ -48,9 +48,11 @@ def run_quietly(command: click.Command) -> int:
 
 
 def _told(error: click.ClickException) -> int:
-    error.message = escaped(error.message)
     try:
-        error.show()
+        if isinstance(error, click.UsageError):
+            error.show()
+        else:
+            click.echo(f"Error: {escaped(error.format_message())}", err=True)
     except BrokenPipeError:
         _stop_writing()
     return error.exit_code

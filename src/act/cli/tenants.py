@@ -15,7 +15,10 @@ class _Offline(Group):
 
 @click.group(cls=_Offline)
 def tenants() -> None:
-    """Tenants of a database: separate agents, policies, keys and audit logs."""
+    """Separate worlds in one database.
+
+    A tenant has agents, policies, keys and an audit log of its own.
+    """
 
 
 @tenants.command()
@@ -23,7 +26,9 @@ def tenants() -> None:
 @click.option("--name", help="[default: the id]")
 @click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
 def create(id: str, name: str | None, database: str | None) -> None:
-    """Make a tenant; its admin API key is printed, now and never again. Stop the server first.
+    """Make a tenant and its admin API key.
+
+    The key is printed now and never again. Stop the server first: only one process may have the database open.
 
     \b
     Example:

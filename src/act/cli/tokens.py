@@ -32,7 +32,10 @@ _ISSUED: list[Column[IssuedToken]] = [
 
 @click.group(cls=Group)
 def tokens() -> None:
-    """What agents show when they ask. AGENT is an id or a name."""
+    """What agents show when they ask.
+
+    AGENT is an id or a name.
+    """
 
 
 @tokens.command()

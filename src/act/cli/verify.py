@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -57,11 +58,12 @@ class _Bad(Exception):
         self.index = index
 
 
-def spooled(chunks: Iterable[bytes]) -> IO[bytes]:
+@contextmanager
+def spooled(chunks: Iterable[bytes]) -> Iterator[IO[bytes]]:
     """A temporary copy that can be read twice: the checkpoint at the end says how the records are to be judged."""
-    copy = tempfile.TemporaryFile()
-    copy.writelines(chunks)
-    return copy
+    with tempfile.TemporaryFile() as copy:
+        copy.writelines(chunks)
+        yield copy
 
 
 def verified(export: IO[bytes], kept: Mapping[str, str], key: str | None) -> Result:

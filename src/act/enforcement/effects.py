@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from act.approvals.approval import Approval
 from act.approvals.service import ApprovalService
-from act.audit.writer import Transaction
+from act.audit.transaction import Transaction
 from act.limits.leases import Wanted
 from act.limits.service import LimitService
 from act.policies.constraints import ApprovalTerms

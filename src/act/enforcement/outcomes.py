@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter, Depends
 
 from act import models
 from act.audit.service import AuditService
-from act.audit.writer import Sealed, Transaction, Writer
+from act.audit.transaction import Sealed, Transaction
+from act.audit.writer import Writer
 from act.enforcement import store
 from act.enforcement.replays import Replays
 from act.limits.service import LimitService
@@ -60,7 +59,7 @@ class OutcomeService:
 
         repeated = False
         try:
-            sealed = await asyncio.wrap_future(self._writer.submit(work))
+            sealed = await self._writer.commit(work)
         except _Reported as reported:
             sealed, repeated = reported.sealed, True
         self._limits.release(decision_id)

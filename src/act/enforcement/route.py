@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from act import bodies
-from act.enforcement.pipeline import Asked, Pipeline
+from act.enforcement.judge import Asked
+from act.enforcement.pipeline import Pipeline
 from act.models import EnforceRequest, Scope
 from act.problems import ProblemError, faults_of_validation, internal_error, unprocessable
 from act.tenants.access import HEADER, Access

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from act.audit.writer import Sealed
+from act.audit.transaction import Sealed
 from act.database.tables import outcomes
 
 

@@ -9,7 +9,8 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from act.audit.writer import Transaction, Writer
+from act.audit.transaction import Transaction
+from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.limits import store
 from act.limits.leases import Exceeded, LeaseBook, LeaseKey, Wanted

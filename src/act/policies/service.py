@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, Row
 from act import models
 from act.agents.live import LiveAgents
 from act.audit.record import encode
-from act.audit.writer import Transaction, Writer
+from act.audit.transaction import Transaction
+from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.database.ids import new_id
 from act.database.pages import page, read_cursor, read_number_cursor

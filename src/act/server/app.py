@@ -30,6 +30,7 @@ from act.database.keyfiles import KeyFiles
 from act.database.migrate import ensure_current
 from act.database.tables import instance
 from act.enforcement import outcomes
+from act.enforcement.judge import Judge
 from act.enforcement.pipeline import Pipeline
 from act.enforcement.replays import Replays
 from act.enforcement.route import PATH, EnforceRoute
@@ -114,16 +115,9 @@ class Node:
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
         )
         audit = AuditService(writer, reader, keys, issuer=issuer)
-        pipeline = Pipeline(
-            clock=clock,
-            feed=feed,
-            verifier=Verifier(self.tenants, agents, tokens, keys, issuer=issuer, audience=audience),
-            agents=agents,
-            policies=policies,
-            settler=Settler(limits, self._approvals),
-            replays=replays,
-            writer=writer,
-        )
+        verifier = Verifier(self.tenants, agents, tokens, keys, issuer=issuer, audience=audience)
+        judge = Judge(verifier, agents, policies, Settler(limits, self._approvals))
+        pipeline = Pipeline(clock, feed, judge, replays, writer)
         management = _management()
         for router in (
             agent_routes.routes(AgentService(writer, reader, clock, sequences), access),

@@ -54,7 +54,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    detail = f"There is nothing at {request.url.path}." if error.status_code == 404 else str(error.detail)
+    detail = "There is nothing at this path; see /docs." if error.status_code == 404 else str(error.detail)
     return answer(request, ProblemError(error.status_code, code, str(error.detail), detail), error.headers)
 
 

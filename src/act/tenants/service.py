@@ -9,7 +9,8 @@ from sqlalchemy import Engine, Row
 
 from act import models
 from act.agents.live import LiveAgents
-from act.audit.writer import Transaction, Writer
+from act.audit.transaction import Transaction
+from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.database.ids import new_id
 from act.database.keyfiles import KeyFiles

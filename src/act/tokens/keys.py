@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc.jwk import OKPKey, RSAKey
 
-from act.audit.writer import Transaction
+from act.audit.transaction import Transaction
 from act.database.keyfiles import KeyFiles
 from act.tokens import store
 

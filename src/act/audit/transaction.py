@@ -1,0 +1,89 @@
+"""What a unit of work may do to the database, and the audit record that it must leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, NestedTransaction, insert
+
+from act.audit.merkle import Frontier, leaf_hash
+from act.audit.record import VERSION, encode
+from act.database.clock import Clock
+from act.database.tables import changes
+from act.models import rfc3339
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Where a record stands: `leaf_hash` in hex."""
+
+    index: int
+    leaf_hash: str
+
+
+class Transaction:
+    """What a unit of work may do. Every unit must leave at least one record."""
+
+    def __init__(self, connection: Connection, clock: Clock, trees: dict[str, Frontier], revision: int) -> None:
+        self._connection = connection
+        self._savepoint: NestedTransaction | None = None
+        self.trees = trees
+        self.revision = revision
+        self.rows: list[dict[str, Any]] = []
+        self._clock = clock
+
+    @property
+    def connection(self) -> Connection:
+        """For statements of this unit; the first use makes a savepoint, so that the unit can be taken back alone."""
+        if self._savepoint is None:
+            self._savepoint = self._connection.begin_nested()
+        return self._savepoint.connection
+
+    def attempt(self, work: Callable[[Transaction], T], *, recorded: bool = True) -> T:
+        """Run one unit; when it fails, nothing of it is left.
+
+        Raises:
+            RuntimeError: the unit left no record, though it had to.
+            Exception: what the unit raised.
+        """
+        trees, revision, rows = dict(self.trees), self.revision, len(self.rows)
+        self._savepoint = None
+        try:
+            value = work(self)
+            if recorded and len(self.rows) == rows:
+                raise RuntimeError("A unit of work left no audit record.")
+            if self._savepoint is not None:
+                self._savepoint.commit()
+        except Exception:
+            if self._savepoint is not None:
+                self._savepoint.rollback()
+            self.trees, self.revision = trees, revision
+            del self.rows[rows:]
+            raise
+        return value
+
+    def change(self, tenant_id: str, kind: str, entity_id: str) -> int:
+        """Tell every follower that this entity changed. Answers the revision that holds the change."""
+        self.revision += 1
+        self.connection.execute(
+            insert(changes).values(revision=self.revision, tenant_id=tenant_id, kind=kind, entity_id=entity_id)
+        )
+        return self.revision
+
+    def record(self, tenant_id: str, kind: str, fields: Mapping[str, Any], salt: bytes | None = None) -> Sealed:
+        """Append one leaf to the tenant's log; None fields are left out."""
+        tree = self.trees.get(tenant_id, Frontier())
+        record = {name: value for name, value in fields.items() if value is not None}
+        record |= {"v": VERSION, "index": tree.size, "tenantId": tenant_id, "kind": kind}
+        record.setdefault("at", rfc3339(self._clock.now()))
+        leaf = encode(record)
+        hashed = leaf_hash(leaf)
+        self.trees[tenant_id] = tree.append(hashed)
+        self.rows.append(
+            {"tenant_id": tenant_id, "idx": tree.size, "leaf_hash": hashed, "salt": salt, "record": leaf.decode()}
+        )
+        return Sealed(tree.size, hashed.hex())

@@ -1,0 +1,77 @@
+"""The two forms of one decision: what the caller reads, and what the audit log keeps."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from act.audit.record import arguments_hash, clip
+from act.audit.transaction import Sealed
+from act.enforcement.decide import Near
+from act.enforcement.judge import Asked, Judgement, deciding
+from act.models import ApprovalReference, AuditReference, Decision, Lease, NearMiss
+
+
+def answer(
+    asked: Asked, judgement: Judgement, decision_id: str, revision: int, now: datetime, sealed: Sealed
+) -> Decision:
+    settlement, ruling, request = judgement.settlement, judgement.ruling, asked.request
+    lease = None
+    if settlement.lease_seconds is not None:
+        lease = Lease(expires_at=now + timedelta(seconds=settlement.lease_seconds))
+    approval = settlement.approval
+    return Decision(
+        request_id=request.request_id,
+        decision_id=decision_id,
+        decision=settlement.verdict,
+        reason_code=settlement.code,
+        reason=settlement.reason,
+        agent_id=judgement.agent_id,
+        tenant_id=asked.caller.tenant_id,
+        policies=[deciding(policy) for policy in ruling.policies] if ruling else [],
+        near_misses=[_near(near) for near in ruling.near] if ruling else [],
+        lease=lease,
+        approval=ApprovalReference(id=approval.id, expires_at=approval.expires_at) if approval else None,
+        audit=AuditReference(index=sealed.index, leaf_hash=sealed.leaf_hash),
+        revision=revision,
+        evaluated_at=now,
+        dry_run=request.dry_run,
+    )
+
+
+def _near(near: Near) -> NearMiss:
+    return NearMiss(policy_id=near.policy.id, name=near.policy.name, pointer=near.pointer, message=near.message)
+
+
+def record(asked: Asked, judgement: Judgement, decision_id: str, revision: int, salt: bytes) -> dict[str, Any]:
+    """The record of a decision (2-semantics, "Audit")."""
+    request, settlement, accepted = asked.request, judgement.settlement, judgement.accepted
+    conversation = request.context.get("conversationId")
+    ruling = judgement.ruling
+    return {
+        "decisionId": decision_id,
+        "requestId": clip(request.request_id),
+        "keyId": asked.caller.id,
+        "agentId": judgement.agent_id,
+        "agentName": accepted.agent.name if accepted else None,
+        "tokenId": judgement.token_id,
+        "chain": [judgement.agent_id] if judgement.agent_id else None,
+        "requesterId": judgement.requester.id if judgement.requester else None,
+        "requesterClaimed": clip(request.requester) if request.requester and not judgement.requester else None,
+        "action": clip(request.action),
+        "resourceId": clip(request.resource_id),
+        "argumentsHash": arguments_hash(request.arguments, salt),
+        "conversationId": clip(conversation) if isinstance(conversation, str) else None,
+        "traceparent": asked.traceparent,
+        "policies": [
+            {"id": policy.id, "version": policy.version, "effect": policy.effect}
+            for policy in (ruling.policies if ruling else ())
+        ],
+        "decision": str(settlement.verdict),
+        "reasonCode": str(settlement.code),
+        "reason": clip(settlement.reason),
+        "approvalId": settlement.approval.id if settlement.approval else None,
+        "leaseSeconds": None if settlement.lease_seconds is None else int(settlement.lease_seconds),
+        "dryRun": True if request.dry_run else None,
+        "revision": revision,
+    }

@@ -1,0 +1,132 @@
+"""Every route of the server: who may call it, and a call that succeeds. A test holds this against openapi.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from tests.support import Api
+
+PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/.well-known/jwks.json")}
+SCOPES = ("admin", "agents", "policies", "tokens", "enforce", "approve", "audit", "analysis")
+
+
+@dataclass(frozen=True)
+class World:
+    """One of everything in a tenant, by the names of the path parameters."""
+
+    agent_id: str
+    policy_id: str
+    token: str
+    token_id: str
+    decision_id: str
+    approval_id: str
+    key_id: str
+    index: int
+
+    def path(self, route: Route) -> str:
+        return route.path.format_map({name: str(value) for name, value in vars(self).items()})
+
+
+def new_world(api: Api) -> World:
+    """Make one of everything; the approval was asked for by another key than that of `api`."""
+    agent = api.agent()
+    policy = api.policy(["run"], appliesTo={"agentIds": [agent]})
+    api.policy(["ask"], appliesTo={"agentIds": [agent]}, constraints={"requiresApproval": True})
+    issued, key = api.post("/v1/tokens", {"agentId": agent}), api.key("enforce")
+    allowed = api.enforce(issued["token"], "run", "x")
+    with Api(str(api.client.base_url), key["key"]) as caller:
+        asked = caller.enforce(issued["token"], "ask", "x")
+    return World(
+        agent_id=agent,
+        policy_id=policy["id"],
+        token=issued["token"],
+        token_id=issued["tokenId"],
+        decision_id=allowed["decisionId"],
+        approval_id=asked["approval"]["id"],
+        key_id=key["id"],
+        index=asked["audit"]["index"],
+    )
+
+
+@dataclass(frozen=True)
+class Route:
+    """`scopes` open it, and `admin` always does; `body` makes one that is accepted."""
+
+    method: str
+    path: str
+    scopes: frozenset[str]
+    status: int = 200
+    body: Callable[[World], Any] | None = None
+
+    @property
+    def names_an_object(self) -> bool:
+        return "{" in self.path
+
+    @property
+    def changes(self) -> bool:
+        return self.method != "GET"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def _policy(world: World) -> Any:
+    return {
+        "name": f"p-{uuid4().hex}",
+        "actions": ["x"],
+        "resources": ["y"],
+        "appliesTo": {"agentIds": [world.agent_id]},
+    }
+
+
+def _enforce(world: World) -> Any:
+    return {"requestId": uuid4().hex, "capabilityToken": world.token, "action": "run", "resourceId": "x"}
+
+
+def _routes() -> list[Route]:
+    agents, policies, tokens = frozenset({"agents"}), frozenset({"policies"}), frozenset({"tokens"})
+    enforce, approve, audit, admin = (
+        frozenset({"enforce"}),
+        frozenset({"approve"}),
+        frozenset({"audit"}),
+        frozenset[str](),
+    )
+    return [
+        Route("GET", "/v1/agents", agents),
+        Route("POST", "/v1/agents", agents, 201, lambda _: {"name": uuid4().hex}),
+        Route("GET", "/v1/agents/{agent_id}", agents),
+        Route("PATCH", "/v1/agents/{agent_id}", agents, 200, lambda _: {"description": "changed"}),
+        Route("DELETE", "/v1/agents/{agent_id}", agents, 204),
+        Route("POST", "/v1/agents/{agent_id}/suspend", agents),
+        Route("POST", "/v1/agents/{agent_id}/resume", agents),
+        Route("POST", "/v1/agents/{agent_id}/revoke-tokens", agents),
+        Route("GET", "/v1/policies", policies),
+        Route("POST", "/v1/policies", policies, 201, _policy),
+        Route("GET", "/v1/policies/{policy_id}", policies),
+        Route("PUT", "/v1/policies/{policy_id}", policies, 200, _policy),
+        Route("DELETE", "/v1/policies/{policy_id}", policies, 204),
+        Route("GET", "/v1/policies/{policy_id}/versions", policies),
+        Route("GET", "/v1/tokens", tokens),
+        Route("POST", "/v1/tokens", tokens, 201, lambda world: {"agentId": world.agent_id}),
+        Route("GET", "/v1/tokens/{token_id}", tokens),
+        Route("POST", "/v1/tokens/{token_id}/revoke", tokens),
+        Route("POST", "/v1/enforce", enforce, 200, _enforce),
+        Route("POST", "/v1/decisions/{decision_id}/outcome", enforce, 200, lambda _: {"status": "succeeded"}),
+        Route("GET", "/v1/approvals", approve),
+        Route("GET", "/v1/approvals/{approval_id}", approve | enforce),
+        Route("POST", "/v1/approvals/{approval_id}/approve", approve, 200, lambda _: {}),
+        Route("POST", "/v1/approvals/{approval_id}/reject", approve, 200, lambda _: {"reason": "no"}),
+        Route("GET", "/v1/audit", audit),
+        Route("GET", "/v1/audit/checkpoint", audit),
+        Route("GET", "/v1/audit/export", audit),
+        Route("GET", "/v1/audit/{index}", audit),
+        Route("GET", "/v1/api-keys", admin),
+        Route("POST", "/v1/api-keys", admin, 201, lambda _: {"name": "new", "scopes": ["audit"]}),
+        Route("DELETE", "/v1/api-keys/{key_id}", admin),
+    ]
+
+
+ROUTES = _routes()
