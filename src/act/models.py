@@ -12,7 +12,17 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from act.policies.globs import pattern_fault
@@ -187,10 +197,20 @@ class ApprovalRule(Request):
     expires_in: Annotated[int, Field(ge=1, le=30 * 86400)] = 900
 
 
+def _approval_form(value: Any) -> str:
+    return "rule" if isinstance(value, dict | ApprovalRule) else "flag"
+
+
+# Told apart by form, so that a fault in a rule is not also a fault of not being true or false.
+_RequiresApproval = Annotated[
+    Annotated[bool, Tag("flag")] | Annotated[ApprovalRule, Tag("rule")], Discriminator(_approval_form)
+]
+
+
 class Constraints(Request):
     """What else must hold when an allow policy matches. A constraint ACT does not know is a fault."""
 
-    requires_approval: bool | ApprovalRule | None = None
+    requires_approval: _RequiresApproval | None = None
     max_concurrent_tasks: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     lease_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] | None = None
 

@@ -266,10 +266,8 @@ def test_a_pattern_full_of_stars_does_not_hold_up_a_search(api: Api, victim: Wor
 # --- values that reach further than the document ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seconds", [0, -1, 1.5, 60.0, "60", True, None.__class__, 86401, 10**12, [60]], ids=repr)
+@pytest.mark.parametrize("seconds", [0, -1, 1.5, 60.0, "60", True, 86401, 10**12, [60]], ids=repr)
 def test_the_life_of_a_token(api: Api, victim: World, seconds: Any) -> None:
-    if isinstance(seconds, type):
-        pytest.skip("null means the default")
     problem = api.post("/v1/tokens", {"agentId": victim.agent_id, "expiresIn": seconds}, status=422)
     assert [fault["pointer"] for fault in problem["errors"]] == ["/expiresIn"]
 

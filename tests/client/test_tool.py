@@ -62,7 +62,8 @@ class TestAsking:
         assert [status for _, status in fake.outcomes] == ["succeeded", "succeeded"]
 
     @pytest.mark.parametrize(
-        ("value", "segment"), [("a/../b", "a%2F..%2Fb"), (12, "12"), ("*", "*"), ("a@b.c:d", "a@b.c:d"), ("é ?#", "%C3%A9%20%3F%23")]
+        ("value", "segment"),
+        [("a/../b", "a%2F..%2Fb"), (12, "12"), ("*", "*"), ("a@b.c:d", "a@b.c:d"), ("é ?#", "%C3%A9%20%3F%23")],
     )
     def test_values_cannot_reach_beyond_their_place(self, fake: FakeAct, value: Any, segment: str) -> None:
         fake.guard().tool(resource=TEMPLATE)(lambda task_id: None)(value)

@@ -58,7 +58,7 @@ def verify(note: str, verifier: str) -> Checkpoint:
         NoteInvalid: says why not.
     """
     try:
-        name, identity, encoded = verifier.rsplit("+", 2)
+        name, identity, encoded = verifier.split("+", 2)  # base64 has a plus too; a name has none
         key = base64.b64decode(encoded, validate=True)
         if key[:1] != ED25519 or len(key) != 33 or key_id(name, key[1:]).hex() != identity:
             raise NoteInvalid("The verifier key is not an Ed25519 note key.")

@@ -38,15 +38,17 @@ def verify(lines: Iterable[Line], checkpoints: Iterable[Checkpoint] = ()) -> Fin
     log rewritten as a whole: against those, give every checkpoint seen before. The signature of a checkpoint is the
     caller's to verify (`notes.verify`).
     """
-    wanted = {checkpoint.size: checkpoint for checkpoint in checkpoints}
+    wanted: dict[int, list[Checkpoint]] = {}
+    for checkpoint in checkpoints:
+        wanted.setdefault(checkpoint.size, []).append(checkpoint)
     frontier = Frontier()
-    if finding := _against(wanted.pop(0, None), frontier):
+    if finding := _against(wanted.pop(0, ()), frontier):
         return finding
     for position, line in enumerate(lines):
         if fault := _fault(line, position):
             return Finding(False, frontier.size, frontier.root(), fault, position)
         frontier = frontier.append(bytes.fromhex(line.leaf_hash))
-        if finding := _against(wanted.pop(frontier.size, None), frontier):
+        if finding := _against(wanted.pop(frontier.size, ()), frontier):
             return finding
     if wanted:
         size = min(wanted)
@@ -65,17 +67,18 @@ def _fault(line: Line, position: int) -> str | None:
         return f"Record {position} is missing; index {line.index} stands in its place."
     if line.record.get("index") != line.index:
         return f"Record {position} says that its index is {line.record.get('index')}."
-    if leaf_hash(encode(line.record)).hex() != line.leaf_hash:
+    try:
+        hashed = leaf_hash(encode(line.record)).hex()
+    except ValueError:
+        return f"Record {position} was changed: it holds what no record can hold."
+    if hashed != line.leaf_hash:
         return f"Record {position} was changed: it does not have the hash that was logged."
     return None
 
 
-def _against(checkpoint: Checkpoint | None, frontier: Frontier) -> Finding | None:
-    if checkpoint is None or checkpoint.root == frontier.root():
-        return None
-    return Finding(
-        False,
-        frontier.size,
-        frontier.root(),
-        f"The first {frontier.size} records are not those that the checkpoint of '{checkpoint.origin}' signed.",
-    )
+def _against(checkpoints: Iterable[Checkpoint], frontier: Frontier) -> Finding | None:
+    for checkpoint in checkpoints:
+        if checkpoint.root != frontier.root():
+            message = f"The first {frontier.size} records are not those that the checkpoint of "
+            return Finding(False, frontier.size, frontier.root(), f"{message}'{checkpoint.origin}' signed.")
+    return None

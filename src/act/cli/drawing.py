@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 UNBROKEN: Final = 40
-"""A column of words no longer than this (ids, times, codes) is never folded, so that they can be copied."""
+"""Words no longer than this (ids, times, codes) are never folded, so that they can be copied."""
 NARROWEST: Final = 20
-"""The width that other columns must have at least for a table to be readable."""
+"""The width that a column of longer words must have at least."""
 
 _BETWEEN: Final = 3
 _GOOD: Final = dict.fromkeys(("allowed", "active", "approved", "ok"), "green")
@@ -25,21 +26,28 @@ _STYLES: Final = _GOOD | _BAD | _OPEN
 def draw_list(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """One row for each item; where the terminal is too narrow for that, one line for each field that has a value."""
     console = _console()
-    columns = list(zip(*rows, strict=True))
-    widths = [max(map(len, (heading, *cells))) for heading, cells in zip(headings, columns, strict=True)]
-    whole = [width <= UNBROKEN and " " not in "".join(cells) for width, cells in zip(widths, columns, strict=True)]
-    needed = sum(width if keep else min(width, NARROWEST) for width, keep in zip(widths, whole, strict=True))
-    if needed + _BETWEEN * len(columns) > console.width:
+    columns = [(heading, *cells) for heading, cells in zip(headings, zip(*rows, strict=True), strict=True)]
+    least = [_least(column) for column in columns]
+    spare = console.width - sum(least) - _BETWEEN * len(columns)
+    if spare < 0:
         for row in rows:
             draw_fields([pair for pair in zip(headings, row, strict=True) if pair[1] != "-"])
             console.print()
         return
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for heading, width, keep in zip(headings, widths, whole, strict=True):
-        table.add_column(heading.upper(), overflow="fold", width=width if keep else None)
+    for column, width in zip(columns, least, strict=True):
+        more = min(max(map(cell_len, column)) - width, spare)
+        spare -= more
+        table.add_column(column[0].upper(), overflow="fold", width=width + more)
     for row in rows:
         table.add_row(*map(_styled, row))
     console.print(table)
+
+
+def _least(column: Sequence[str]) -> int:
+    words = [cell_len(word) for text in column for word in text.split(" ")]
+    longest = max(word for word in words if word <= UNBROKEN)
+    return longest if longest == max(words) else max(longest, NARROWEST)
 
 
 def draw_fields(rows: Sequence[Sequence[str]]) -> None:

@@ -76,7 +76,7 @@ class _Prefix:
 _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|7[fF]|5[cC]|25[0-9A-Fa-f]{2})")
 _ESCAPED = re.compile(r"%([2-7][0-9A-Fa-f])")
 _UNRESERVED_OR_SEPARATOR = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]")
-_DOT_SEGMENT = re.compile(r"(?:^|[/?#])\.{1,2}(?:[/?#;]|$)")
+_DOT_SEGMENT = re.compile(r"(?:^|[/?#:])\.{1,2}(?:[/?#;]|$)")
 _EMPTY_SEGMENT = re.compile(r"//")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import Security
+from fastapi import Request, Security
 from fastapi.security import APIKeyHeader
 
+from act import bodies
 from act.database.clock import Clock
 from act.models import Scope
 from act.problems import ProblemError, forbidden
@@ -43,7 +44,9 @@ class Access:
     def requires(self, *scopes: Scope) -> Callable[..., Awaitable[ApiKey]]:
         """A FastAPI dependency."""
 
-        async def caller(presented: str | None = Security(_header)) -> ApiKey:
+        async def caller(request: Request, _: str | None = Security(_header)) -> ApiKey:
+            # Security() documents the header, and would take the first of two; two keys are none.
+            presented = bodies.header(request.scope["headers"], HEADER.lower().encode())
             return self.authenticate(presented, *scopes)
 
         return caller

@@ -1,0 +1,136 @@
+"""Runs every golden case of this folder against the pure engine, a real server, and the embedded client.
+
+A case reads like this; README.md says what each field means:
+
+    - case: a deny wins over an allow
+      says: "one matching deny policy denies"
+      policies: [documents as they are on the wire]
+      requests: [{agent, action, resourceId, decision, reasonCode}]
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from act.models import ReasonCode
+from tests.conformance.targets import Bound, Embedded, OverHttp, PureEngine, Refused, Target
+from tests.support import Server
+
+FOLDER = Path(__file__).parent
+FIELDS = {"case", "says", "only", "agents", "policies", "laterAgents", "bound", "refused", "requests"}
+REQUEST_FIELDS = {"agent", "action", "resourceId", "requester", "decision", "reasonCode", "policies"}
+_numbers = itertools.count()
+
+
+def cases() -> list[dict[str, Any]]:
+    """Every case; a file's own agents are those of each of its cases that names none."""
+    found = []
+    for file in sorted(FOLDER.glob("*.yaml")):
+        document = yaml.safe_load(file.read_text())
+        assert set(document) <= {"about", "agents", "cases"}, file.name
+        for case in document["cases"]:
+            found.append({"agents": document.get("agents", [])} | case | {"name": f"{file.stem}: {case['case']}"})
+    return found
+
+
+CASES = cases()
+
+
+@pytest.fixture(scope="session")
+def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Target]]:
+    """One of each for a worker; every case leaves them empty."""
+    with Server(tmp_path_factory.mktemp("conformance")) as server:
+        embedded = Embedded(tmp_path_factory.mktemp("embedded") / "act.db")
+        yield {"pure": PureEngine(), "http": OverHttp(server), "embedded": embedded}
+        embedded.close()
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+@pytest.mark.parametrize("way", ["pure", "http", "embedded"])
+def test_case(way: str, case: dict[str, Any], targets: dict[str, Target]) -> None:
+    if way not in case.get("only", ["pure", "http", "embedded"]):
+        pytest.skip("not a matter of this part")
+    target = targets[way]
+    try:
+        _run(target, _with_ids_of_its_own(case))
+    finally:
+        target.clean()
+
+
+def _run(target: Target, case: dict[str, Any]) -> None:
+    for agent in case["agents"]:
+        target.register(agent)
+    bound = {}
+    for policy in case.get("policies", []):
+        outcome = target.write(policy)
+        assert isinstance(outcome, Bound), f"{policy}: {outcome}"
+        bound[policy["name"]] = outcome
+    for name, expected in case.get("bound", {}).items():
+        to = {"roles": bound[name].roles, "agentIds": bound[name].agent_ids}
+        warnings = {"warnings": bound[name].warnings}
+        told = {"binding": bound[name].binding} | {key: ids for key, ids in to.items() if ids is not None} | warnings
+        assert told == {"warnings": []} | expected, name
+    for refused in case.get("refused", []):
+        outcome = target.write(refused["policy"])
+        assert outcome == Refused(refused["pointers"]), refused["policy"]
+    for agent in case.get("laterAgents", []):
+        target.register(agent)
+    _ask(target, case.get("requests", []))
+
+
+def _ask(target: Target, requests: list[dict[str, Any]]) -> None:
+    answers: list[str] = []
+    for request in requests:
+        if "outcomeOf" in request:
+            target.report(answers[request["outcomeOf"] - 1], request["status"])
+            continue
+        answer = target.ask(request["agent"], request["action"], request["resourceId"], request.get("requester"))
+        answers.append(answer.id)
+        assert (answer.decision, answer.reason_code) == (request["decision"], request["reasonCode"]), request
+        if "policies" in request:
+            assert sorted(answer.policies) == sorted(request["policies"]), request
+
+
+def _with_ids_of_its_own(case: dict[str, Any]) -> dict[str, Any]:
+    """The id of an agent is never given twice, not even after its deletion; so every run makes its own."""
+    ids = {agent["id"] for agent in [*case["agents"], *case.get("laterAgents", [])] if "id" in agent}
+    number = next(_numbers)
+    own = {id: f"{id}.{number}" for id in ids}
+
+    def renamed(value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: renamed(item, name) for name, item in value.items()}
+        if isinstance(value, list):
+            return [renamed(item, key) for item in value]
+        return own.get(value, value) if key in ("id", "agentIds", "requester") else value
+
+    renamed_case: dict[str, Any] = renamed(case)
+    return renamed_case
+
+
+def test_there_are_enough_cases_and_each_is_told_apart() -> None:
+    names = [case["name"] for case in CASES]
+    assert len(set(names)) == len(names) >= 90
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_a_case_is_well_formed(case: dict[str, Any]) -> None:
+    """A field that the runner does not know would be a case that is not run."""
+    assert case.keys() <= FIELDS | {"name"}
+    assert case["says"].strip()
+    assert case.get("requests") or case.get("refused") or case.get("bound"), "it claims nothing"
+    codes = {str(code) for code in ReasonCode}
+    for request in case.get("requests", []):
+        if "outcomeOf" in request:
+            assert request.keys() == {"outcomeOf", "status"}
+            continue
+        assert request.keys() <= REQUEST_FIELDS
+        assert request["reasonCode"] in codes
+        words = {"allowed": "allowed", "approval_required": "pending_approval"}
+        assert request["decision"] == words.get(request["reasonCode"], "denied")
