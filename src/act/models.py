@@ -24,8 +24,11 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
+from act.policies import checks
 from act.policies.globs import pattern_fault
+from act.strict_json import MAX_INTEGER, Fault
 from act.text import text_fault
 
 T = TypeVar("T")
@@ -180,6 +183,8 @@ class AgentTokensRevoked(Answer):
     revision: int
 
 
+Mode = Literal["enforce", "shadow"]
+
 # --- policies ---------------------------------------------------------------------------------------------------------
 
 
@@ -207,12 +212,37 @@ _RequiresApproval = Annotated[
 ]
 
 
+def _checked(check: Callable[[Any], list[Fault]]) -> Callable[[Any], Any]:
+    """A validator that tells every fault inside a field, each with its own pointer."""
+
+    def validate(value: Any) -> Any:
+        if faults := check(value):
+            raise PydanticCustomError("faults", "{count} faults", {"count": len(faults), "faults": faults})
+        return value
+
+    return validate
+
+
 class Constraints(Request):
     """What else must hold when an allow policy matches. A constraint ACT does not know is a fault."""
 
     requires_approval: _RequiresApproval | None = None
     max_concurrent_tasks: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     lease_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] | None = None
+    allowed_hours: Annotated[str | dict[str, Any], AfterValidator(_checked(checks.hours))] | None = None
+    allowed_domains: Annotated[list[str], Field(max_length=256), AfterValidator(_checked(checks.domains))] | None = None
+    max_rows: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
+    max_data_points: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, written: Any) -> Any:
+        """`allowed_hours` is how the hosted product spells it (2-semantics, "Constraints")."""
+        if isinstance(written, dict) and "allowed_hours" in written:
+            if "allowedHours" in written:
+                raise ValueError("write allowedHours or allowed_hours, not both")
+            return {"allowedHours" if name == "allowed_hours" else name: value for name, value in written.items()}
+        return written
 
     @model_validator(mode="after")
     def _lease_needs_limit(self) -> Self:
@@ -231,8 +261,10 @@ class PolicyDraft(Request):
     actions: Annotated[list[Pattern], Field(min_length=1, max_length=256)]
     resources: Annotated[list[Pattern], Field(min_length=1, max_length=256)]
     applies_to: AppliesTo | None = None
+    arguments: Annotated[dict[str, Any], AfterValidator(_checked(checks.arguments))] | None = None
+    when: Annotated[str, AfterValidator(_checked(checks.condition))] | None = None
     constraints: Constraints | None = None
-    mode: Literal["enforce"] = "enforce"
+    mode: Mode = "enforce"
     enabled: bool = True
     valid_from: Moment | None = None
     valid_until: Moment | None = None
@@ -268,14 +300,75 @@ class Policy(Answer):
     resources: list[str]
     applies_to: dict[str, list[str]] | None
     binding: Binding
+    arguments: dict[str, Any] | None
+    when: str | None
     constraints: dict[str, Any]
-    mode: Literal["enforce"]
+    mode: Mode
     enabled: bool
     valid_from: Moment | None
     valid_until: Moment | None
     warnings: list[Warned] = []
     created_at: Moment
     updated_at: Moment
+    revision: int
+
+
+class PolicyValidated(Answer):
+    """What is wrong with a draft, and what it would mean; nothing is stored."""
+
+    valid: bool
+    errors: list[ProblemFault] = []
+    warnings: list[Warned] = []
+    binding: Binding | None = None
+    applies_to: dict[str, list[str]] | None = None
+
+
+class PolicyRestore(Request):
+    """Make an old version the newest one."""
+
+    version: Annotated[int, Field(ge=1)]
+
+
+class PolicyChange(Answer):
+    """One difference between two versions: where, and what it was and is (absent for what is not there)."""
+
+    pointer: str
+    before: Any = None
+    after: Any = None
+
+
+class PolicyComparison(Answer):
+    policy_id: str
+    from_version: int
+    to_version: int
+    changes: list[PolicyChange]
+
+
+class Permission(Answer):
+    """What one policy gives or takes, and by what it applies: `agent`, `role:<role>` or `tenant`."""
+
+    policy_id: str
+    name: str
+    version: int
+    effect: Literal["allow", "deny"]
+    mode: Mode
+    via: str
+    actions: list[str]
+    resources: list[str]
+    arguments: dict[str, Any] | None
+    when: str | None
+    constraints: dict[str, Any]
+    valid_from: Moment | None
+    valid_until: Moment | None
+    in_force: bool
+
+
+class Permissions(Answer):
+    """What an agent may do now. `can_act` is false while it is suspended: then nothing of it holds."""
+
+    agent_id: str
+    can_act: bool
+    permissions: list[Permission]
     revision: int
 
 
@@ -350,6 +443,9 @@ class ReasonCode(StrEnum):
     ACTION_MALFORMED = "action_malformed"
     RESOURCE_MALFORMED = "resource_malformed"
     CONCURRENCY_EXCEEDED = "concurrency_exceeded"
+    OUTSIDE_ALLOWED_HOURS = "outside_allowed_hours"
+    DOMAIN_NOT_ALLOWED = "domain_not_allowed"
+    LIMIT_EXCEEDED = "limit_exceeded"
     TOKEN_MALFORMED = "token_malformed"
     TOKEN_ALGORITHM_NOT_ALLOWED = "token_algorithm_not_allowed"
     TOKEN_KEY_UNKNOWN = "token_key_unknown"

@@ -81,7 +81,19 @@ def internal_error() -> ProblemError:
 
 def faults_of_validation(error: ValidationError, document: Any) -> list[Fault]:
     """Every fault that pydantic found in a document, each with its JSON pointer."""
-    return [fault_of_detail(detail, detail["loc"], document) for detail in error.errors(include_url=False)]
+    return [
+        fault
+        for detail in error.errors(include_url=False)
+        for fault in faults_of_detail(detail, detail["loc"], document)
+    ]
+
+
+def faults_of_detail(detail: ErrorDetails, location: Iterable[int | str], document: Any) -> list[Fault]:
+    """The faults that one error of pydantic tells: one, or those that a field's own check has found inside it."""
+    here = fault_of_detail(detail, location, document)
+    if detail["type"] != "faults":
+        return [here]
+    return [Fault(here.pointer + fault.pointer, fault.message) for fault in detail["ctx"]["faults"]]
 
 
 def fault_of_detail(detail: ErrorDetails, location: Iterable[int | str], document: Any) -> Fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 AgentStatus = Literal["active", "suspended", "deleted"]
@@ -18,6 +18,7 @@ class Agent:
     roles: tuple[str, ...]
     status: AgentStatus
     mark: int
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def effective_roles(roles: Sequence[str], metadata: Mapping[str, Any]) -> tuple[str, ...]:

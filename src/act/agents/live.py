@@ -31,7 +31,7 @@ class LiveAgents:
         # By identity: the old name may by now belong to another agent.
         if old is not None and self._by_name.get((row.tenant_id, old.name)) is old:
             del self._by_name[row.tenant_id, old.name]
-        agent = Agent(row.id, row.name, effective_roles(row.roles, row.metadata), row.status, row.mark)
+        agent = Agent(row.id, row.name, effective_roles(row.roles, row.metadata), row.status, row.mark, row.metadata)
         self._by_id[row.tenant_id, row.id] = agent
         if agent.status != "deleted":
             self._by_name[row.tenant_id, agent.name] = agent

@@ -25,7 +25,10 @@ from act.models import (
     IssuedApiKey,
     IssuedToken,
     Page,
+    Permissions,
     Policy,
+    PolicyComparison,
+    PolicyValidated,
     Token,
     TokenRevoked,
 )
@@ -72,6 +75,10 @@ class Agents(_Group):
     async def update(self, id: str, **changes: Any) -> Agent:
         return await self._send(calls.update_agent(id, changes))
 
+    async def permissions(self, id: str) -> Permissions:
+        """What the agent may do now, with the policy that gives each right."""
+        return await self._send(calls.agent_permissions(id))
+
     async def delete(self, id: str) -> None:
         await self._send(calls.delete_agent(id))
 
@@ -97,8 +104,26 @@ class Policies(_Group):
     async def get(self, id: str) -> Policy:
         return await self._send(calls.get_policy(id))
 
-    async def replace(self, id: str, draft: calls.Draft | None = None, /, **fields: Any) -> Policy:
-        return await self._send(calls.replace_policy(id, draft, fields))
+    async def replace(
+        self, id: str, draft: calls.Draft | None = None, /, *, version: int | None = None, **fields: Any
+    ) -> Policy:
+        """Make the next version. Fields that are not given have their defaults, not their former values.
+
+        With `version`, only if that is still the current one (412 otherwise).
+        """
+        return await self._send(calls.replace_policy(id, draft, fields, version))
+
+    async def restore(self, id: str, version: int, *, current: int | None = None) -> Policy:
+        """Make an old version the next one; with `current`, only if that is still the current one."""
+        return await self._send(calls.restore_policy(id, version, current))
+
+    async def validate(self, draft: calls.Draft | None = None, /, **fields: Any) -> PolicyValidated:
+        """All faults and warnings of a draft; stores nothing."""
+        return await self._send(calls.validate_policy(draft, fields))
+
+    async def compare(self, id: str, before: int, after: int) -> PolicyComparison:
+        """What changed from one version to another."""
+        return await self._send(calls.compare_policy(id, before, after))
 
     async def delete(self, id: str) -> None:
         await self._send(calls.delete_policy(id))

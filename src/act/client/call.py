@@ -28,6 +28,7 @@ class Call(Generic[T]):
         idempotent: doing it twice is the same as doing it once, so it may be repeated whatever happened.
         wait: seconds for which the server may hold the answer back (long poll).
         answers: further statuses whose body is an answer and no error.
+        headers: beside those of every call.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Call(Generic[T]):
     idempotent: bool = False
     wait: float = 0.0
     answers: frozenset[int] = frozenset()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def content(self) -> bytes | None:
         """The body as JSON text, or None.
@@ -95,10 +97,17 @@ def get(at: str, kind: type[M], params: Mapping[str, str | None] | None = None, 
     return Call("GET", at, kind.model_validate_json, params=given, idempotent=True, wait=wait)
 
 
-def post(at: str, kind: type[M], body: Mapping[str, Any] | None = None, *, method: str = "POST") -> Call[M]:
+def post(
+    at: str,
+    kind: type[M],
+    body: Mapping[str, Any] | None = None,
+    *,
+    method: str = "POST",
+    headers: Mapping[str, str] | None = None,
+) -> Call[M]:
     """Change one thing. Members of `body` that are None were not given and are left out."""
     given = None if body is None else {name: value for name, value in body.items() if value is not None}
-    return Call(method, at, kind.model_validate_json, body=given)
+    return Call(method, at, kind.model_validate_json, body=given, headers=headers or {})
 
 
 def encoded(value: Any) -> bytes:

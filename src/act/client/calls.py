@@ -25,7 +25,10 @@ from act.models import (
     IssuedToken,
     OutcomeRecorded,
     Page,
+    Permissions,
     Policy,
+    PolicyComparison,
+    PolicyValidated,
     Token,
     TokenRevoked,
     rfc3339,
@@ -85,8 +88,30 @@ def get_policy(id: str) -> Call[Policy]:
     return get(path("policies", id), Policy)
 
 
-def replace_policy(id: str, draft: Draft | None, fields: Mapping[str, Any]) -> Call[Policy]:
-    return post(path("policies", id), Policy, policy_body(draft, fields), method="PUT")
+def replace_policy(id: str, draft: Draft | None, fields: Mapping[str, Any], version: int | None) -> Call[Policy]:
+    body = policy_body(draft, fields)
+    return post(path("policies", id), Policy, body, method="PUT", headers=_if_match(version))
+
+
+def restore_policy(id: str, version: int, current: int | None) -> Call[Policy]:
+    return post(path("policies", id, "restore"), Policy, {"version": version}, headers=_if_match(current))
+
+
+def validate_policy(draft: Draft | None, fields: Mapping[str, Any]) -> Call[PolicyValidated]:
+    return post(path("policies", "validate"), PolicyValidated, policy_body(draft, fields))
+
+
+def compare_policy(id: str, before: int, after: int) -> Call[PolicyComparison]:
+    return get(path("policies", id, "compare"), PolicyComparison, {"from": str(before), "to": str(after)})
+
+
+def agent_permissions(id: str) -> Call[Permissions]:
+    return get(path("agents", id, "permissions"), Permissions)
+
+
+def _if_match(version: int | None) -> dict[str, str]:
+    """Change only this version; without one, whatever there is (RFC 9110, section 13.1.1)."""
+    return {"If-Match": "*" if version is None else f'"v{version}"'}
 
 
 def delete_policy(id: str) -> Call[None]:
@@ -101,11 +126,13 @@ def policy_body(draft: Draft | None, fields: Mapping[str, Any]) -> dict[str, Any
     """A policy document from a draft as its author writes it (camelCase), or from snake_case fields, or both."""
     if isinstance(draft, BaseModel):
         draft = draft.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return {**(draft or {}), **_camel(fields)}
+    # An argument schema is the author's own text: the names in it are names of arguments.
+    schema = {"arguments": fields["arguments"]} if "arguments" in fields else {}
+    return {**(draft or {}), **_camel({name: value for name, value in fields.items() if name not in schema}), **schema}
 
 
 def _camel(value: Any) -> Any:
-    """Field names in camelCase; moments as ACT writes them. A policy has no member with names of the author's own."""
+    """Field names in camelCase; moments as ACT writes them. A value whose names are the author's is not for this."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, Mapping):

@@ -25,7 +25,10 @@ from act.models import (
     IssuedApiKey,
     IssuedToken,
     Page,
+    Permissions,
     Policy,
+    PolicyComparison,
+    PolicyValidated,
     Token,
     TokenRevoked,
 )
@@ -88,6 +91,10 @@ class Agents(_Group):
         """Change `name`, `description`, `roles` or `metadata`; what is not named stays."""
         return self._send(calls.update_agent(id, changes))
 
+    def permissions(self, id: str) -> Permissions:
+        """What the agent may do now, with the policy that gives each right."""
+        return self._send(calls.agent_permissions(id))
+
     def delete(self, id: str) -> None:
         """Its tokens are denied from now on (`agent_deleted`)."""
         self._send(calls.delete_agent(id))
@@ -122,9 +129,26 @@ class Policies(_Group):
     def get(self, id: str) -> Policy:
         return self._send(calls.get_policy(id))
 
-    def replace(self, id: str, draft: calls.Draft | None = None, /, **fields: Any) -> Policy:
-        """Make the next version. Fields that are not given have their defaults, not their former values."""
-        return self._send(calls.replace_policy(id, draft, fields))
+    def replace(
+        self, id: str, draft: calls.Draft | None = None, /, *, version: int | None = None, **fields: Any
+    ) -> Policy:
+        """Make the next version. Fields that are not given have their defaults, not their former values.
+
+        With `version`, only if that is still the current one (412 otherwise).
+        """
+        return self._send(calls.replace_policy(id, draft, fields, version))
+
+    def restore(self, id: str, version: int, *, current: int | None = None) -> Policy:
+        """Make an old version the next one; with `current`, only if that is still the current one."""
+        return self._send(calls.restore_policy(id, version, current))
+
+    def validate(self, draft: calls.Draft | None = None, /, **fields: Any) -> PolicyValidated:
+        """All faults and warnings of a draft; stores nothing."""
+        return self._send(calls.validate_policy(draft, fields))
+
+    def compare(self, id: str, before: int, after: int) -> PolicyComparison:
+        """What changed from one version to another."""
+        return self._send(calls.compare_policy(id, before, after))
 
     def delete(self, id: str) -> None:
         self._send(calls.delete_policy(id))

@@ -62,7 +62,7 @@ def checked_url(base_url: str) -> str:
 
 def _request(client: httpx2.Client | httpx2.AsyncClient, call: Call[Any], timeout: float) -> httpx2.Request:
     """The request for all tries of a call, so that its keys stay the same."""
-    headers, content = {"X-Request-ID": uuid4().hex}, call.content()
+    headers, content = {"X-Request-ID": uuid4().hex, **call.headers}, call.content()
     if not call.idempotent:
         headers["Idempotency-Key"] = uuid4().hex
     if content is not None:

@@ -142,6 +142,8 @@ policy_versions = Table(
     Column("resources", JSON, nullable=False),
     Column("binding", String, nullable=False),
     Column("applies_to", JSON(none_as_null=True)),
+    Column("arguments", JSON(none_as_null=True)),
+    Column("condition", Text),
     Column("constraints", JSON, nullable=False),
     Column("mode", String, nullable=False),
     Column("enabled", Boolean, nullable=False),

@@ -7,9 +7,10 @@ from typing import Any
 
 from act.audit.record import arguments_hash, clip
 from act.audit.transaction import Sealed
-from act.enforcement.decide import Near
+from act.enforcement.decide import Shadow
+from act.enforcement.explain import Near
 from act.enforcement.judge import Asked, Judgement, deciding
-from act.models import ApprovalReference, AuditReference, Decision, Lease, NearMiss
+from act.models import ApprovalReference, AuditReference, Decision, Lease, NearMiss, Verdict
 
 
 def answer(
@@ -30,6 +31,7 @@ def answer(
         tenant_id=asked.caller.tenant_id,
         policies=[deciding(policy) for policy in ruling.policies] if ruling else [],
         near_misses=[_near(near) for near in ruling.near] if ruling else [],
+        obligations=dict(ruling.obligations) if ruling and settlement.verdict is Verdict.ALLOWED else {},
         lease=lease,
         approval=ApprovalReference(id=approval.id, expires_at=approval.expires_at) if approval else None,
         audit=AuditReference(index=sealed.index, leaf_hash=sealed.leaf_hash),
@@ -67,6 +69,7 @@ def record(asked: Asked, judgement: Judgement, decision_id: str, revision: int, 
             {"id": policy.id, "version": policy.version, "effect": policy.effect}
             for policy in (ruling.policies if ruling else ())
         ],
+        "shadow": _shadow(ruling.shadow) if ruling and ruling.shadow else None,
         "decision": str(settlement.verdict),
         "reasonCode": str(settlement.code),
         "reason": clip(settlement.reason),
@@ -75,3 +78,9 @@ def record(asked: Asked, judgement: Judgement, decision_id: str, revision: int, 
         "dryRun": True if request.dry_run else None,
         "revision": revision,
     }
+
+
+def _shadow(shadow: Shadow) -> dict[str, Any]:
+    """What would have been answered; `approval_required` and limits are not looked at."""
+    named = [{"id": policy.id, "version": policy.version, "effect": policy.effect} for policy in shadow.policies]
+    return {"reasonCode": str(shadow.code), "policies": named}

@@ -1,38 +1,30 @@
-"""The decision procedure, pure: policies and a question in, a ruling with its reason out (2-semantics, "Policies").
+"""The decision procedure, pure: policies and a call in, a ruling with its reason out (2-semantics, "Policies").
 
 Rules, in this order:
 - What could be read in two ways is denied (`action_malformed`, `resource_malformed`).
-- One matching deny policy denies (`policy_denied`).
-- Without a matching allow policy the answer is no (`no_matching_policy`).
-- The constraints of *all* matching allow policies are handed on; none of them is settled here.
+- One matching deny policy denies (`policy_denied`); doubt about a deny policy is a match.
+- Without a matching allow policy the answer is no (`no_matching_policy`); doubt about an allow policy is no match.
+- The constraints of *all* matching allow policies must hold; those that need a counter or a person are handed on.
 - A requester other than the agent must pass the same rules itself (`requester_not_permitted`), and its
   constraints join the others.
+- Shadow policies change nothing; the ruling says what would have been decided if they were enforced.
 The order of policies never matters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from act.agents.agent import Agent
+from act.enforcement.explain import Near, named, near_misses, no_match
 from act.models import ReasonCode
+from act.policies.amounts import amount_exceeded
 from act.policies.constraints import ApprovalTerms, ConcurrencyTerms, strictest
 from act.policies.globs import action_fault, resource_fault
 from act.policies.index import PolicyIndex
+from act.policies.match import Call, match
 from act.policies.policy import CompiledPolicy
-
-MAX_NEAR_MISSES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """A policy that would have matched but for what `pointer` (into the enforce request) names."""
-
-    policy: CompiledPolicy
-    pointer: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +37,19 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """What the answer would have been if the shadow policies that match were enforced."""
+
+    code: ReasonCode
+    policies: tuple[CompiledPolicy, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ruling:
-    """What the policies say. `permitted` means: nothing but `limits` and `approval` stands in the way."""
+    """What the policies say. `permitted` means: nothing but `limits` and `approval` stands in the way.
+
+    `obligations` are for the tool to keep, as (name, number).
+    """
 
     permitted: bool
     code: ReasonCode
@@ -56,107 +59,131 @@ class Ruling:
     limits: tuple[Limit, ...] = ()
     approval: ApprovalTerms | None = None
     approval_policies: tuple[CompiledPolicy, ...] = ()
+    obligations: tuple[tuple[str, int], ...] = ()
+    shadow: Shadow | None = None
 
 
-def decide(
-    index: PolicyIndex, agent: Agent, action: str, resource: str, now: datetime, requester: Agent | None = None
-) -> Ruling:
-    """May `agent` do `action` on `resource`, asked by `requester` when that is another agent?
-
-    Args:
-        index: the live policies of the tenant.
-        now: the moment that validity windows are held against, in UTC.
-    """
-    if fault := action_fault(action):
+def decide(index: PolicyIndex, agent: Agent, call: Call, requester: Agent | None = None) -> Ruling:
+    """May `agent` make this call, asked by `requester` when that is another agent?"""
+    if fault := action_fault(call.action):
         return Ruling(False, ReasonCode.ACTION_MALFORMED, f"The action cannot be compared. {fault}")
-    if fault := resource_fault(resource):
+    if fault := resource_fault(call.resource):
         return Ruling(False, ReasonCode.RESOURCE_MALFORMED, f"The resource cannot be compared. {fault}")
-    own = _rule(index, agent, action, resource, now)
+    own = _rule(index, agent, call)
     if not own.permitted or requester is None or requester.id == agent.id:
         return own
-    asked = _rule(index, requester, action, resource, now)
+    asked = _rule(index, requester, call)
     if not asked.permitted:
-        return Ruling(
-            False,
-            ReasonCode.REQUESTER_NOT_PERMITTED,
-            f"'{requester.name}' asked '{agent.name}' for what '{requester.name}' itself may not do: {asked.reason}",
-            asked.policies,
-            asked.near,
-        )
+        reason = f"'{requester.name}' asked '{agent.name}' for what '{requester.name}' itself may not do: "
+        code = ReasonCode.REQUESTER_NOT_PERMITTED
+        return replace(asked, code=code, reason=reason + asked.reason, shadow=own.shadow or asked.shadow)
     return _both(own, asked)
 
 
-def _rule(index: PolicyIndex, agent: Agent, action: str, resource: str, now: datetime) -> Ruling:
-    matching = [policy for policy in index.matching(agent, action, resource) if policy.in_force(now)]
+def _rule(index: PolicyIndex, agent: Agent, call: Call) -> Ruling:
+    enforced: list[CompiledPolicy] = []
+    shadows: list[CompiledPolicy] = []
+    missed: list[Near] = []
+    doubt: str | None = None
+    for policy in index.matching(agent, call.action, call.resource):
+        if not policy.in_force(call.now):
+            missed.append(Near(policy, "", "It is outside its validity window."))
+            continue
+        found = match(policy, agent, call)
+        if not found.matches:
+            missed.append(Near(policy, found.pointer, found.message))
+        elif policy.shadow:
+            shadows.append(policy)
+        else:
+            enforced.append(policy)
+            doubt = doubt or found.doubt
+    ruling = _combine(index, agent, call, enforced, missed, doubt)
+    if shadows:
+        would = _combine(index, agent, call, enforced + shadows, missed, doubt)
+        ruling = replace(ruling, shadow=Shadow(would.code, tuple(shadows)))
+    return ruling
+
+
+def _combine(
+    index: PolicyIndex,
+    agent: Agent,
+    call: Call,
+    matching: Sequence[CompiledPolicy],
+    missed: Sequence[Near],
+    doubt: str | None,
+) -> Ruling:
     denying = tuple(policy for policy in matching if policy.effect == "deny")
     if denying:
-        return Ruling(False, ReasonCode.POLICY_DENIED, f"Denied by {_names(denying)}.", denying)
+        because = f" because {doubt[:1].lower()}{doubt[1:].rstrip('.')}" if doubt else ""
+        return Ruling(False, ReasonCode.POLICY_DENIED, f"Denied by {named(denying)}{because}.", denying)
     if not matching:
-        near = _near_misses(index, agent, action, resource, now)
-        return Ruling(False, ReasonCode.NO_MATCHING_POLICY, _no_match(agent, action, resource, near), near=near)
+        near = near_misses(index, agent, call, missed)
+        return Ruling(False, ReasonCode.NO_MATCHING_POLICY, no_match(agent, call, near), near=near)
+    allowing = tuple(matching)
+    if failed := _unmet(allowing, call):
+        return failed
     return Ruling(
         True,
         ReasonCode.ALLOWED,
-        f"Allowed by {_names(matching)}.",
-        tuple(matching),
+        f"Allowed by {named(allowing)}.",
+        allowing,
         limits=tuple(
             Limit(policy, agent.id, policy.constraints.concurrency)
-            for policy in matching
+            for policy in allowing
             if policy.constraints.concurrency is not None
         ),
-        approval=_approval(matching),
-        approval_policies=tuple(policy for policy in matching if policy.constraints.approval is not None),
+        approval=_approval(policy.constraints.approval for policy in allowing),
+        approval_policies=tuple(policy for policy in allowing if policy.constraints.approval is not None),
+        obligations=_smallest(pair for policy in allowing for pair in policy.constraints.amounts),
     )
 
 
-def _approval(matching: Sequence[CompiledPolicy]) -> ApprovalTerms | None:
-    terms = [policy.constraints.approval for policy in matching if policy.constraints.approval is not None]
-    return strictest(terms) if terms else None
+def _unmet(allowing: tuple[CompiledPolicy, ...], call: Call) -> Ruling | None:
+    """The first constraint that does not hold; in this order whatever the order of the policies."""
+    for policy in allowing:
+        hours = policy.constraints.hours
+        if hours is not None and not hours.allows(call.now):
+            reason = f"'{policy.name}' v{policy.version} allows it only in these hours: {hours.text}."
+            return Ruling(False, ReasonCode.OUTSIDE_ALLOWED_HOURS, reason, allowing)
+    for policy in allowing:
+        domains = policy.constraints.domains
+        if domains is not None and (refused := domains.refused(call.arguments, call.context)):
+            reason = f"'{policy.name}' v{policy.version} allows only certain domains. {refused}"
+            return Ruling(False, ReasonCode.DOMAIN_NOT_ALLOWED, reason, allowing)
+    for policy in allowing:
+        for kind, limit in policy.constraints.amounts:
+            if exceeded := amount_exceeded(kind, limit, call.arguments, call.context):
+                reason = f"'{policy.name}' v{policy.version} allows {kind} {limit}. {exceeded}"
+                return Ruling(False, ReasonCode.LIMIT_EXCEEDED, reason, allowing)
+    return None
 
 
 def _both(own: Ruling, asked: Ruling) -> Ruling:
-    terms = [ruling.approval for ruling in (own, asked) if ruling.approval is not None]
+    """What both the agent and its requester may do, under the constraints of both."""
     return Ruling(
         True,
         ReasonCode.ALLOWED,
         own.reason,
         _union(own.policies, asked.policies),
         limits=own.limits + asked.limits,
-        approval=strictest(terms) if terms else None,
+        approval=_approval((own.approval, asked.approval)),
         approval_policies=_union(own.approval_policies, asked.approval_policies),
+        obligations=_smallest((*own.obligations, *asked.obligations)),
+        shadow=own.shadow or asked.shadow,
     )
+
+
+def _approval(terms: Iterable[ApprovalTerms | None]) -> ApprovalTerms | None:
+    wanted = [term for term in terms if term is not None]
+    return strictest(wanted) if wanted else None
+
+
+def _smallest(pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    smallest: dict[str, int] = {}
+    for name, number in pairs:
+        smallest[name] = min(number, smallest.get(name, number))
+    return tuple(sorted(smallest.items()))
 
 
 def _union(one: Sequence[CompiledPolicy], other: Sequence[CompiledPolicy]) -> tuple[CompiledPolicy, ...]:
     return tuple({policy.id: policy for policy in (*one, *other)}.values())
-
-
-def _near_misses(index: PolicyIndex, agent: Agent, action: str, resource: str, now: datetime) -> tuple[Near, ...]:
-    """Allow policies of the agent that fail in exactly one respect; only looked for when nothing matched."""
-    near = []
-    for policy in index.applying(agent):
-        if policy.effect == "deny":
-            continue
-        fits_action, fits_resource = policy.matches_action(action), policy.matches_resource(resource)
-        in_force = policy.in_force(now)
-        if [fits_action, fits_resource, in_force].count(False) != 1:
-            continue
-        if not fits_action:
-            near.append(Near(policy, "/action", f"It allows the actions {', '.join(policy.actions)}."))
-        elif not fits_resource:
-            near.append(Near(policy, "/resourceId", f"It covers the resources {', '.join(policy.resources)}."))
-        else:
-            near.append(Near(policy, "", "It is outside its validity window."))
-        if len(near) == MAX_NEAR_MISSES:
-            break
-    return tuple(near)
-
-
-def _no_match(agent: Agent, action: str, resource: str, near: tuple[Near, ...]) -> str:
-    hint = f" '{near[0].policy.name}' comes close. {near[0].message}" if near else ""
-    return f"No policy allows '{agent.name}' to {action} {resource}.{hint}"
-
-
-def _names(policies: Sequence[CompiledPolicy]) -> str:
-    named = ", ".join(f"'{policy.name}' v{policy.version}" for policy in policies)
-    return f"policy {named}" if len(policies) == 1 else f"policies {named}"

@@ -11,6 +11,7 @@ from act.enforcement.decide import Ruling, decide
 from act.enforcement.settle import Question, Settlement, Settler
 from act.models import DecidingPolicy, Decision, EnforceRequest, ReasonCode, Verdict
 from act.policies.live import LivePolicies
+from act.policies.match import Call
 from act.policies.policy import CompiledPolicy
 from act.tenants.tenant import ApiKey
 from act.tokens.refusal import Refusal
@@ -98,7 +99,9 @@ class Judge:
 
     def _rule(self, asked: Asked, agent: Agent, requester: Agent | None, now: datetime) -> Ruling:
         index = self._policies.of_tenant(asked.caller.tenant_id)
-        return decide(index, agent, asked.request.action, asked.request.resource_id, now, requester)
+        request = asked.request
+        call = Call(request.action, request.resource_id, now, request.arguments, request.context)
+        return decide(index, agent, call, requester)
 
     def _requester(self, asked: Asked) -> Agent | Refusal | None:
         label = asked.request.requester

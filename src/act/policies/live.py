@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from act.policies import constraints, store
+from act.policies.draft import Bound
 from act.policies.index import PolicyIndex
-from act.policies.policy import Audience, CompiledPolicy, compile_policy
+from act.policies.policy import CompiledPolicy, compile_policy
 
 _EMPTY = PolicyIndex()
 
@@ -28,12 +29,11 @@ class LivePolicies:
         self._indexes = {tenant_id: PolicyIndex(policies) for tenant_id, policies in by_tenant.items()}
 
     def apply(self, connection: Connection, tenant_id: str, ids: Iterable[str]) -> None:
-        policies = dict(self.of_tenant(tenant_id).policies)
-        for row in store.current(connection, tenant_id, ids):
-            policies.pop(row.policy_id, None)
-            if _effective(row):
-                policies[row.policy_id] = _compiled(row)
-        self._indexes[tenant_id] = PolicyIndex(policies.values())
+        changed = {
+            row.policy_id: _compiled(row) if _effective(row) else None
+            for row in store.current(connection, tenant_id, ids)
+        }
+        self._indexes[tenant_id] = self.of_tenant(tenant_id).replace(changed)
 
     def of_tenant(self, tenant_id: str) -> PolicyIndex:
         return self._indexes.get(tenant_id, _EMPTY)
@@ -49,17 +49,13 @@ def _compiled(row: Row[Any]) -> CompiledPolicy:
         name=row.name,
         version=row.version,
         effect=row.effect,
-        audience=audience_of(row),
+        audience=Bound(row.binding, row.applies_to).audience,
         actions=row.actions,
         resources=row.resources,
         constraints=constraints.from_stored(row.constraints),
+        arguments=row.arguments,
+        when=row.condition,
+        shadow=row.mode == "shadow",
         valid_from=row.valid_from,
         valid_until=row.valid_until,
     )
-
-
-def audience_of(row: Row[Any]) -> Audience:
-    """Everyone only where the binding says so in as many words; a missing audience is nobody."""
-    if row.applies_to is None:
-        return Audience(everyone=row.binding == "tenant")
-    return Audience(roles=frozenset(row.applies_to["roles"]), agent_ids=frozenset(row.applies_to["agentIds"]))

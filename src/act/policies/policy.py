@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+from act.policies.arguments import Arguments, compile_arguments
+from act.policies.conditions import Condition, ConditionFault, compile_condition
 from act.policies.constraints import NONE, Constraints
 from act.policies.globs import Matcher, compile_pattern
 
@@ -35,6 +37,9 @@ class CompiledPolicy:
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     constraints: Constraints = NONE
+    arguments: Arguments | None = None
+    condition: Condition | None = None
+    shadow: bool = False
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     action_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
@@ -63,10 +68,17 @@ def compile_policy(
     actions: Sequence[str],
     resources: Sequence[str],
     constraints: Constraints = NONE,
+    arguments: Mapping[str, Any] | None = None,
+    when: str | None = None,
+    shadow: bool = False,
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
 ) -> CompiledPolicy:
-    """Compile a policy whose patterns have no fault."""
+    """Compile a policy that has no fault.
+
+    Raises:
+        ValueError: a part that was accepted once cannot be compiled any more.
+    """
     return CompiledPolicy(
         id=id,
         name=name,
@@ -76,8 +88,25 @@ def compile_policy(
         actions=tuple(actions),
         resources=tuple(resources),
         constraints=constraints,
+        arguments=None if arguments is None else _arguments(arguments, effect),
+        condition=None if when is None else _condition(when),
+        shadow=shadow,
         valid_from=valid_from,
         valid_until=valid_until,
         action_matchers=tuple(compile_pattern(p) for p in actions),
         resource_matchers=tuple(compile_pattern(p) for p in resources),
     )
+
+
+def _arguments(schema: Mapping[str, Any], effect: Effect) -> Arguments:
+    compiled = compile_arguments(schema, effect)
+    if isinstance(compiled, list):
+        raise ValueError(f"A stored schema cannot be compiled: {compiled[0].message}")
+    return compiled
+
+
+def _condition(text: str) -> Condition:
+    compiled = compile_condition(text)
+    if isinstance(compiled, ConditionFault):
+        raise ValueError(f"A stored condition cannot be compiled: {compiled.message}")
+    return compiled

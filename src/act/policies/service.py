@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, Row
 
 from act import models
@@ -18,29 +18,32 @@ from act.database.clock import Clock
 from act.database.ids import new_id
 from act.database.pages import page, read_cursor, read_number_cursor
 from act.policies import store
-from act.policies.binding import inferred_roles
-from act.problems import conflict, not_found, unprocessable
+from act.policies.compare import differences
+from act.policies.draft import Bound, bind, document, warnings
+from act.policies.live import LivePolicies
+from act.problems import ProblemError, conflict, faults_of_validation, not_found, unprocessable
 from act.strict_json import Fault
 from act.tenants.tenant import ApiKey
 
-
-@dataclass(frozen=True, slots=True)
-class _Bound:
-    """To whom a draft was bound, and what its author should know about it."""
-
-    binding: models.Binding
-    applies_to: dict[str, list[str]] | None
-    warnings: tuple[models.Warned, ...] = ()
+ANY = "*"
 
 
 class PolicyService:
     def __init__(
-        self, writer: Writer, reader: Engine, clock: Clock, agents: LiveAgents, *, require_binding: bool
+        self,
+        writer: Writer,
+        reader: Engine,
+        clock: Clock,
+        agents: LiveAgents,
+        live: LivePolicies,
+        *,
+        require_binding: bool,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._clock = clock
         self._agents = agents
+        self._live = live
         self._require_binding = require_binding
 
     def create(self, caller: ApiKey, draft: models.PolicyDraft) -> models.Policy:
@@ -54,40 +57,72 @@ class PolicyService:
         def work(transaction: Transaction) -> Row[Any]:
             if store.exists(transaction.connection, caller.tenant_id, id):
                 raise conflict("policy_id_taken", f"The policy id '{id}' was given before; choose another.")
-            now = self._clock.now()
-            store.add(transaction.connection, caller.tenant_id, id, now)
+            store.add(transaction.connection, caller.tenant_id, id, self._clock.now())
             bound = self._bind(caller.tenant_id, draft)
-            return self._new_version(transaction, caller, id, 1, draft, bound, "policy.created", now)
-
-        return _answer(self._writer.write(work))
-
-    def replace(self, caller: ApiKey, id: str, draft: models.PolicyDraft) -> models.Policy:
-        """Make the draft the next version. Without `appliesTo` the policy stays bound as it is.
-
-        Raises:
-            ProblemError: 404; 422 when the draft names another id, or a binding is required and missing.
-        """
-        if draft.id not in (None, id):
-            raise unprocessable([Fault("/id", f"The policy is '{id}'; leave the id out or write that one.")])
-
-        def work(transaction: Transaction) -> Row[Any]:
-            old = _row(transaction.connection, caller.tenant_id, id)
-            bound = self._rebind(caller.tenant_id, draft, old)
             return self._new_version(
-                transaction, caller, id, old.version + 1, draft, bound, "policy.updated", self._clock.now()
+                transaction, caller, id, 1, "policy.created", self._values(caller, id, draft, bound)
             )
 
         return _answer(self._writer.write(work))
 
-    def delete(self, caller: ApiKey, id: str) -> None:
+    def replace(self, caller: ApiKey, id: str, draft: models.PolicyDraft, if_match: str | None) -> models.Policy:
+        """Make the draft the next version. Without `appliesTo` an allow policy stays bound as it is.
+
+        Raises:
+            ProblemError: 404; 412 and 428 about `If-Match`; 422 when the draft names another id, or a binding is
+                required and missing.
+        """
+        if draft.id not in (None, id):
+            raise unprocessable([Fault("/id", f"The policy is '{id}'; leave the id out or write that one.")])
+
+        def values(old: Row[Any], _: Connection) -> dict[str, Any]:
+            # Leaving appliesTo out of an update must not widen what an earlier version narrowed.
+            kept = draft.applies_to is None and draft.effect == old.effect == "allow" and not self._require_binding
+            bound = Bound(old.binding, old.applies_to) if kept else self._bind(caller.tenant_id, draft)
+            return self._values(caller, id, draft, bound)
+
+        return self._change(caller, id, if_match, "policy.updated", values)
+
+    def restore(self, caller: ApiKey, id: str, version: int, if_match: str | None) -> models.Policy:
+        """Make an old version the next one, binding included.
+
+        Raises:
+            ProblemError: 404 for the policy or the version; 412 and 428 about `If-Match`.
+        """
+
+        def values(_: Row[Any], connection: Connection) -> dict[str, Any]:
+            old = store.version(connection, caller.tenant_id, id, version)
+            if old is None:
+                raise not_found("version", f"{id} v{version}")
+            return {name: getattr(old, name) for name in store.DOCUMENT}
+
+        return self._change(caller, id, if_match, "policy.restored", values)
+
+    def delete(self, caller: ApiKey, id: str, if_match: str | None) -> None:
+        """Take the policy out of force. Its versions stay readable; its id is never given again."""
+
         def work(transaction: Transaction) -> None:
             row = _row(transaction.connection, caller.tenant_id, id)
+            _check_match(row, if_match or ANY)
             store.delete(transaction.connection, caller.tenant_id, id, self._clock.now())
             revision = transaction.change(caller.tenant_id, "policy", id)
             told = {"keyId": caller.id, "policyId": id, "policyName": row.name, "version": row.version}
             transaction.record(caller.tenant_id, "policy.deleted", told | {"revision": revision})
 
         self._writer.write(work)
+
+    def validate(self, caller: ApiKey, written: Any) -> models.PolicyValidated:
+        """All faults and warnings of a draft; stores nothing."""
+        try:
+            draft = models.PolicyDraft.model_validate(written)
+            bound = self._bind(caller.tenant_id, draft)
+            values = self._values(caller, draft.id or "", draft, bound)
+        except ValidationError as error:
+            return _invalid(faults_of_validation(error, written))
+        except ProblemError as problem:
+            return _invalid(list(problem.faults))
+        found = [models.Warned(**warning) for warning in values["warnings"]]
+        return models.PolicyValidated(valid=True, warnings=found, binding=bound.binding, applies_to=bound.applies_to)
 
     def get(self, caller: ApiKey, id: str) -> models.Policy:
         with self._reader.begin() as connection:
@@ -107,93 +142,69 @@ class PolicyService:
             raise not_found("policy", id)
         return page(rows, limit, lambda row: str(row.version), _answer)
 
-    def _new_version(
+    def compare(self, caller: ApiKey, id: str, before: int, after: int) -> models.PolicyComparison:
+        """What changed from one version to another."""
+        with self._reader.begin() as connection:
+            rows = {number: store.version(connection, caller.tenant_id, id, number) for number in (before, after)}
+        for number, row in rows.items():
+            if row is None:
+                raise not_found("version", f"{id} v{number}")
+        changes = differences(*(_written(rows[number]) for number in (before, after)))
+        return models.PolicyComparison(policy_id=id, from_version=before, to_version=after, changes=changes)
+
+    def _change(
         self,
-        transaction: Transaction,
         caller: ApiKey,
         id: str,
-        version: int,
-        draft: models.PolicyDraft,
-        bound: _Bound,
+        if_match: str | None,
         kind: str,
-        now: datetime,
+        values: Callable[[Row[Any], Connection], dict[str, Any]],
+    ) -> models.Policy:
+        if if_match is None:
+            detail = 'Send If-Match with the ETag that you read, for example If-Match: "v3", or If-Match: * for any.'
+            raise ProblemError(428, "precondition_required", "Precondition required", detail)
+
+        def work(transaction: Transaction) -> Row[Any]:
+            old = _row(transaction.connection, caller.tenant_id, id)
+            _check_match(old, if_match)
+            new = values(old, transaction.connection)
+            return self._new_version(transaction, caller, id, old.version + 1, kind, new)
+
+        return _answer(self._writer.write(work))
+
+    def _bind(self, tenant_id: str, draft: models.PolicyDraft) -> Bound:
+        return bind(draft, self._agents.of_tenant(tenant_id), require_binding=self._require_binding)
+
+    def _values(self, caller: ApiKey, id: str, draft: models.PolicyDraft, bound: Bound) -> dict[str, Any]:
+        others = [policy for policy in self._live.of_tenant(caller.tenant_id).policies.values() if policy.id != id]
+        found = warnings(draft, bound, list(self._agents.of_tenant(caller.tenant_id)), others)
+        return document(draft, bound) | {"warnings": [warning.model_dump() for warning in found]}
+
+    def _new_version(
+        self, transaction: Transaction, caller: ApiKey, id: str, version: int, kind: str, values: dict[str, Any]
     ) -> Row[Any]:
         connection, tenant_id = transaction.connection, caller.tenant_id
-        constraints = draft.constraints.model_dump(by_alias=True, exclude_unset=True) if draft.constraints else {}
-        document = {
-            "name": draft.name,
-            "description": draft.description,
-            "effect": draft.effect,
-            "actions": draft.actions,
-            "resources": draft.resources,
-            "binding": bound.binding,
-            "applies_to": bound.applies_to,
-            "constraints": constraints,
-            "mode": draft.mode,
-            "enabled": draft.enabled,
-        }
-        dates = {"valid_from": draft.valid_from, "valid_until": draft.valid_until}
         revision = transaction.change(tenant_id, "policy", id)
-        store.add_version(
-            connection,
-            tenant_id,
-            id,
-            version,
-            **document,
-            **dates,
-            warnings=[warning.model_dump() for warning in bound.warnings],
-            created_at=now,
-            revision=revision,
-        )
-        told_dates = {name: models.rfc3339(moment) if moment else None for name, moment in dates.items()}
-        digest = hashlib.sha256(encode(document | told_dates)).hexdigest()
+        created_at = self._clock.now()
+        store.add_version(connection, tenant_id, id, version, **values, created_at=created_at, revision=revision)
+        row = _row(connection, tenant_id, id)
         transaction.record(
             tenant_id,
             kind,
             {
                 "keyId": caller.id,
                 "policyId": id,
-                "policyName": draft.name,
+                "policyName": row.name,
                 "version": version,
-                "effect": draft.effect,
-                "binding": bound.binding,
-                "enabled": draft.enabled,
-                "documentHash": digest,
+                "effect": row.effect,
+                "mode": row.mode,
+                "binding": row.binding,
+                "enabled": row.enabled,
+                "documentHash": hashlib.sha256(encode(_written(row))).hexdigest(),
                 "revision": revision,
             },
         )
-        return _row(connection, tenant_id, id)
-
-    def _bind(self, tenant_id: str, draft: models.PolicyDraft) -> _Bound:
-        """2-semantics, "Who it applies to"; inference only ever narrows."""
-        if draft.applies_to is not None:
-            return self._explicit(tenant_id, draft.applies_to)
-        if draft.effect == "deny":
-            return _Bound("tenant", None)
-        if self._require_binding:
-            raise unprocessable([Fault("/appliesTo", "Say whom the policy applies to: roles, agentIds or both.")])
-        known = (role for agent in self._agents.of_tenant(tenant_id) for role in agent.roles)
-        if roles := inferred_roles(draft.name, known):
-            return _Bound("inferred", {"roles": list(roles), "agentIds": []})
-        message = (
-            "The policy names nobody in appliesTo, and its name begins with no role of an agent, "
-            "so it applies to every agent of the tenant."
-        )
-        return _Bound("tenant", None, (models.Warned(code="applies_to_everybody", message=message),))
-
-    def _explicit(self, tenant_id: str, applies_to: models.AppliesTo) -> _Bound:
-        roles, ids = set(applies_to.roles), set(applies_to.agent_ids)
-        warnings: tuple[models.Warned, ...] = ()
-        if not any(agent.id in ids or roles.intersection(agent.roles) for agent in self._agents.of_tenant(tenant_id)):
-            message = "No agent of the tenant has one of these roles or ids, so the policy applies to nobody now."
-            warnings = (models.Warned(code="applies_to_nobody", message=message),)
-        return _Bound("explicit", {"roles": sorted(roles), "agentIds": sorted(ids)}, warnings)
-
-    def _rebind(self, tenant_id: str, draft: models.PolicyDraft, old: Row[Any]) -> _Bound:
-        # Leaving appliesTo out of an update must not widen what an earlier version narrowed.
-        if draft.applies_to is None and draft.effect == old.effect == "allow" and not self._require_binding:
-            return _Bound(old.binding, old.applies_to, tuple(models.Warned(**warning) for warning in old.warnings))
-        return self._bind(tenant_id, draft)
+        return row
 
 
 def _row(connection: Connection, tenant_id: str, id: str) -> Row[Any]:
@@ -201,6 +212,28 @@ def _row(connection: Connection, tenant_id: str, id: str) -> Row[Any]:
     if row is None:
         raise not_found("policy", id)
     return row
+
+
+def etag(version: int) -> str:
+    return f'"v{version}"'
+
+
+def _check_match(row: Row[Any], if_match: str) -> None:
+    if if_match.strip() != ANY and etag(row.version) not in [tag.strip() for tag in if_match.split(",")]:
+        detail = f"The policy is at {etag(row.version)} by now; read it again, and change that."
+        raise ProblemError(412, "precondition_failed", "Precondition failed", detail)
+
+
+def _invalid(faults: list[Fault]) -> models.PolicyValidated:
+    errors = [models.ProblemFault(pointer=fault.pointer, message=fault.message) for fault in faults]
+    return models.PolicyValidated(valid=False, errors=errors)
+
+
+def _written(row: Any) -> dict[str, Any]:
+    """The document of a version as it is on the wire, without what only its storing adds."""
+    answer = _answer(row).model_dump(mode="json")
+    beside = ("id", "version", "warnings", "createdAt", "updatedAt", "revision")
+    return {name: value for name, value in answer.items() if name not in beside}
 
 
 def _answer(row: Row[Any]) -> models.Policy:
@@ -214,6 +247,8 @@ def _answer(row: Row[Any]) -> models.Policy:
         resources=row.resources,
         applies_to=row.applies_to,
         binding=row.binding,
+        arguments=row.arguments,
+        when=row.condition,
         constraints=row.constraints,
         mode=row.mode,
         enabled=row.enabled,

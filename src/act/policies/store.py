@@ -14,6 +14,24 @@ _joined = policies.join(
     policy_versions,
     (policies.c.tenant_id == policy_versions.c.tenant_id) & (policies.c.id == policy_versions.c.policy_id),
 )
+# What makes a version, beside its number: copied as it is when an old version is restored.
+DOCUMENT = (
+    "name",
+    "description",
+    "effect",
+    "actions",
+    "resources",
+    "binding",
+    "applies_to",
+    "arguments",
+    "condition",
+    "constraints",
+    "mode",
+    "enabled",
+    "valid_from",
+    "valid_until",
+    "warnings",
+)
 _born = policies.c.created_at.label("born_at")
 
 
@@ -59,6 +77,13 @@ def versions(connection: Connection, tenant_id: str, id: str, after: int, limit:
     query = select(policy_versions, _born).select_from(_joined)
     query = query.where(policies.c.tenant_id == tenant_id, policies.c.id == id, policy_versions.c.version > after)
     return connection.execute(query.order_by(policy_versions.c.version).limit(limit)).all()
+
+
+def version(connection: Connection, tenant_id: str, id: str, number: int) -> Row[Any] | None:
+    """One version of a policy, which may be deleted."""
+    query = select(policy_versions, _born).select_from(_joined)
+    here = (policies.c.tenant_id == tenant_id, policies.c.id == id, policy_versions.c.version == number)
+    return connection.execute(query.where(*here)).first()
 
 
 def current(connection: Connection, tenant_id: str | None = None, ids: Iterable[str] = ()) -> Sequence[Row[Any]]:

@@ -38,6 +38,7 @@ from act.enforcement.settle import Settler
 from act.limits.service import LimitService
 from act.policies import routes as policy_routes
 from act.policies.live import LivePolicies
+from act.policies.permissions import PermissionService
 from act.policies.service import PolicyService
 from act.server import health, openapi, problems
 from act.server.middleware import RequestId, StrictBodies
@@ -122,7 +123,9 @@ class Node:
         for router in (
             agent_routes.routes(AgentService(writer, reader, clock, sequences), access),
             policy_routes.routes(
-                PolicyService(writer, reader, clock, agents, require_binding=settings.require_binding), access
+                PolicyService(writer, reader, clock, agents, policies, require_binding=settings.require_binding),
+                PermissionService(reader, clock, feed, agents, policies),
+                access,
             ),
             token_routes.routes(
                 TokenService(

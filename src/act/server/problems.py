@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from act.audit.writer import WriteFailed
-from act.problems import ProblemError, fault_of_detail, internal_error, overloaded, unprocessable
+from act.problems import ProblemError, faults_of_detail, internal_error, overloaded, unprocessable
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -47,7 +47,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
         source, *location = detail["loc"]
         # A parameter is not part of a document; its pointer is its name.
         document = error.body if source == "body" else {str(part): None for part in location}
-        faults.append(fault_of_detail(detail, location, document))
+        faults += faults_of_detail(detail, location, document)
     return answer(request, unprocessable(faults))
 
 

@@ -158,6 +158,8 @@ def upgrade() -> None:
         sa.Column("resources", sa.JSON(), nullable=False),
         sa.Column("binding", sa.String(), nullable=False),
         sa.Column("applies_to", sa.JSON()),
+        sa.Column("arguments", sa.JSON()),
+        sa.Column("condition", sa.Text()),
         sa.Column("constraints", sa.JSON(), nullable=False),
         sa.Column("mode", sa.String(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
