@@ -286,7 +286,7 @@ def test_a_reused_request_id_does_not_stretch_an_approval(case: Case) -> None:
 
 
 def test_expiry_before_and_after_the_approval(new_case: Callable[..., Case]) -> None:
-    case = new_case({"expiresIn": 1})
+    case = new_case({"expiresIn": 2})
     unapproved, approved = case.pending(arguments={"n": 1}), case.approved(arguments={"n": 2})
     wait_until(lambda: case.status(unapproved) == "expired" and case.status(approved) == "expired")
     assert case.vote(unapproved, status=409)["code"] in ("approval_expired", "approval_decided")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -244,18 +243,15 @@ def test_a_log_rewritten_as_a_whole_while_the_server_was_down(tmp_path: Path) ->
             api.enforce(token, "run", "y")
             kept = keep(api)
         server.stop()
-        whole = tmp_path / "whole.db"
-        shutil.copy(server.database, whole)
-        for size in (kept.size, kept.size - 2):  # edited, and then also cut off
-            rewrite(server.database, decisions[1]["audit"]["index"], size)
-            server.start()
-            with server.api() as api:
-                assert judge(api).ok  # nothing seems wrong to one who kept nothing
-                assert not judge(api, kept).ok
-                assert not judge(api, early, kept).ok
-                api.agent()
-                assert not judge(api, kept).ok
-            server.stop()
+        rewrite(server.database, decisions[1]["audit"]["index"], kept.size - 1)
+        server.start()
+        with server.api() as api:
+            assert judge(api).ok  # nothing seems wrong to one who kept nothing
+            assert not judge(api, kept).ok
+            assert not judge(api, early, kept).ok
+            api.agent()
+            assert keep(api).size == kept.size
+            assert not judge(api, kept).ok
 
 
 def rewrite(database: Path, index: int, size: int) -> None:

@@ -122,8 +122,7 @@ def test_killed_in_the_middle_of_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_under_load(tmp_path: Path, how: signal.Signals) -> None:
+def test_told_to_stop_under_load(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         with server.api() as api:
             token = set_up(api)
@@ -133,7 +132,7 @@ def test_told_to_stop_under_load(tmp_path: Path, how: signal.Signals) -> None:
         load = Load(server.url, token)
         load.wait_for(60)
         started = time.monotonic()
-        os.kill(server.pid, how)
+        os.kill(server.pid, signal.SIGTERM)
         assert wait(server, 15) == 0
         load.end()
         assert time.monotonic() - started < 15
@@ -167,47 +166,43 @@ def serve(database: Path, port: str = "0") -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30)
 
 
-def test_a_second_process_on_the_same_file(tmp_path: Path) -> None:
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         (tmp_path / "link.db").symlink_to(server.database)
-        for path in (server.database, tmp_path / "x" / ".." / "act.db", tmp_path / "link.db"):
-            (tmp_path / "x").mkdir(exist_ok=True)
+        for path in (server.database, tmp_path / "link.db"):
             refused = serve(path)
             assert refused.returncode == 1, path
             assert "already" in refused.stderr, path
             assert str(server.pid) in refused.stderr, path
             assert "Traceback" not in refused.stderr
             assert refused.stdout == ""
-        with server.api() as api:
-            assert api.get("/readyz")["status"] == "ok"
-
-
-def test_a_port_that_is_taken(tmp_path: Path) -> None:
-    with Server(tmp_path) as server:
         refused = serve(tmp_path / "other.db", server.url.rpartition(":")[2])
         assert refused.returncode == 1
         assert "--port" in refused.stderr
         assert not (tmp_path / "other.db").exists()
+        with server.api() as api:
+            assert api.get("/readyz")["status"] == "ok"
 
 
 def test_an_empty_file_is_made_into_a_database(tmp_path: Path) -> None:
-    (tmp_path / "act.db").touch()
+    (tmp_path / "act.db").touch(0o600)
     with Server(tmp_path) as server, server.api() as api:
         assert api.get("/readyz")["status"] == "ok"
-        token = set_up(api)
-        assert api.enforce(token, "run", "x")["reasonCode"] == "allowed"
+        assert api.enforce(set_up(api), "run", "x")["reasonCode"] == "allowed"
         assert judge(api).ok
+        os.kill(server.pid, signal.SIGINT)
+        assert wait(server, 15) == 0
 
 
 def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     with Server(tmp_path) as server, server.api() as api:
         api.agent()
-        for file in (*tmp_path.glob("act.db*"), *(tmp_path / "act.db.keys").iterdir()):
+        keys = list((tmp_path / "act.db.keys").iterdir())
+        assert len(keys) == 2
+        for file in (*tmp_path.glob("act.db*"), *keys):
             assert file.stat().st_mode & 0o077 == 0, file
-        keys = tmp_path / "act.db.keys"
-        pem = next(keys.iterdir())
         server.stop()
-        pem.chmod(0o644)
+        keys[0].chmod(0o644)
         refused = serve(server.database)
         assert refused.returncode == 1
         assert "chmod 600" in refused.stderr

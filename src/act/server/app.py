@@ -148,7 +148,7 @@ class Node:
             health.routes(health.Readiness(writer, feed, self.tenants, keys, clock)),
         ):
             management.include_router(router)
-        self.app = RequestId(_Street(EnforceRoute(pipeline, access), StrictBodies(management)))
+        self.app = RequestId(_Street(EnforceRoute(pipeline, access), StrictBodies(management, access)))
 
     def admit_admin(self, key: str, name: str) -> None:
         """Make `key` an admin key of the default tenant, unless it is one already; for who runs the node itself.
