@@ -158,6 +158,13 @@ def test_one_person_many_times_at_once(new_case: Callable[..., Case]) -> None:
     assert case.ask()["reasonCode"] == "approval_required"
 
 
+def test_the_word_of_a_key_that_was_revoked_since_does_not_count(case: Case) -> None:
+    case.approved()
+    case.admin.delete(f"/v1/api-keys/{case.keys['one']}", status=200)
+    decision = case.ask()
+    assert (decision["decision"], decision["reasonCode"]) == ("pending_approval", "approval_required")
+
+
 def test_a_decided_approval_is_not_decided_again(case: Case) -> None:
     approval = case.pending()
     case.reject(approval)

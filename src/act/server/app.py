@@ -110,7 +110,7 @@ class Node:
 
         reader, sequences, access, replays = self._reading, Sequences(clock), Access(self.api_keys, clock), Replays()
         self._tokens = tokens
-        self._approvals = ApprovalService(writer, reader, clock, approvals, agents)
+        self._approvals = ApprovalService(writer, reader, clock, approvals, agents, self.api_keys)
         self.tenant_service = TenantService(
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
         )
@@ -222,9 +222,11 @@ def _management() -> FastAPI:
         summary="Agent Capability Tokens",
         description=openapi.DESCRIPTION,
         version=importlib.metadata.version("agent-capability-tokens"),
+        redirect_slashes=False,
         responses=openapi.PROBLEMS,
     )
     problems.install(app)
+    openapi.complete(app)
     return app
 
 

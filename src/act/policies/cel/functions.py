@@ -1,4 +1,4 @@
-"""The functions and the arithmetic of conditions. Each takes the budget and the values, and yields a value or a Fault."""
+"""The functions and the arithmetic of conditions: each takes the budget and the values; an error is a `Fault`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ def _native(form: str, budget: Budget, *values: Any) -> Any:
     return native.apply(form, *values)
 
 
+def _mixed(sign: str, budget: Budget, left: Any, right: Any) -> Any:
+    """Points in time and durations; everything else has no arithmetic, and CEL converts no numbers by itself."""
+    if _is_number(left) and _is_number(right):
+        raise Fault(f"'{sign}' does not mix whole and decimal numbers; convert with double()")
+    return _native(f"{{}} {sign} {{}}", budget, left, right)
+
+
 def add(budget: Budget, left: Any, right: Any) -> Any:
     kind = type(left)
     if kind is type(right):
@@ -46,19 +53,19 @@ def add(budget: Budget, left: Any, right: Any) -> Any:
         if kind is list:
             budget.spend(len(left) + len(right))
             return left + right
-    return _native("{} + {}", budget, left, right)
+    return _mixed("+", budget, left, right)
 
 
 def subtract(budget: Budget, left: Any, right: Any) -> Any:
     if type(left) is type(right) and _is_number(left):
         return _in_range(left - right) if type(left) is int else left - right
-    return _native("{} - {}", budget, left, right)
+    return _mixed("-", budget, left, right)
 
 
 def multiply(budget: Budget, left: Any, right: Any) -> Any:
     if type(left) is type(right) and _is_number(left):
         return _in_range(left * right) if type(left) is int else left * right
-    return _native("{} * {}", budget, left, right)
+    return _mixed("*", budget, left, right)
 
 
 def divide(budget: Budget, left: Any, right: Any) -> Any:
@@ -74,7 +81,7 @@ def divide(budget: Budget, left: Any, right: Any) -> Any:
                 return math.nan
             return math.copysign(math.inf, left) * math.copysign(1.0, right)
         return left / right
-    return _native("{} / {}", budget, left, right)
+    return _mixed("/", budget, left, right)
 
 
 def modulo(budget: Budget, left: Any, right: Any) -> Any:
