@@ -31,7 +31,7 @@ serve: setup  ## Run a server on ./act.db
 	@$(RUN) actctl serve
 
 test: setup  ## Run the tests
-	$(RUN) pytest -q -n auto --dist loadgroup
+	$(RUN) pytest -q -n auto --dist loadscope
 
 lint: setup  ## Check style, types and the rules between the rooms
 	$(RUN) ruff format --check src tests benchmarks

@@ -1,93 +1,146 @@
-"""The decision procedure alone, against a naive loop over all policies with fnmatch."""
+"""`make bench-engine`: the decision procedure alone, against others, on the same synthetic tenants in one run.
+
+ACT gives its full decision (reason, policies, obligations); the others give what they give. Peers run one after the
+other, each in an environment of its own that uv makes; one that is not to be had is said to be so.
+"""
 
 from __future__ import annotations
 
-import random
-import statistics
-import time
-from collections.abc import Callable
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
 
 from act.agents.agent import Agent
 from act.enforcement.decide import decide
 from act.policies.index import PolicyIndex
-from act.policies.policy import Audience, CompiledPolicy, compile_policy
+from act.policies.policy import Audience, compile_policy
+from benchmarks import tenants
+from benchmarks.peers.measure import Ask, Request, measured
+from benchmarks.tenants import Tenant
 
-SIZES = (10, 100, 1_000, 10_000)
-REQUESTS = 1_000
-ACTIONS = ("read", "list", "write", "update", "delete", "execute", "plan", "send")
+SIZES = (10, 100)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HERE = Path(__file__).parent
+PEERS = {
+    "cedarpy": ("cedar.py", "cedarpy==4.12.2"),
+    "pycasbin": ("casbin_enforcers.py", "pycasbin==2.8.0"),
+    "governance toolkit": ("governance_toolkit.py", "agent-governance-toolkit-core==5.0.0"),
+}
+PATIENCE = 300.0
 
-Question = tuple[Agent, str, str]
 
-
-def policies(count: int, random_: random.Random) -> list[CompiledPolicy]:
-    """Role-bound policies, ten to a role; 1 to 3 actions, 1 to 3 globs; one in ten denies."""
-    return [
+def act(tenant: Tenant) -> Ask:
+    index = PolicyIndex(
         compile_policy(
-            id=f"pol_{number}",
-            name=f"policy {number}",
+            id=policy["id"],
+            name=policy["id"],
             version=1,
-            effect="deny" if random_.random() < 0.1 else "allow",
-            audience=Audience(roles=frozenset((f"role-{number // 10}",))),
-            actions=random_.sample(ACTIONS, random_.randint(1, 3)),
-            resources=[f"api://service-{random_.randint(0, 20)}/*" for _ in range(random_.randint(1, 3))],
+            effect=policy["effect"],
+            audience=Audience(roles=frozenset((policy["role"],))),
+            actions=policy["actions"],
+            resources=[f"{service}*" for service in policy["services"]],
         )
-        for number in range(count)
-    ]
+        for policy in tenant["policies"]
+    )
+    agents = {
+        request["agent"]: Agent(request["agent"], request["agent"], (request["role"],), "active", 0)
+        for request in tenant["requests"]
+    }
+
+    def ask(request: Request) -> bool:
+        return decide(index, agents[request["agent"]], request["action"], request["resource"], NOW).permitted
+
+    return ask
 
 
-def questions(count: int, random_: random.Random) -> list[Question]:
-    roles = max(1, count // 10)
-    return [
-        (
-            Agent(f"agt_{number}", f"agent {number}", (f"role-{random_.randrange(roles)}",), "active", 0),
-            random_.choice(ACTIONS),
-            f"api://service-{random_.randint(0, 20)}/item/{number}",
-        )
-        for number in range(REQUESTS)
-    ]
+def naive(tenant: Tenant) -> Ask:
+    """A loop over all policies with fnmatch; no reason, no list of policies."""
+    stored = [(policy, [f"{service}*" for service in policy["services"]]) for policy in tenant["policies"]]
+
+    def holds(condition: dict[str, Any] | None, request: Request) -> bool:
+        if condition is None:
+            return True
+        if "env" in condition:
+            return bool(request["env"] == condition["env"])
+        return bool(request["amount"] <= condition["max"] and request["to"] in condition["to"])
+
+    def ask(request: Request) -> bool:
+        allowed = False
+        for policy, globs in stored:
+            if policy["role"] != request["role"]:
+                continue
+            if not any(fnmatchcase(request["action"], pattern) for pattern in policy["actions"]):
+                continue
+            if not any(fnmatchcase(request["resource"], pattern) for pattern in globs):
+                continue
+            if holds(policy["condition"], request):
+                if policy["effect"] == "deny":
+                    return False
+                allowed = True
+        return allowed
+
+    return ask
 
 
-def naive(stored: list[CompiledPolicy], question: Question) -> bool:
-    agent, action, resource = question
-    allowed = False
-    for policy in stored:
-        if policy.audience.roles.isdisjoint(agent.roles):
+def peers(path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    """What each peer measured on the tenant in the file, or why it did not."""
+    uv = shutil.which("uv", path=f"{HERE.parent / '.tools/uv/bin'}{os.pathsep}{os.environ.get('PATH', '')}")
+    for name, (script, package) in PEERS.items():
+        if uv is None:
+            yield name, "not to be had: uv is missing"
             continue
-        if not any(fnmatchcase(action, pattern) for pattern in policy.actions):
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        run = [uv, "run", "--quiet", "--no-project", "--isolated", "--python", python, "--with", package]
+        try:
+            done = subprocess.run(
+                [*run, HERE / "peers" / script, path], capture_output=True, text=True, timeout=PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            yield name, f"no result within {PATIENCE:.0f} s"
             continue
-        if any(fnmatchcase(resource, pattern) for pattern in policy.resources):
-            if policy.effect == "deny":
-                return False
-            allowed = True
-    return allowed
+        if done.returncode:
+            yield name, f"not to be had: {(done.stderr.strip().splitlines() or ['no word'])[-1][:80]}"
+            continue
+        yield from json.loads(done.stdout.splitlines()[-1]).items()
 
 
-def microseconds(ask: Callable[[Question], object], asked: list[Question]) -> list[float]:
-    taken = []
-    for question in asked:
-        started = time.perf_counter_ns()
-        ask(question)
-        taken.append((time.perf_counter_ns() - started) / 1000)
-    return sorted(taken)
+def rows(tenant: Tenant) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    yield "ACT", measured(act(tenant), tenant["requests"])
+    yield "fnmatch loop", measured(naive(tenant), tenant["requests"])
+    with tempfile.TemporaryDirectory(prefix="act-bench-") as folder:
+        path = Path(folder) / "tenant.json"
+        path.write_text(json.dumps(tenant))
+        yield from peers(path)
 
 
 def main() -> None:
-    print("Decision, in process (microseconds; ratio of the naive loop's p50 to ACT's)")
-    print(f"{'policies':>9} {'p50':>8} {'p99':>8} {'naive p50':>10} {'ratio':>8}")
+    conditions = "a third with a simple condition, a tenth with two parts" if tenants.CONDITIONS else "no conditions"
+    print(f"One decision, in process, microseconds; Python {platform.python_version()}, {platform.machine()}.")
+    print(f"{tenants.PER_ROLE} policies a role, 1 to 3 actions, 1 to 3 globs, {conditions}; up to 1,000 requests.")
+    print("ratio: its p50 to ACT's. alike: decisions that are ACT's.")
+    print(f"{'policies':>8}  {'engine':<36} {'p50':>10} {'p99':>10} {'per s':>9} {'ratio':>8} {'alike':>11}")
     for size in SIZES:
-        random_ = random.Random(size)
-        stored = policies(size, random_)
-        index, asked = PolicyIndex(stored), questions(size, random_)
-        for question in asked:
-            ruling = decide(index, *question, NOW)
-            assert ruling.permitted == naive(stored, question)
-        mine = microseconds(lambda q, index=index: decide(index, *q, NOW), asked)  # type: ignore[misc]
-        theirs = microseconds(lambda q, stored=stored: naive(stored, q), asked)  # type: ignore[misc]
-        p50, p99, other = statistics.median(mine), mine[int(len(mine) * 0.99)], statistics.median(theirs)
-        print(f"{size:>9} {p50:>8.1f} {p99:>8.1f} {other:>10.1f} {other / p50:>7.0f}x")
+        ours: dict[str, Any] = {}
+        for name, row in rows(tenants.tenant(size)):
+            if isinstance(row, str):
+                print(f"{size:>8}  {name:<36} {row}", flush=True)
+                continue
+            ours = ours or row
+            alike = sum(one == other for one, other in zip(row["allowed"], ours["allowed"], strict=False))
+            print(
+                f"{size:>8}  {name:<36} {row['p50']:>10.1f} {row['p99']:>10.1f} {1e6 / row['mean']:>9.0f}"
+                f" {row['p50'] / ours['p50']:>7.1f}x {alike:>5}/{len(row['allowed'])}",
+                flush=True,
+            )
     print()
 
 

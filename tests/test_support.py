@@ -9,13 +9,10 @@ import pytest
 from tests.support import Server
 
 
-def test_a_server_keeps_what_it_answered_over_stop_and_kill(tmp_path: Path) -> None:
+def test_a_server_keeps_what_it_answered_over_a_kill(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         with server.api() as api:
             agent_id = api.agent("Planner", "planner")
-        server.restart()
-        with server.api() as api:
-            assert api.get(f"/v1/agents/{agent_id}")["name"] == "Planner"
         assert server.kill() == -9
         server.start()
         with server.api() as api:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from act.models import Problem, ProblemFault
-from act.strict_json import Fault, escape
+from act.strict_json import MAX_FAULTS, Fault, escape
 
 TYPE_PREFIX = "urn:act:problem:"
 
@@ -66,8 +66,10 @@ def forbidden(code: str, detail: str) -> ProblemError:
 
 def unprocessable(faults: Sequence[Fault]) -> ProblemError:
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    if len(faults) >= MAX_FAULTS:
+        count = f"{MAX_FAULTS} faults or more"  # an answer is no larger than a person can read
     detail = f"The document has {count}; nothing was changed. See 'errors'."
-    return ProblemError(422, "document_invalid", "Document invalid", detail, faults)
+    return ProblemError(422, "document_invalid", "Document invalid", detail, faults[:MAX_FAULTS])
 
 
 def overloaded(detail: str) -> ProblemError:

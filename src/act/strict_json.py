@@ -6,6 +6,7 @@ duplicate keys, NaN and infinities, integers of 2^53 and beyond, nesting over 32
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_DEPTH = 32
+MAX_FAULTS = 100
 MAX_INTEGER = 2**53 - 1  # 2^53 itself is what 2^53 + 1 becomes in a reader that uses doubles
 
 
@@ -73,7 +75,7 @@ def loads(data: bytes) -> Any:
         value = _decoder.decode(data.decode("utf-8"))
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
         raise MalformedJson(f"The text is not JSON: {error}.") from None
-    if faults := list(faults_of(value)):
+    if faults := list(itertools.islice(faults_of(value), MAX_FAULTS)):
         raise AmbiguousJson(faults)
     return value
 

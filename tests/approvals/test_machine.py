@@ -269,8 +269,8 @@ class ApprovalMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_that_was_asked_changes(self) -> None:
-        fields = {"votes": (), "status": "pending", "rejection": None, "reason": None}
-        assert replace(self.approval, **fields) == asked(self.reference.needed)
+        as_asked = replace(self.approval, votes=(), status="pending", rejection=None, reason=None)
+        assert as_asked == asked(self.reference.needed)
 
 
 TestApprovalMachine = ApprovalMachine.TestCase

@@ -158,6 +158,13 @@ def test_one_person_many_times_at_once(new_case: Callable[..., Case]) -> None:
     assert case.ask()["reasonCode"] == "approval_required"
 
 
+def test_the_word_of_a_key_that_was_revoked_since_does_not_count(case: Case) -> None:
+    case.approved()
+    case.admin.delete(f"/v1/api-keys/{case.keys['one']}", status=200)
+    decision = case.ask()
+    assert (decision["decision"], decision["reasonCode"]) == ("pending_approval", "approval_required")
+
+
 def test_a_decided_approval_is_not_decided_again(case: Case) -> None:
     approval = case.pending()
     case.reject(approval)
@@ -286,7 +293,7 @@ def test_a_reused_request_id_does_not_stretch_an_approval(case: Case) -> None:
 
 
 def test_expiry_before_and_after_the_approval(new_case: Callable[..., Case]) -> None:
-    case = new_case({"expiresIn": 1})
+    case = new_case({"expiresIn": 2})
     unapproved, approved = case.pending(arguments={"n": 1}), case.approved(arguments={"n": 2})
     wait_until(lambda: case.status(unapproved) == "expired" and case.status(approved) == "expired")
     assert case.vote(unapproved, status=409)["code"] in ("approval_expired", "approval_decided")

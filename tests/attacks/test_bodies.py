@@ -289,6 +289,36 @@ def agent(server: Server) -> str:
         return api.agent(None, "keeper")
 
 
+# --- the work a refusal makes -----------------------------------------------------------------------------------------
+
+
+@paths
+def test_without_a_key_no_body_is_read_for_its_faults(server: Server, path: str) -> None:
+    """Else anybody could have the server read, and answer, a quarter of a megabyte of faults."""
+    for body in (b"{", b'{"a": 1e999}', b"\xff", b"[" * 1000):
+        for key in (None, "X-Api-Key: act_00000000_wrong"):
+            lines = (JSON, f"Content-Length: {len(body)}", *([key] if key else []))
+            answer = exchange(server.url, head("POST", path, *lines) + body)
+            assert refused(answer, path) == (401, "api_key_invalid" if key else "api_key_missing")
+
+
+@paths
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" + b",".join([b"1e999"] * 40_000) + b"]",
+        b"{" + b",".join(b'"%d":1' % number for number in range(20_000)) + b"}",
+        b"{" + b",".join(b'"%d":{"a":1,"a":1}' % number for number in range(8_000)) + b"}",
+    ],
+    ids=["values", "fields", "keys"],
+)
+def test_the_faults_that_are_told_are_bounded(server: Server, path: str, body: bytes) -> None:
+    answer = post(server, path, body)
+    assert refused(answer, path) == (422, "document_invalid")
+    assert 20 <= len(answer.json()["errors"]) <= 1000
+    assert len(answer.body) < LIMIT
+
+
 # --- size and time ----------------------------------------------------------------------------------------------------
 
 
@@ -360,7 +390,7 @@ def test_a_slow_body_is_cut_off_and_holds_up_nobody(server: Server, api: Api) ->
         for _ in range(10):
             started = time.monotonic()
             api.get("/v1/agents")
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 5
         for path, answer in zip(PATHS * 4, slow, strict=True):
             assert refused(answer.result(), path) == (408, "body_timeout")
 
@@ -385,7 +415,7 @@ def test_five_hundred_idle_connections(server: Server, api: Api) -> None:
         for _ in range(20):
             started = time.monotonic()
             assert api.get("/healthz")["status"] == "ok"
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 5
         with server.api() as another:
             assert another.get("/v1/audit/checkpoint")["size"] > 0
     finally:

@@ -260,7 +260,7 @@ def test_a_pattern_full_of_stars_does_not_hold_up_a_search(api: Api, victim: Wor
     started = time.monotonic()
     for pattern in ("*a" * 500 + "*b", "*" * 5000, "[" * 500, "a*" * 8 + "b"):
         assert api.send("GET", "/v1/audit", params={"resource": pattern}).status_code in (200, 422)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
 
 
 # --- values that reach further than the document ----------------------------------------------------------------------

@@ -155,7 +155,7 @@ def test_one_request_id_from_two_keys_is_two_requests(server: Server, api: Api) 
 
 
 def test_a_replay_does_not_outlive_its_place(api: Api) -> None:
-    _, token = limited(api, 1, leaseSeconds=1)
+    _, token = limited(api, 1, leaseSeconds=2)
     once = request(token)
     assert api.post("/v1/enforce", once, status=200)["reasonCode"] == "allowed"
     wait_until(lambda: run(api, token, dryRun=True)["reasonCode"] == "allowed")
@@ -254,12 +254,12 @@ def test_an_outcome_that_is_none(api: Api) -> None:
 
 
 def test_a_place_comes_back_by_itself(api: Api) -> None:
-    agent, token = limited(api, 1, leaseSeconds=1)
+    agent, token = limited(api, 1, leaseSeconds=2)
     taken = time.monotonic()
     decision = run(api, token)
     assert run(api, token)["reasonCode"] == "concurrency_exceeded"
     wait_until(lambda: run(api, token, dryRun=True)["reasonCode"] == "allowed")
-    assert time.monotonic() - taken >= 0.95
+    assert time.monotonic() - taken >= 1.95
 
     def timed_out() -> bool:
         params = {"agent": agent, "kind": "lease.timed_out"}
@@ -275,11 +275,8 @@ def test_a_place_comes_back_by_itself(api: Api) -> None:
 
 def test_a_place_ends_with_its_token(api: Api) -> None:
     agent, _ = limited(api, 1)
-    short, long = api.token(agent, expiresIn=1), api.token(agent)
-    decision = run(api, short)
-    if decision["reasonCode"] == "token_expired":
-        pytest.skip("the machine was too slow for a token of one second")
-    assert decision["reasonCode"] == "allowed"
+    short, long = api.token(agent, expiresIn=3), api.token(agent)
+    assert run(api, short)["reasonCode"] == "allowed"
     assert run(api, long)["reasonCode"] == "concurrency_exceeded"
     wait_until(lambda: run(api, long, dryRun=True)["reasonCode"] == "allowed")
 

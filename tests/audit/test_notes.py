@@ -31,10 +31,15 @@ def test_the_form_of_a_note() -> None:
 
 
 def test_a_known_verifier_key() -> None:
-    """The key of the Go checksum database, as golang.org/x/mod/sumdb publishes it."""
-    encoded = "Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
+    """The example of the documentation of Go's package `sumdb/note`."""
+    encoded = "ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
     public = base64.b64decode(encoded)[1:]
-    assert verifier_key("sum.golang.org", public) == f"sum.golang.org+033de0ae+{encoded}"
+    assert verifier_key("PeterNeumann", public) == f"PeterNeumann+c74f20a3+{encoded}"
+
+
+def test_base64_may_hold_the_sign_that_parts_a_verifier_key() -> None:
+    assert VERIFIER.count("+") > 2
+    assert verify(NOTE, VERIFIER) == CHECKPOINT
 
 
 @given(st.integers(0, 2**53), st.binary(min_size=32, max_size=32))
@@ -106,6 +111,39 @@ def test_malformed_and_altered_notes(altered: str) -> None:
     assert altered != NOTE
     with pytest.raises(NoteInvalid):
         verify(altered, VERIFIER)
+
+
+def signed(body: str, name: str = ORIGIN, identity: bytes | None = None) -> str:
+    """Any text, with a signature that holds."""
+    signature = (identity or key_id(name, PUBLIC)) + KEY.sign(body.encode())
+    return f"{body}\n\u2014 {name} {base64.b64encode(signature).decode()}\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "\n",
+        f"{ORIGIN}\n",
+        f"{ORIGIN}\n42\n",
+        f"\n42\n{base64.b64encode(bytes(32)).decode()}\n",
+        f"{ORIGIN}\n042\n{base64.b64encode(bytes(32)).decode()}\n",
+        f"{ORIGIN}\n-1\n{base64.b64encode(bytes(32)).decode()}\n",
+        f"{ORIGIN}\n\u0664\n{base64.b64encode(bytes(32)).decode()}\n",
+        f"{ORIGIN}\n42\n{base64.b64encode(bytes(31)).decode()}\n",
+        f"{ORIGIN}\n42\n{base64.b64encode(bytes(33)).decode()}\n",
+        f"{ORIGIN}\n42\n{bytes(32).hex()}\n",
+    ],
+)
+def test_a_signature_makes_no_checkpoint_of_what_is_none(body: str) -> None:
+    with pytest.raises(NoteInvalid):
+        verify(signed(body), VERIFIER)
+
+
+def test_the_key_id_is_a_part_of_the_signature() -> None:
+    assert verify(signed(CHECKPOINT.body()), VERIFIER) == CHECKPOINT
+    with pytest.raises(NoteInvalid, match="No valid signature"):
+        verify(signed(CHECKPOINT.body(), identity=b"\x00\x00\x00\x00"), VERIFIER)
 
 
 @pytest.mark.parametrize(

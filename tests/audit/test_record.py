@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import string
+from random import Random
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def test_the_encoding_is_canonical_json(record: dict[str, Any]) -> None:
 
 
 @given(RECORDS, st.randoms())
-def test_the_order_of_fields_never_matters(record: dict[str, Any], random: Any) -> None:
+def test_the_order_of_fields_never_matters(record: dict[str, Any], random: Random) -> None:
     items = list(record.items())
     random.shuffle(items)
     assert encode(dict(items)) == encode(record)

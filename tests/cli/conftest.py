@@ -33,10 +33,11 @@ class Run:
 
 
 class Ctl:
-    """Calls `actctl`. `secrets` are the strings that no output may contain but the one that hands them out."""
+    """Calls `actctl` with these variables, in this folder, and keeps what every run printed."""
 
     def __init__(self, variables: Mapping[str, str], folder: Path) -> None:
         self.environment = environment(variables)
+        self.url = variables.get("ACT_BASE_URL", "")
         self.folder = folder
         self.runs: list[Run] = []
 

@@ -51,15 +51,8 @@ def test_an_agent_from_birth_to_death_by_name(ctl: Ctl) -> None:
     assert "(not_found, 404)" in gone.err
 
 
-def test_an_id_wins_over_a_name(ctl: Ctl) -> None:
-    id = f"id-{uuid4().hex}"
-    by_id = ctl.json("agents", "create", f"agent {uuid4().hex}", "--id", id)
-    ctl.json("agents", "create", id)
-    assert ctl.json("agents", "show", id)["name"] == by_id["name"]
-
-
 def test_a_table_in_a_pipe_is_plain_and_complete(ctl: Ctl) -> None:
-    made = ctl.json("agents", "create", f"{'long name ' * 12}{uuid4().hex}", "--role", "role")
+    made = ctl.json("agents", "create", f"{'long name ' * 9}{uuid4().hex}", "--role", "role")
     table = ctl("agents", "list").ok()
     heading, *lines = table.out.splitlines()
     assert heading.split() == ["ID", "NAME", "ROLES", "STATUS"]
@@ -67,6 +60,16 @@ def test_a_table_in_a_pipe_is_plain_and_complete(ctl: Ctl) -> None:
     assert made["name"] in line
     assert "\x1b" not in table.out
     assert line[heading.index("ROLES") :].split() == ["role", "active"]
+
+
+def test_shared_options_may_stand_anywhere_and_the_last_wins(ctl: Ctl) -> None:
+    name = new_agent(ctl)["name"]
+    for arguments in (
+        ("-o", "json", "agents", "show", name),
+        ("agents", "--output", "json", "show", name),
+        ("-o", "table", "--url", "http://127.0.0.1:9", "agents", "show", name, "-o", "json", "--url", ctl.url),
+    ):
+        assert ctl(*arguments).ok().json()["name"] == name
 
 
 def test_faults_are_all_listed_with_their_pointers(ctl: Ctl) -> None:
@@ -167,7 +170,9 @@ def test_a_policy_by_options(ctl: Ctl) -> None:
 
 
 def test_a_policy_for_everybody_is_warned_of_on_stderr(ctl: Ctl) -> None:
-    run = ctl("policies", "create", "--name", f"zzz{uuid4().hex}", "--action", "none", "--resource", "none").ok()
+    id = f"id-{uuid4().hex}"
+    run = ctl("policies", "create", "--id", id, "--name", "zzz", "--action", "none", "--resource", "none").ok()
+    ctl("policies", "delete", id, "--yes").ok()
     assert "Applies to every agent: the policy names nobody." in run.err
     assert "(applies_to_everybody)" in run.err
     assert "Warning" not in run.out

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_it_says_what_the_reference_says(
 
 @given(documents, agent_documents(), questions, requesters, st.randoms())
 def test_the_order_of_policies_never_matters(
-    policies: Documents, agent: dict[str, Any], question: tuple[str, str], asking: dict[str, Any] | None, random: Any
+    policies: Documents, agent: dict[str, Any], question: tuple[str, str], asking: dict[str, Any] | None, random: Random
 ) -> None:
     shuffled = list(policies)
     random.shuffle(shuffled)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +57,7 @@ def test_no_longer_role_begins_the_name(name: str, roles: list[str]) -> None:
 
 
 @given(NAMES, ROLES, st.randoms())
-def test_the_order_of_roles_never_matters(name: str, roles: list[str], random: st.DataObject) -> None:
+def test_the_order_of_roles_never_matters(name: str, roles: list[str], random: Random) -> None:
     shuffled = list(roles)
     random.shuffle(shuffled)
     assert inferred_roles(name, shuffled) == inferred_roles(name, roles)

@@ -1,10 +1,15 @@
-"""The index finds what looking at every policy finds."""
+"""The index finds what looking at every policy finds, also after changes, and looks at little else."""
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
+import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from act.agents.agent import Agent
 from act.policies.index import PolicyIndex
@@ -53,3 +58,157 @@ def test_an_empty_index_finds_nothing() -> None:
     agent = Agent("a1", "a1", ("r1",), "active", 0)
     assert PolicyIndex().matching(agent, "x", "p/1") == []
     assert PolicyIndex().policies == {}
+    assert list(PolicyIndex().with_action(agent, "x")) == []
+    assert PolicyIndex().covering(agent, "p/1") == []
+
+
+# Prefixes within prefixes, overlapping audiences, ids that change hands
+
+ACTIONS = ("a", "b", "ab", "*")
+RESOURCES = tuple("".join(text) for length in (1, 2, 3) for text in product("ab", repeat=length))
+AUDIENCES = (
+    Audience(everyone=True),
+    Audience(roles=frozenset(("r1",))),
+    Audience(roles=frozenset(("r1", "r2"))),
+    Audience(roles=frozenset(("r2",)), agent_ids=frozenset(("a1",))),
+    Audience(agent_ids=frozenset(("a1", "a2"))),
+    Audience(),
+)
+AGENTS = (
+    Agent("a1", "a1", ("r1", "r2"), "active", 0),
+    Agent("a2", "a2", ("r2",), "active", 0),
+    Agent("a3", "a3", (), "active", 0),
+)
+PATTERNS = st.text("ab*", min_size=1, max_size=4)
+
+
+@st.composite
+def compiled(draw: st.DrawFn, id: str) -> CompiledPolicy:
+    return compile_policy(
+        id=id,
+        name=id,
+        version=draw(st.integers(1, 2)),
+        effect="allow",
+        audience=draw(st.sampled_from(AUDIENCES)),
+        actions=draw(st.lists(st.sampled_from(["a", "b", "a*", "*b", "*"]), min_size=1, max_size=3)),
+        resources=draw(st.lists(PATTERNS, min_size=1, max_size=3)),
+    )
+
+
+@st.composite
+def tenants(draw: st.DrawFn) -> dict[str, CompiledPolicy]:
+    ids = draw(st.lists(st.sampled_from("pqrstuvw"), unique=True))
+    return {id: draw(compiled(id)) for id in ids}
+
+
+def scan(policies: dict[str, CompiledPolicy], agent: Agent) -> list[CompiledPolicy]:
+    def applies(audience: Audience) -> bool:
+        named = agent.id in audience.agent_ids or not audience.roles.isdisjoint(agent.roles)
+        return audience.everyone or named
+
+    return [policies[id] for id in sorted(policies) if applies(policies[id].audience)]
+
+
+def assert_finds_all(index: PolicyIndex, policies: dict[str, CompiledPolicy]) -> None:
+    assert dict(index.policies) == policies
+    for agent in AGENTS:
+        applying = scan(policies, agent)
+        assert index.applying(agent) == applying
+        for action in ACTIONS:
+            having = [policy for policy in applying if policy.matches_action(action)]
+            assert list(index.with_action(agent, action)) == having
+            for resource in RESOURCES:
+                expected = [policy for policy in having if policy.matches_resource(resource)]
+                assert index.matching(agent, action, resource) == expected
+        for resource in RESOURCES:
+            assert index.covering(agent, resource) == [p for p in applying if p.matches_resource(resource)]
+
+
+@given(tenants())
+def test_it_finds_what_a_scan_finds(policies: dict[str, CompiledPolicy]) -> None:
+    assert_finds_all(PolicyIndex(policies.values()), policies)
+
+
+@given(tenants(), st.data())
+def test_replacing_is_building_anew(policies: dict[str, CompiledPolicy], data: st.DataObject) -> None:
+    first = index = PolicyIndex(policies.values())
+    now = dict(policies)
+    for _ in range(2):
+        changed = {
+            id: data.draw(st.none() | compiled(id))
+            for id in data.draw(st.lists(st.sampled_from("pqrsxy"), unique=True))
+        }
+        index = index.replace(changed)
+        now = {id: policy for id, policy in (now | changed).items() if policy is not None}
+        assert_finds_all(index, now)
+    assert_finds_all(first, policies)
+
+
+def many(roles: int) -> list[CompiledPolicy]:
+    """Ten policies a role, three actions and three globs each."""
+    return [
+        compile_policy(
+            id=f"p{role:05}.{number}",
+            name="p",
+            version=1,
+            effect="allow",
+            audience=Audience(roles=frozenset((f"r{role}",))),
+            actions=[f"action-{number}", f"action-{number + 1}", "read"],
+            resources=[f"api://service-{number}-{part}/*" for part in range(3)],
+        )
+        for role in range(roles)
+        for number in range(10)
+    ]
+
+
+def test_a_change_leaves_other_audiences_alone() -> None:
+    policies = many(20)
+    before = PolicyIndex(policies)
+    after = before.replace({policies[0].id: None})
+    shelves, shelves_after = before._shelves[1], after._shelves[1]
+    assert {role for role in shelves if shelves[role] is not shelves_after[role]} == {"r0"}
+
+
+def test_a_policy_cannot_be_put_in_an_index_from_outside() -> None:
+    index = PolicyIndex(many(1))
+    with pytest.raises(TypeError):
+        index.policies["q"] = index.policies["p00000.0"]  # type: ignore[index]
+
+
+def test_it_tries_only_globs_that_begin_like_the_resource() -> None:
+    tried: list[str] = []
+
+    def spied(policy: CompiledPolicy) -> CompiledPolicy:
+        def spy(at: int) -> Any:
+            return lambda text: tried.append(policy.resources[at]) or policy.resource_matchers[at](text)
+
+        return replace(policy, resource_matchers=tuple(map(spy, range(len(policy.resources)))))
+
+    policies = [
+        compile_policy(
+            id=f"p{number:04}",
+            name="p",
+            version=1,
+            effect="allow",
+            audience=Audience(everyone=True),
+            actions=["read"],
+            resources=[f"api://{number}/*/end", f"api://{number}/*", f"api://{number}/x"],
+        )
+        for number in range(1000)
+    ]
+    index = PolicyIndex(map(spied, policies))
+    found = index.matching(AGENTS[0], "read", "api://7/x/end")
+    assert [policy.id for policy in found] == ["p0007"]
+    assert tried == ["api://7/*/end"]
+
+
+def test_memory_is_bounded() -> None:
+    policies = many(50)
+    tracemalloc.start()
+    try:
+        index = PolicyIndex(policies)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(index.policies) == 500
+    assert taken / len(policies) < 6_000  # bytes; with the policies themselves below 100 MB at ten thousand

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
-import subprocess
 from pathlib import Path
 
-from tests.support import ADMIN_KEY, STARTING, Server, actctl, environment
+import pytest
 
-
-def _refused(*arguments: str) -> str:
-    ended = subprocess.run(
-        [actctl(), "serve", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=STARTING,
-        env=environment(),
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
+from act.database.engine import DatabaseUnusable
+from act.server.app import Node
+from act.server.serve import serve
+from act.server.settings import Settings
+from tests.support import ADMIN_KEY, Server
 
 
 def test_sigterm_ends_it_in_good_order(tmp_path: Path) -> None:
@@ -55,27 +47,34 @@ def test_the_first_start_shows_a_key_once_on_stdout(tmp_path: Path) -> None:
             assert api.get("/v1/agents")["items"] == []
 
 
-def test_a_second_process_on_the_same_file_is_refused(server: Server) -> None:
-    said = _refused("--port", "0", "--database", f"sqlite:///{server.database}")
-    assert f"Another ACT process (pid {server.pid}) already serves {server.database}" in said
+def test_a_second_one_on_the_same_file_is_refused(server: Server) -> None:
+    refusal = re.escape(f"Another ACT process (pid {server.pid}) already serves {server.database}")
+    with pytest.raises(DatabaseUnusable, match=refusal):
+        Node(Settings(f"sqlite:///{server.database}"))
+    with server.api(None) as api:
+        assert api.get("/readyz")["status"] == "ok"
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = _refused("--port", str(port), "--database", f"sqlite:///{tmp_path}/act.db")
-    assert f"Cannot serve at 127.0.0.1:{port}" in said
-    assert "Choose another with --port." in said
+        with pytest.raises(OSError, match=rf"Cannot serve at 127\.0\.0\.1:{port}: .* Choose another with --port\."):
+            serve(Settings(f"sqlite:///{tmp_path}/act.db", port=port))
+    assert not (tmp_path / "act.db").exists()
 
 
-def test_a_database_that_is_not_sqlite() -> None:
-    said = _refused("--port", "0", "--database", "postgresql://localhost/act")
-    assert "is not a SQLite file; write for example sqlite:///act.db" in said
+@pytest.mark.parametrize(
+    "database", ["postgresql://localhost/act", "sqlite://", "sqlite:///", "sqlite:///:memory:", "act.db", ""]
+)
+def test_a_database_that_is_no_file(database: str) -> None:
+    with pytest.raises(DatabaseUnusable, match="is not a SQLite file; write for example sqlite:///act"):
+        Node(Settings(database))
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    said = _refused("--port", "0", "--database", f"sqlite:///{tmp_path}/missing/act.db")
-    assert f"The database folder {tmp_path}/missing cannot be used" in said
+    refusal = re.escape(f"The database folder {tmp_path}/missing cannot be used")
+    with pytest.raises(DatabaseUnusable, match=refusal):
+        Node(Settings(f"sqlite:///{tmp_path}/missing/act.db"))
 
 
 def test_health_and_readiness(server: Server) -> None:

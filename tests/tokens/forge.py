@@ -33,13 +33,9 @@ CLAIMS = Claims(
 )
 
 
-def jwk(key: rsa.RSAPrivateKey, *, private: bool = False) -> RSAKey:
-    if private:
-        return RSAKey.import_key(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return RSAKey.import_key(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-
-
-KEYS = {KID: VerificationKey(KID, "t1", "RS256", "active", jwk(PRIVATE))}
+PUBLIC_PEM = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+SIGNING_KEY = RSAKey.import_key(PRIVATE.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+KEYS = {KID: VerificationKey(KID, "t1", "RS256", "active", RSAKey.import_key(PUBLIC_PEM))}
 
 
 def encode(part: bytes) -> str:

@@ -111,7 +111,7 @@ def test_a_place_in_the_tree_that_is_none(value: Any) -> None:
         ({"expires_at": CLAIMS.issued_at - 1}, ReasonCode.TOKEN_TTL_EXCEEDED),
     ],
 )
-def test_dates(changed: dict[str, int], expected: ReasonCode | None) -> None:
+def test_dates(changed: dict[str, Any], expected: ReasonCode | None) -> None:
     assert code(check_dates(replace(CLAIMS, **changed), NOW, 7200)) is expected
 
 

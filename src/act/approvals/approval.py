@@ -11,7 +11,7 @@ to the next, or a `Fault` that says why not.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -104,11 +104,17 @@ def expire(approval: Approval, now: datetime) -> Approval | Fault:
     return replace(approval, status="expired")
 
 
-def redeem(approval: Approval, terms: ApprovalTerms, now: datetime) -> Approval | Fault:
-    """Use an approval for the one action it was given for, if it still satisfies what the policies ask for now."""
+def redeem(
+    approval: Approval, terms: ApprovalTerms, now: datetime, in_use: Callable[[str], bool] = lambda _: True
+) -> Approval | Fault:
+    """Use an approval for the one action it was given for, if it still satisfies what the policies ask for now.
+
+    Args:
+        in_use: whether an API key is not revoked; the word of one that is does not count any more.
+    """
     if approval.status != "approved" or expired(approval, now):
         return Fault("approval_not_usable", f"The approval is {approval.status}.")
-    if len(approval.votes) < terms.approvers:
+    if sum(in_use(vote.key_id) for vote in approval.votes) < terms.approvers:
         return Fault("approval_insufficient", "The policies ask for more people by now.")
     if (now - approval.created_at).total_seconds() >= terms.expires_in:
         return Fault("approval_stale", "The policies give an approval less time by now.")

@@ -24,6 +24,7 @@ from act.database.pages import page, read_cursor
 from act.models import Scope
 from act.policies.constraints import ApprovalTerms
 from act.problems import ProblemError, conflict, forbidden, not_found
+from act.tenants.live import LiveApiKeys
 from act.tenants.tenant import ApiKey
 
 Step = Callable[[Approval], Approval | Fault]
@@ -34,12 +35,21 @@ class StepLost(Exception):
 
 
 class ApprovalService:
-    def __init__(self, writer: Writer, reader: Engine, clock: Clock, live: LiveApprovals, agents: LiveAgents) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        reader: Engine,
+        clock: Clock,
+        live: LiveApprovals,
+        agents: LiveAgents,
+        keys: LiveApiKeys,
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._clock = clock
         self._live = live
         self._agents = agents
+        self._keys = keys
 
     # --- the side of the decision ---
 
@@ -82,14 +92,17 @@ class ApprovalService:
     def give_back(self, approval: Approval) -> None:
         self._live.give_back(approval.id)
 
-    @staticmethod
-    def redeem(transaction: Transaction, approval: Approval, terms: ApprovalTerms, now: datetime) -> None:
+    def usable(self, approval: Approval, terms: ApprovalTerms, now: datetime) -> bool:
+        """Whether the approval would allow its action now."""
+        return not isinstance(redeem(approval, terms, now, self._keys.in_use), Fault)
+
+    def redeem(self, transaction: Transaction, approval: Approval, terms: ApprovalTerms, now: datetime) -> None:
         """Use the approval up in the decision's commit.
 
         Raises:
             StepLost: it cannot be used any more; nothing of the commit's unit is written.
         """
-        redeemed = redeem(approval, terms, now)
+        redeemed = redeem(approval, terms, now, self._keys.in_use)
         if isinstance(redeemed, Fault) or not store.step(transaction.connection, approval, redeemed):
             raise StepLost(approval.id)
         transaction.change(approval.tenant_id, "approval", approval.id)

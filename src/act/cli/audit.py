@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -13,62 +13,23 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from act.cli.command import Group, wants_json
-from act.cli.connection import agent_id, connected
+from act.cli.connection import connected
 from act.cli.files import SHARED, new_file
 from act.cli.output import Column, print_json, print_list, print_one, say
+from act.cli.records import COLUMNS, filter_options, with_ids
 from act.cli.tail import follow
 
 if TYPE_CHECKING:
-    from act.client.act import Act
     from act.models import AuditRecord, Checkpoint
 
 NO_END = "The export is cut off: it does not end with a checkpoint. Export again."
 
-_SUBJECTS = ("policyName", "apiKeyName", "tenantName", "agentName", "tokenId", "kid", "approvalId")
-
-SHORT: list[Column[AuditRecord]] = [
-    ("index", lambda line: line.index),
-    ("time", lambda line: line.record.get("at")),
-    ("kind", lambda line: line.record.get("kind")),
-    ("agent", lambda line: line.record.get("agentName") or line.record.get("agentId")),
-    ("what", lambda line: _what(line.record)),
-    ("decision", lambda line: line.record.get("decision") or line.record.get("status")),
-    ("reason code", lambda line: line.record.get("reasonCode")),
-]
 _CHECKPOINT: list[Column[Checkpoint]] = [
     ("tenant", lambda head: head.tenant_id),
     ("size", lambda head: head.size),
     ("root hash", lambda head: head.root_hash),
     ("verifier key", lambda head: head.verifier_key),
 ]
-_FILTERS = (
-    click.option("--agent", help="The agent that acted (id or name)."),
-    click.option("--requester", help="The agent that asked for the call (id or name)."),
-    click.option("--action"),
-    click.option("--resource", metavar="PATTERN", help="* matches anything."),
-    click.option("--decision", type=click.Choice(["allowed", "denied", "pending_approval"])),
-    click.option("--reason-code", metavar="CODE"),
-    click.option("--request-id", metavar="ID"),
-    click.option("--kind", help="For example decision, policy.created, token.revoked."),
-)
-
-
-def _what(record: dict[str, Any]) -> str | None:
-    if "action" in record:
-        return f"{record['action']} {record.get('resourceId', '')}"
-    return next((record[member] for member in _SUBJECTS if isinstance(record.get(member), str)), None)
-
-
-def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
-
-
-def _with_ids(act: Act, filters: dict[str, Any]) -> dict[str, Any]:
-    """The filters, with agents by id. An agent that is gone is still in the log, so its id need not be known."""
-    named = {name: filters[name] for name in ("agent", "requester") if filters[name] is not None}
-    return filters | {name: agent_id(act, agent, must_exist=False) for name, agent in named.items()}
 
 
 @click.group(cls=Group)
@@ -77,7 +38,7 @@ def audit() -> None:
 
 
 @audit.command("list")
-@_filters
+@filter_options
 @click.option("--since", metavar="TIME", help="RFC 3339, for example 2026-11-22T18:00:00Z.")
 @click.option("--until", metavar="TIME", help="RFC 3339.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many records at most.")
@@ -92,8 +53,8 @@ def list_records(limit: int, everything: bool, **filters: Any) -> None:
     """
     with connected() as act:
         page = 200 if everything else min(limit, 200)
-        found = act.audit.list(**_with_ids(act, filters), limit=page)
-        print_list(found if everything else islice(found, limit), SHORT, nothing="No records.")
+        found = act.audit.list(**with_ids(act, filters), limit=page)
+        print_list(found if everything else islice(found, limit), COLUMNS, nothing="No records.")
 
 
 @audit.command()
@@ -162,7 +123,7 @@ def checkpoint(save: Path | None) -> None:
 
 
 @audit.command()
-@_filters
+@filter_options
 @click.option("-n", "--lines", type=click.IntRange(0), default=10, show_default=True, help="Records to begin with.")
 @click.option("--interval", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds between looks.")
 def tail(lines: int, interval: float, **filters: Any) -> None:
@@ -171,7 +132,7 @@ def tail(lines: int, interval: float, **filters: Any) -> None:
     Until Ctrl-C. With -o json, one JSON object a line.
     """
     with connected() as act:
-        follow(act, _with_ids(act, filters), lines, interval)
+        follow(act, with_ids(act, filters), lines, interval)
 
 
 @audit.command()

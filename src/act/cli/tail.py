@@ -11,6 +11,7 @@ import click
 
 from act.cli.command import wants_json
 from act.cli.output import cell, json_text, say
+from act.cli.records import COLUMNS
 from act.cli.text import one_line
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ def _print(line: AuditRecord) -> None:
     if wants_json():
         click.echo(json_text(line, indent=None))
         return
-    from act.cli.audit import SHORT
-
-    parts = [cell(value(line)) for _, value in SHORT]
+    parts = [cell(value(line)) for _, value in COLUMNS]
     reason = line.record.get("reason")
     said = "  ".join(part for part in parts if part != "-")
     click.echo(f"{said}  {one_line(reason)}" if isinstance(reason, str) and reason else said)

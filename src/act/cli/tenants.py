@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import click
 
-from act.cli.command import Group, OfflineCommand, wants_json
+from act.cli.command import OfflineGroup, wants_json
 from act.cli.node import needs_server
 from act.cli.output import print_json, say
 
 
-class _Offline(Group):
-    command_class = OfflineCommand
-
-
-@click.group(cls=_Offline)
+@click.group(cls=OfflineGroup)
 def tenants() -> None:
     """Separate worlds in one database.
 

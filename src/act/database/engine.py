@@ -27,7 +27,8 @@ def sqlite_path(url: str) -> Path:
     """
     if not url.startswith(SCHEME) or not (name := url[len(SCHEME) :]) or name == ":memory:":
         raise DatabaseUnusable(f"The database {url!r} is not a SQLite file; write for example sqlite:///act.db")
-    return Path(name).expanduser()
+    # Resolved, so that a link and its target are one file with one lock.
+    return Path(name).expanduser().resolve()
 
 
 def _engine(path: Path, pragmas: dict[str, str], **options: Any) -> Engine:

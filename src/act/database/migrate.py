@@ -9,6 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
+from sqlalchemy.exc import DatabaseError
 
 from act.database.engine import DatabaseUnusable
 
@@ -26,10 +27,13 @@ def current_version(engine: Engine) -> str | None:
     Raises:
         DatabaseUnusable: the file has tables, but they are not ours.
     """
-    with engine.connect() as connection:
-        version = MigrationContext.configure(connection).get_current_revision()
-        if version is None and inspect(connection).get_table_names():
-            raise DatabaseUnusable("The database has tables that ACT did not make; give ACT a file of its own.")
+    try:
+        with engine.connect() as connection:
+            version = MigrationContext.configure(connection).get_current_revision()
+            if version is None and inspect(connection).get_table_names():
+                raise DatabaseUnusable("The database has tables that ACT did not make; give ACT a file of its own.")
+    except DatabaseError as error:
+        raise DatabaseUnusable(f"The file cannot be read as a SQLite database ({error.orig}).") from error
     return version
 
 

@@ -15,10 +15,9 @@ from act.enforcement.judge import Asked
 from act.enforcement.pipeline import Pipeline
 from act.models import EnforceRequest, Scope
 from act.problems import ProblemError, faults_of_validation, internal_error, unprocessable
-from act.tenants.access import HEADER, Access
+from act.tenants.access import Access, presented_in
 
 PATH = "/v1/enforce"
-_KEY_HEADER = HEADER.lower().encode()
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -50,7 +49,7 @@ class EnforceRoute:
         headers = scope["headers"]
         if scope["method"] != "POST":
             raise ProblemError(405, "method_not_allowed", "Method not allowed", "Use POST.", headers={"Allow": "POST"})
-        caller = self._access.authenticate(bodies.header(headers, _KEY_HEADER), Scope.ENFORCE)
+        caller = self._access.authenticate(presented_in(headers), Scope.ENFORCE)
         body = await bodies.read(headers, receive)
         document = bodies.parse(headers, body)
         try:

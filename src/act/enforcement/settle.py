@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from act.agents.agent import Agent
-from act.approvals.approval import Approval, Fault, binding_of, expired, redeem
+from act.approvals.approval import Approval, binding_of, expired
 from act.approvals.service import ApprovalService
 from act.enforcement.decide import Ruling
 from act.enforcement.effects import AskPerson, Effect, TakeLeases, UseApproval
@@ -77,7 +77,7 @@ class Settler:
         latest = self._approvals.latest(_binding(question))
         if latest is None:
             return self._ask(question, ruling, terms)
-        if not isinstance(redeem(latest, terms, question.now), Fault):
+        if self._approvals.usable(latest, terms, question.now):
             dry = question.request.dry_run
             if dry or self._approvals.take(latest):
                 return self._spend(question, ruling, wanted, UseApproval(self._approvals, latest, terms, question.now))

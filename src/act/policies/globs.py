@@ -1,22 +1,47 @@
-"""The pattern language, and which actions and resources may be compared at all (2-semantics, "Patterns").
+"""The pattern language and its algebra (2-semantics, "Patterns").
 
-`*` matches any run of characters, also `/` and the empty run; everything else is literal and case-sensitive.
-What could be read in two ways is never guessed at: `resource_fault` and `action_fault` say why, the caller normalizes.
+`*` matches any run of characters, also `/` and the empty run; everything else is literal and case-sensitive. That is
+all, and so containment and intersection have exact answers, on which the analysis of policies rests.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from act.policies.canonical import MAX_ACTION, MAX_RESOURCE, action_fault, never_canonical, resource_fault
 from act.text import text_fault
+
+__all__ = [
+    "MAX_ACTION",
+    "MAX_INTERSECTION",
+    "MAX_PATTERN",
+    "MAX_RESOURCE",
+    "MAX_STARS",
+    "IntersectionTooLarge",
+    "Matcher",
+    "action_fault",
+    "compile_pattern",
+    "contains",
+    "intersect",
+    "intersects",
+    "never_canonical",
+    "pattern_fault",
+    "resource_fault",
+]
 
 MAX_PATTERN = 1024
 MAX_STARS = 8
-MAX_RESOURCE = 2048
-MAX_ACTION = 256
+MAX_INTERSECTION = 256
 
 Matcher = Callable[[str], bool]
+
+# No pattern without fault has this character, so it can be told from every literal.
+_FRESH = "\x00"
+_MAX_STEPS = 50_000
+
+
+class IntersectionTooLarge(ValueError):
+    """The exact answer is not worth its size. There is no partial one: that would be wrong in one direction."""
 
 
 def pattern_fault(pattern: str) -> str | None:
@@ -71,56 +96,106 @@ class _Prefix:
         return text.startswith(self._prefix)
 
 
-# Escapes that some reader downstream would undo: unreserved characters, separators, controls, backslash, and a
-# percent sign before two hex digits (a second decoding would make any of the others out of it).
-_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|7[fF]|5[cC]|25[0-9A-Fa-f]{2})")
-_ESCAPED = re.compile(r"%([2-7][0-9A-Fa-f])")
-_UNRESERVED_OR_SEPARATOR = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]")
-_DOT_SEGMENT = re.compile(r"(?:^|[/?#:])\.{1,2}(?:[/?#;]|$)")
-_EMPTY_SEGMENT = re.compile(r"//")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+def contains(pattern: str, others: Sequence[str]) -> bool:
+    """Whether every text that `pattern` matches is matched by one of `others`; patterns without fault.
+
+    Exact. Let `w` be the pattern with a fresh character (one that occurs in none of `others`) for each star. The
+    pattern matches `w`, so if the answer is yes, one of the others matches it, and does so with its stars over the
+    fresh characters; whatever stands in their place, that one still matches. The other direction is the same step.
+    So one of the others contains the pattern alone, or their union does not contain it.
+
+    The limit: "every text" is every string of Unicode, where a fresh character always exists. Over an alphabet that
+    the literals use up, unions contain more (`a*` and `b*` are everything non-empty to someone who writes only a and
+    b), and so they do over canonical resources alone, of which a pattern like `x//*` matches none. There a yes is
+    still right, and a no may be too careful.
+    """
+    witness = pattern.replace("*", _FRESH)
+    return any(compile_pattern(other)(witness) for other in others)
 
 
-def resource_fault(resource: str) -> str | None:
-    """Why `resource` could be read in two ways, as a sentence; None when it is in canonical form."""
-    if not resource:
-        return "The resource is empty."
-    if len(resource) > MAX_RESOURCE:
-        return f"The resource has more than {MAX_RESOURCE} characters."
-    if fault := text_fault(resource):
-        return fault
-    if "\\" in resource:
-        return "The resource contains a backslash; use '/'."
-    if "%" in resource and (fault := _escape_fault(resource)):
-        return fault
-    if "." in resource and _DOT_SEGMENT.search(resource):
-        return "The resource has a '.' or '..' segment; send the path it leads to."
-    return _empty_segment_fault(resource)
+def intersects(one: str, other: str) -> bool:
+    """Whether some text is matched by both patterns. Exact, and linear in their length.
+
+    Two patterns that both have a star can be satisfied together if their literal beginnings agree as far as both go,
+    and their ends likewise: between them, first all that one wants and then all that the other wants has room.
+    """
+    if "*" not in one:
+        return compile_pattern(other)(one)
+    if "*" not in other:
+        return compile_pattern(one)(other)
+    (begin, _, _), (begin_, _, _) = one.partition("*"), other.partition("*")
+    (_, _, end), (_, _, end_) = one.rpartition("*"), other.rpartition("*")
+    return (begin.startswith(begin_) or begin_.startswith(begin)) and (end.endswith(end_) or end_.endswith(end))
 
 
-def action_fault(action: str) -> str | None:
-    """Why `action` is not an action, as a sentence; None when it is one."""
-    if not action:
-        return "The action is empty."
-    if len(action) > MAX_ACTION:
-        return f"The action has more than {MAX_ACTION} characters."
-    return text_fault(action)
+def intersect(one: str, other: str) -> tuple[str, ...]:
+    """Patterns that together match exactly the texts that both patterns match, sorted; none of them is needless.
+
+    Empty when nothing is matched by both. They may have more stars (at most as many as both together) and be longer
+    (at most as long as both together) than a pattern that somebody may write.
+
+    Raises:
+        IntersectionTooLarge: it, or that of two ends of the patterns that it is made of, has more than
+            `MAX_INTERSECTION` members, or finding it takes too long. `intersects` still answers.
+    """
+    if not intersects(one, other):
+        return ()
+    return tuple(sorted(_Intersection().of(_tidy(one), _tidy(other))))
 
 
-def _escape_fault(resource: str) -> str | None:
-    if found := _ESCAPE.search(resource):
-        return f"The resource has the percent-escape {found.group()!r}, which can be read in two ways."
-    for found in _ESCAPED.finditer(resource):
-        if _UNRESERVED_OR_SEPARATOR.match(chr(int(found[1], 16))):
-            return f"The resource has the percent-escape {found.group()!r}; write the character itself."
-    return None
+class _Intersection:
+    """The intersections of all ends of two patterns that come up while the patterns are laid over each other."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], list[str]] = {}
+        self._steps = 0
+
+    def of(self, one: str, other: str) -> list[str]:
+        if (one, other) not in self._known:
+            self._steps += 1
+            self._known[one, other] = self._least(self._find(one, other))
+        return self._known[one, other]
+
+    def _find(self, one: str, other: str) -> set[str]:
+        if one == "*" or other == "*" or one == other:
+            return {other if one == "*" else one}
+        if not one or not other:
+            return set()
+        if one[0] == other[0] == "*":  # one of the two stars ends first, where the other still runs on
+            return {_tidy("*" + rest) for rest in (*self.of(one[1:], other), *self.of(one, other[1:]))}
+        if other[0] == "*":
+            one, other = other, one
+        text = other.partition("*")[0]
+        if one[0] == "*":  # the star ends somewhere in the text, or runs over all of it
+            wanted = one[1:].partition("*")[0]
+            found = {text + rest for rest in self.of(one, other[len(text) :])}
+            for at in range(len(text)):
+                if text.startswith(wanted, at) or wanted.startswith(text[at:]):
+                    found.update(text[:at] + rest for rest in self.of(one[1:], other[at:]))
+            return found
+        both = min(len(text), len(one.partition("*")[0]))
+        if one[:both] != other[:both]:
+            return set()
+        return {one[:both] + rest for rest in self.of(one[both:], other[both:])}
+
+    def _least(self, found: set[str]) -> list[str]:
+        """Without those that another one contains; by containment of one in one, this is the smallest union."""
+        least: list[str] = []
+        larger: list[Matcher] = []
+        # What contains another has fewer characters besides stars, or the same and more stars: it comes first.
+        for pattern in sorted(found, key=lambda each: (len(each) - each.count("*"), -each.count("*"), each)):
+            witness = pattern.replace("*", _FRESH)
+            self._steps += 1 + len(least)
+            if not any(matches(witness) for matches in larger):
+                least.append(pattern)
+                larger.append(compile_pattern(pattern))
+            if len(least) > MAX_INTERSECTION or self._steps > _MAX_STEPS:
+                raise IntersectionTooLarge("The intersection of the two patterns has too many parts.")
+        return least
 
 
-def _empty_segment_fault(resource: str) -> str | None:
-    scheme = _SCHEME.match(resource)
-    # `file:///etc`: an empty authority is one reading only, so the rest may begin with one slash.
-    start = scheme.end() if scheme else 0
-    path_end = min((at for at in (resource.find("?"), resource.find("#")) if at >= 0), default=len(resource))
-    if _EMPTY_SEGMENT.search(resource, start, path_end):
-        return "The resource has an empty path segment ('//'); send the path without it."
-    return None
+def _tidy(pattern: str) -> str:
+    """The one spelling of stars side by side."""
+    while "**" in pattern:
+        pattern = pattern.replace("**", "*")
+    return pattern

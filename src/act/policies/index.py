@@ -1,75 +1,120 @@
 """The policies of one tenant, arranged so that a decision looks only at those that can matter.
 
-An index is never changed: a policy change makes a new one, which replaces the old one by one assignment.
+An index is never changed: a policy change makes a new one, which replaces the old one by one assignment and shares
+with it everything that the change does not touch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import merge
+from types import MappingProxyType
 
 from act.agents.agent import Agent
-from act.policies.policy import CompiledPolicy
+from act.policies.policy import Audience, CompiledPolicy
+from act.policies.shelf import Shelf, Table, by_id
 
-
-@dataclass(frozen=True, slots=True)
-class _Shelf:
-    """The policies of one audience: by exact action, and those whose action is a pattern."""
-
-    exact: dict[str, list[CompiledPolicy]] = field(default_factory=dict)
-    patterned: list[CompiledPolicy] = field(default_factory=list)
-    all: list[CompiledPolicy] = field(default_factory=list)
-
-    def add(self, policy: CompiledPolicy) -> None:
-        self.all.append(policy)
-        if any("*" in action for action in policy.actions):
-            self.patterned.append(policy)
-        else:
-            for action in set(policy.actions):
-                self.exact.setdefault(action, []).append(policy)
+_EVERYONE, _ROLE, _AGENT = range(3)
+_Address = tuple[int, str]
+_Shelves = tuple[dict[str, Shelf], dict[str, Shelf], dict[str, Shelf]]
 
 
 class PolicyIndex:
-    """Immutable once made. `matching` and `applying` never yield a policy twice."""
+    """Immutable once made. Nothing it finds comes twice, and all that it finds is in the order of ids."""
 
-    __slots__ = ("_by_agent", "_by_role", "_everyone", "policies")
+    __slots__ = ("_shelves", "policies")
+
+    policies: Mapping[str, CompiledPolicy]
+    _shelves: _Shelves
 
     def __init__(self, policies: Iterable[CompiledPolicy] = ()) -> None:
-        self.policies: dict[str, CompiledPolicy] = {policy.id: policy for policy in policies}
-        self._everyone = _Shelf()
-        self._by_role: dict[str, _Shelf] = {}
-        self._by_agent: dict[str, _Shelf] = {}
-        for policy in self.policies.values():
-            audience = policy.audience
-            if audience.everyone:
-                self._everyone.add(policy)
-                continue
-            for role in audience.roles:
-                self._by_role.setdefault(role, _Shelf()).add(policy)
-            for agent_id in audience.agent_ids:
-                self._by_agent.setdefault(agent_id, _Shelf()).add(policy)
+        self._make({}, ({}, {}, {}), {policy.id: policy for policy in policies})
 
-    def _shelves(self, agent: Agent) -> Iterator[_Shelf]:
-        yield self._everyone
-        for role in agent.roles:
-            if shelf := self._by_role.get(role):
-                yield shelf
-        if shelf := self._by_agent.get(agent.id):
-            yield shelf
+    def replace(self, changed: Mapping[str, CompiledPolicy | None]) -> PolicyIndex:
+        """An index with these policies, by id, in the place of those with the same ids; None removes one.
+
+        Only the shelves of audiences that one of the policies has, before or now, are made anew.
+        """
+        everyone, by_role, by_agent = self._shelves
+        made = PolicyIndex.__new__(PolicyIndex)
+        made._make(dict(self.policies), (dict(everyone), dict(by_role), dict(by_agent)), changed)
+        return made
+
+    def _make(
+        self,
+        policies: dict[str, CompiledPolicy],
+        shelves: _Shelves,
+        changed: Mapping[str, CompiledPolicy | None],
+    ) -> None:
+        by_address: defaultdict[_Address, dict[str, CompiledPolicy | None]] = defaultdict(dict)
+        for id, policy in changed.items():
+            if before := policies.pop(id, None):
+                for address in _addresses(before.audience):
+                    by_address[address][id] = None
+            if policy is not None:
+                policies[id] = policy
+                for address in _addresses(policy.audience):
+                    by_address[address][id] = policy
+        for (kind, name), changes in by_address.items():
+            shelf = shelves[kind].pop(name, _EMPTY).replace(changes)
+            if shelf.all.policies:
+                shelves[kind][name] = shelf
+        self.policies = MappingProxyType(policies)
+        self._shelves = shelves
 
     def matching(self, agent: Agent, action: str, resource: str) -> list[CompiledPolicy]:
-        """The policies that apply to the agent and match action and resource, by id."""
-        found: dict[str, CompiledPolicy] = {}
-        for shelf in self._shelves(agent):
-            for policy in shelf.exact.get(action, ()):
-                if policy.id not in found and policy.matches_resource(resource):
-                    found[policy.id] = policy
-            for policy in shelf.patterned:
-                if policy.id not in found and policy.matches_action(action) and policy.matches_resource(resource):
-                    found[policy.id] = policy
-        return [found[id] for id in sorted(found)]
+        """The policies that apply to the agent and match action and resource."""
+        everyone, by_role, by_agent = self._shelves
+        found: list[CompiledPolicy] = []
+        if everyone:
+            everyone[""].find(action, resource, found)
+        for role in agent.roles:
+            if role in by_role:
+                by_role[role].find(action, resource, found)
+        if agent.id in by_agent:
+            by_agent[agent.id].find(action, resource, found)
+        return found if len(found) < 2 else _in_order(found)
 
     def applying(self, agent: Agent) -> list[CompiledPolicy]:
-        """All policies that apply to the agent, by id."""
-        found = {policy.id: policy for shelf in self._shelves(agent) for policy in shelf.all}
-        return [found[id] for id in sorted(found)]
+        """All policies that apply to the agent."""
+        return _in_order([policy for shelf in self._of(agent) for policy in shelf.all.policies])
+
+    def with_action(self, agent: Agent, action: str) -> Iterator[CompiledPolicy]:
+        """Those that apply to the agent and match the action, whatever the resource; found as they are asked for."""
+        return _merged([table for shelf in self._of(agent) for table in shelf.with_action(action)])
+
+    def covering(self, agent: Agent, resource: str) -> list[CompiledPolicy]:
+        """Those that apply to the agent and match the resource, whatever the action."""
+        found: list[CompiledPolicy] = []
+        for shelf in self._of(agent):
+            shelf.all.find(resource, found)
+        return _in_order(found)
+
+    def _of(self, agent: Agent) -> list[Shelf]:
+        everyone, by_role, by_agent = self._shelves
+        shelves = [*everyone.values(), *(by_role[role] for role in agent.roles if role in by_role)]
+        if agent.id in by_agent:
+            shelves.append(by_agent[agent.id])
+        return shelves
+
+
+_EMPTY = Shelf()
+
+
+def _addresses(audience: Audience) -> list[_Address]:
+    if audience.everyone:
+        return [(_EVERYONE, "")]
+    return [*((_ROLE, role) for role in audience.roles), *((_AGENT, id) for id in audience.agent_ids)]
+
+
+def _in_order(found: list[CompiledPolicy]) -> list[CompiledPolicy]:
+    return sorted({policy.id: policy for policy in found}.values(), key=by_id)
+
+
+def _merged(tables: list[Table]) -> Iterator[CompiledPolicy]:
+    last = None
+    for policy in merge(*(table.policies for table in tables), key=by_id):
+        if policy is not last:
+            yield policy
+        last = policy

@@ -111,7 +111,7 @@ class Node:
 
         reader, sequences, access, replays = self._reading, Sequences(clock), Access(self.api_keys, clock), Replays()
         self._tokens = tokens
-        self._approvals = ApprovalService(writer, reader, clock, approvals, agents)
+        self._approvals = ApprovalService(writer, reader, clock, approvals, agents, self.api_keys)
         self.tenant_service = TenantService(
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
         )
@@ -151,7 +151,7 @@ class Node:
             health.routes(health.Readiness(writer, feed, self.tenants, keys, clock)),
         ):
             management.include_router(router)
-        self.app = RequestId(_Street(EnforceRoute(pipeline, access), StrictBodies(management)))
+        self.app = RequestId(_Street(EnforceRoute(pipeline, access), StrictBodies(management, access)))
 
     def admit_admin(self, key: str, name: str) -> None:
         """Make `key` an admin key of the default tenant, unless it is one already; for who runs the node itself.
@@ -225,9 +225,11 @@ def _management() -> FastAPI:
         summary="Agent Capability Tokens",
         description=openapi.DESCRIPTION,
         version=importlib.metadata.version("agent-capability-tokens"),
+        redirect_slashes=False,
         responses=openapi.PROBLEMS,
     )
     problems.install(app)
+    openapi.complete(app)
     return app
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from act import bodies
 from act.database.ids import new_id
 from act.problems import ProblemError
+from act.tenants.access import Access, presented_in
 
 App = Any
 Scope = MutableMapping[str, Any]
@@ -42,16 +43,22 @@ class RequestId:
 
 
 class StrictBodies:
-    """Reads bodies of management calls as strictly as `/v1/enforce` reads its own, then hands them on."""
+    """Reads bodies of management calls as strictly as `/v1/enforce` reads its own, then hands them on.
 
-    def __init__(self, app: App) -> None:
+    Every call that changes something needs an API key, so whoever has none gets no further than here.
+    """
+
+    def __init__(self, app: App, access: Access) -> None:
         self._app = app
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: bodies.Receive, send: Any) -> None:
         if scope["type"] != "http" or scope["method"] not in _WITH_BODY:
             await self._app(scope, receive, send)
             return
         try:
+            # Before anything is read: parsing is work, and only callers may have it done.
+            self._access.known(presented_in(scope["headers"]))
             body = await bodies.read(scope["headers"], receive)
             if body:
                 bodies.parse(scope["headers"], body)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, FastAPI
 
 from act.models import Decision, EnforceRequest, Problem, Scope
+from act.server.problems import MEDIA_TYPE
 from act.tenants.access import Access
 from act.tenants.tenant import ApiKey
 
@@ -18,8 +19,13 @@ says which agent acts. Every problem is `application/problem+json` (RFC 9457); a
 lists all of them with JSON pointers, and nothing is changed.
 """
 
+_REFERENCE = "#/components/schemas/{model}"
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": description, "content": {"application/problem+json": {}}}
+    status: {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model="Problem")}}},
+    }
     for status, description in {
         400: "The body is not JSON.",
         401: "No valid API key.",
@@ -32,6 +38,19 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "Nothing durable is possible now.",
     }.items()
 }
+
+
+def complete(app: FastAPI) -> None:
+    """Add to the document what no route declares by itself: the form of a problem."""
+    described = app.openapi
+
+    def document() -> dict[str, Any]:
+        found = described()
+        problem = Problem.model_json_schema(ref_template=_REFERENCE, by_alias=True)
+        found["components"]["schemas"] |= problem.pop("$defs", {}) | {"Problem": problem}
+        return found
+
+    app.openapi = document  # type: ignore[method-assign] # the way that FastAPI documents
 
 
 def enforce_stub(access: Access) -> APIRouter:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 import uvicorn
 
@@ -31,6 +32,7 @@ def serve(settings: Settings) -> None:
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _end_early)
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     with Node(settings) as node:
@@ -75,12 +77,18 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def _end_early(*_: object) -> NoReturn:
+    """SIGTERM before there is a server to stop: leave through every `with` on the way."""
+    raise SystemExit(0)
+
+
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # from now on an early connection waits instead of being refused
     except OSError as error:
         listener.close()
         raise OSError(f"Cannot serve at {host}:{port}: {error.strerror}. Choose another with --port.") from error

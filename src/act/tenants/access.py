@@ -15,6 +15,7 @@ from act.tenants.live import LiveApiKeys
 from act.tenants.tenant import ApiKey
 
 HEADER = "X-Api-Key"
+_NAME = HEADER.lower().encode()
 _header = APIKeyHeader(name=HEADER, auto_error=False, description="An API key of the tenant.")
 
 
@@ -25,17 +26,26 @@ class Access:
         self._keys = keys
         self._clock = clock
 
-    def authenticate(self, presented: str | None, *scopes: Scope) -> ApiKey:
-        """The caller, who has at least one of `scopes`.
+    def known(self, presented: str | None) -> ApiKey:
+        """The caller, whatever its scopes.
 
         Raises:
-            ProblemError: 401 without a valid key, 403 without a fitting scope.
+            ProblemError: 401 without a valid key.
         """
         if not presented:
             raise _unauthorized("api_key_missing", f"Send an API key in the header {HEADER}.")
         key = self._keys.find(presented, self._clock.now())
         if key is None:
             raise _unauthorized("api_key_invalid", "The API key is not valid: unknown, revoked or expired.")
+        return key
+
+    def authenticate(self, presented: str | None, *scopes: Scope) -> ApiKey:
+        """The caller, who has at least one of `scopes`.
+
+        Raises:
+            ProblemError: 401 without a valid key, 403 without a fitting scope.
+        """
+        key = self.known(presented)
         if not any(key.has(scope) for scope in scopes):
             needed = " or ".join(f"'{scope}'" for scope in scopes)
             raise forbidden("scope_missing", f"The API key '{key.name}' lacks the scope {needed}.")
@@ -46,10 +56,14 @@ class Access:
 
         async def caller(request: Request, _: str | None = Security(_header)) -> ApiKey:
             # Security() documents the header, and would take the first of two; two keys are none.
-            presented = bodies.header(request.scope["headers"], HEADER.lower().encode())
-            return self.authenticate(presented, *scopes)
+            return self.authenticate(presented_in(request.scope["headers"]), *scopes)
 
         return caller
+
+
+def presented_in(headers: bodies.Headers) -> str | None:
+    """The API key among the headers of a request; two keys are none."""
+    return bodies.header(headers, _NAME)
 
 
 def _unauthorized(code: str, detail: str) -> ProblemError:

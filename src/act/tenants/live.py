@@ -63,6 +63,10 @@ class LiveApiKeys:
         key = ApiKey(row.id, row.tenant_id, row.name, row.hash, scopes, row.agent_id, row.expires_at)
         self._by_hash[key.hash] = self._by_id[key.id] = key
 
+    def in_use(self, id: str) -> bool:
+        """Whether there is a key of this id that is not revoked."""
+        return id in self._by_id
+
     def find(self, presented: str, now: datetime) -> ApiKey | None:
         """The key that was presented, unless it is unknown, revoked or expired."""
         hashed = hash_key(presented)

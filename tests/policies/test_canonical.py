@@ -1,0 +1,58 @@
+"""The short cuts for what most actions and resources look like change no answer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from act.policies.canonical import (
+    MAX_ACTION,
+    MAX_RESOURCE,
+    action_fault,
+    exact_action_fault,
+    exact_resource_fault,
+    resource_fault,
+)
+
+ODD = ("%20", "%2e", "%", "\\", "\n", "\x00", "\u00e9", "e\u0301", "\u200b", "\ud800")
+PIECES = st.sampled_from([*"aZ9_-./:?#;@*+=~[ ", "..", "//", "://", "http", "api://tasks/", "file:", *ODD])
+TEXTS = st.lists(PIECES, max_size=7).map("".join) | st.text(max_size=8)
+
+
+@given(TEXTS)
+@example("a\n")
+@example("api://")
+@example("api:///a")
+@example("file:../a")
+@example("a/..")
+@example("a?b//c")
+def test_a_resource_is_judged_alike_by_both(resource: str) -> None:
+    assert resource_fault(resource) == exact_resource_fault(resource)
+
+
+@given(TEXTS)
+@example("execute\n")
+@example("\u1d41")
+def test_an_action_is_judged_alike_by_both(action: str) -> None:
+    assert action_fault(action) == exact_action_fault(action)
+
+
+@pytest.mark.parametrize("frame", ["{}", "a{}", "{}a", "a{}a", "a/{}", "a/{}/b", "a://{}a", "a{}{}b", "a?{}", "{}://a"])
+def test_every_ascii_character_in_every_place(frame: str) -> None:
+    for character in map(chr, range(128)):
+        text = frame.format(character, character)
+        assert resource_fault(text) == exact_resource_fault(text)
+        assert action_fault(text) == exact_action_fault(text)
+
+
+@pytest.mark.parametrize("length", [MAX_RESOURCE, MAX_RESOURCE + 1])
+def test_the_longest_resource(length: int) -> None:
+    assert resource_fault("a" * length) == exact_resource_fault("a" * length)
+    assert (resource_fault("a" * length) is None) == (length == MAX_RESOURCE)
+
+
+@pytest.mark.parametrize("length", [MAX_ACTION, MAX_ACTION + 1])
+def test_the_longest_action(length: int) -> None:
+    assert action_fault("a" * length) == exact_action_fault("a" * length)
+    assert (action_fault("a" * length) is None) == (length == MAX_ACTION)
