@@ -217,7 +217,7 @@ def test_errors_say_what_is_wrong(text: str, message: str) -> None:
             "args.l.all(x, x.all(y, y.all(z, z == 1)))",
             "Line 1, column 29: Macros are nested more than 2 deep; split the condition.",
         ),
-        ("args.x.matches(args.y)", "Line 1, column 21: The regular expression of matches() has to be written out."),
+        ("args.x.matches(args.y)", "Line 1, column 20: The regular expression of matches() has to be written out."),
         ("args.x.matches('(')", "Line 1, column 16: This is not a regular expression of RE2."),
         ("args.x.matches('a{300}')", "Line 1, column 16: A repetition is at most 256 times."),
         ("args.x.matches('(?i)a')", "Line 1, column 16: Flags and named groups '(?...)' are not part of conditions"),

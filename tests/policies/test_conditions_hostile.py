@@ -135,10 +135,10 @@ def test_bombs_of_one_piece_are_refused(unit: str) -> None:
         ("||".join(["args.x == 1"] * 300), "args.x is missing"),
         ("args.l in [" + ",".join(["1"] * 2000) + "]", False),
         ("[" * 15 + "]" * 15 + " == []", False),
-        ("{'a':" * 15 + "1" + "}" * 15 + ".a == 1", False),
+        ("args.l == " + "{'a':" * 15 + "1" + "}" * 15, False),
         ("'" + "a" * 4000 + "' == args.x", "args.x is missing"),
         ("true//" + "(" * 4000, True),
-        ("true ? " * 15 + "true" + " : false" * 15, True),
+        ("args.l == [] ? true : " * 28 + "false", True),
     ],
 )
 def test_large_but_flat_conditions_still_work(text: str, answer: bool | str) -> None:
@@ -258,15 +258,15 @@ def _numbers(count: int) -> list[int]:
 
 _TEXT = "a" * 120_000
 _COSTLY: list[tuple[str, dict[str, Any]]] = [
-    ("args.l.all(x, x >= 0)", {"l": _numbers(40_000)}),
-    ("args.l.exists(x, x == 0)", {"l": _numbers(40_000)}),
+    ("args.l.all(x, x >= 0)", {"l": _numbers(38_000)}),
+    ("args.l.exists(x, x == 0)", {"l": _numbers(38_000)}),
     ("args.l.all(x, args.l.all(y, x + y >= 0))", {"l": _numbers(300)}),
     ("args.l.all(x, args.l.all(y, x.a == y.b) || true)", {"l": _numbers(200)}),
     ("args.l.exists(x, x.a == 1)", {"l": _numbers(15_000)}),
     ("args.l.map(x, args.s + args.s).size() > 0", {"l": _numbers(5_000), "s": _TEXT}),
     ("args.l.map(x, args.l).map(x, args.l) == args.l", {"l": _numbers(30_000)}),
-    ("args.l.map(x, args.s).exists(y, y == args.t)", {"l": _numbers(5_000), "s": _TEXT, "t": "b" + _TEXT[1:]}),
-    ("args.t in args.l.map(x, args.s)", {"l": _numbers(5_000), "s": _TEXT, "t": _TEXT[1:] + "b"}),
+    ("args.l.map(x, args.s).exists(y, y == args.t)", {"l": _numbers(3_000), "s": _TEXT, "t": "b" + _TEXT[1:]}),
+    ("args.t in args.l.map(x, args.s)", {"l": _numbers(3_000), "s": _TEXT, "t": _TEXT[1:] + "b"}),
     (" || ".join(["args.a == args.b"] * 200), {"a": _numbers(20_000), "b": [*_numbers(19_999), -1]}),
     (" || ".join(["args.a < args.b"] * 200), {"a": _TEXT, "b": _TEXT}),
     (" || ".join(["args.a + args.b == args.a"] * 130), {"a": _TEXT, "b": _TEXT}),
@@ -275,7 +275,7 @@ _COSTLY: list[tuple[str, dict[str, Any]]] = [
     ("args.s.matches('(a|b)*a(a|b){30}c')", {"s": "ab" * 20_000}),
     ("args.s.matches('(.*a)*.{100}c')", {"s": _TEXT}),
     (" || ".join(["args.s.matches('[^a]{60}b')"] * 120), {"s": "a"}),
-    (" || ".join(["args.x in args.l"] * 200), {"l": _numbers(40_000), "x": -1}),
+    (" || ".join(["args.x in args.l"] * 200), {"l": _numbers(38_000), "x": -1}),
     ("args.l.all(x, timestamp(x) < now)", {"l": ["2026-01-01T00:00:00Z"] * 5_000}),
     ("args.l.all(x, int(x) > 0)", {"l": ["12345"] * 5_000}),
     ("args.l.all(x, args.m == args.m)", {"l": _numbers(1000), "m": {str(n): n for n in range(5_000)}}),
@@ -296,7 +296,7 @@ def test_what_costs_too_much_is_an_error_soon(text: str, args: dict[str, Any]) -
 def test_nothing_absorbs_what_costs_too_much() -> None:
     condition = compiled("args.l.all(x, x >= 0) || true")
     assert isinstance(condition, Condition)
-    assert condition.evaluate({"args": {"l": _numbers(40_000)}}) == ConditionError(TOO_LONG)
+    assert condition.evaluate({"args": {"l": _numbers(38_000)}}) == ConditionError(TOO_LONG)
     assert condition.evaluate({"args": {"l": "no list"}}) is True
 
 

@@ -57,16 +57,31 @@ class _Extent:
             if isinstance(argument, str):
                 text -= len(argument) if counted else 0
             elif isinstance(argument, Mapping | list | tuple):
-                values, text = _spent(argument, values, text if counted else None)
+                inside, characters = _counted(argument, values)
+                values -= inside
+                text -= characters if counted else 0
         return values < 0 or text < 0
 
 
-def _spent(tree: Any, values: int, text: int | None) -> tuple[int, int]:
-    """What is left of `values` and `text` after a list or an object; below zero as soon as it is too much."""
+def _counted(tree: Any, most: int) -> tuple[int, int]:
+    """The values and the characters in a list or an object; stops when there are more than `most` values."""
+    values, characters, left = 0, 0, [tree]
+    while left and values <= most:
+        item = left.pop()
+        if isinstance(item, str):
+            characters += len(item)
+        elif isinstance(item, Mapping):
+            values += 2 * len(item)
+            characters += sum(map(len, item))
+            left.extend(item.values())
+        elif isinstance(item, list | tuple):
+            values += len(item)
+            left.extend(item)
+    return values, characters
 
 
 _WORK = 20_000_000  # parts of a schema held against values
-_PATTERN_WORK = 128 * 1024  # patterns held against characters
+_PATTERN_WORK = 64 * 1024  # patterns held against characters
 
 
 def _extent_of(schema: Mapping[str, Any]) -> _Extent:
