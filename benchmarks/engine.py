@@ -27,7 +27,7 @@ from benchmarks import tenants
 from benchmarks.peers.measure import Ask, Request, measured
 from benchmarks.tenants import Tenant
 
-SIZES = (10, 100)
+SIZES = (10, 100, 1_000, 10_000)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HERE = Path(__file__).parent
 PEERS = {

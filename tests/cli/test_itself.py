@@ -109,7 +109,10 @@ def on_a_terminal(ctl: Ctl, *arguments: str, answer: str = "", **variables: str)
             seen += chunk
             if b"[y/N]" in seen and not asked:
                 asked = True
-                process.send_signal(signal.SIGINT) if answer == "^C" else os.write(ours, f"{answer}\n".encode())
+                if answer == "^C":
+                    threading.Thread(target=_interrupt, args=(process,), daemon=True).start()
+                else:
+                    os.write(ours, f"{answer}\n".encode())
     except OSError:
         pass  # Linux says EIO when the other side is closed.
     finally:
@@ -117,6 +120,13 @@ def on_a_terminal(ctl: Ctl, *arguments: str, answer: str = "", **variables: str)
         alarm.cancel()
         os.close(ours)
     return code, seen.decode()
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Press Ctrl-C as a person does: again when nothing happens, for one can fall between prompt and reading."""
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
 
 
 def test_a_narrow_terminal_cuts_no_id(ctl: Ctl) -> None:

@@ -58,8 +58,7 @@ def test_an_empty_index_finds_nothing() -> None:
     agent = Agent("a1", "a1", ("r1",), "active", 0)
     assert PolicyIndex().matching(agent, "x", "p/1") == []
     assert PolicyIndex().policies == {}
-    assert list(PolicyIndex().with_action(agent, "x")) == []
-    assert PolicyIndex().covering(agent, "p/1") == []
+    assert PolicyIndex().near(agent, "x", "p/1", 5) == []
 
 
 # Prefixes within prefixes, overlapping audiences, ids that change hands
@@ -88,7 +87,7 @@ def compiled(draw: st.DrawFn, id: str) -> CompiledPolicy:
         id=id,
         name=id,
         version=draw(st.integers(1, 2)),
-        effect="allow",
+        effect=draw(st.sampled_from(["allow", "allow", "deny"])),
         audience=draw(st.sampled_from(AUDIENCES)),
         actions=draw(st.lists(st.sampled_from(["a", "b", "a*", "*b", "*"]), min_size=1, max_size=3)),
         resources=draw(st.lists(PATTERNS, min_size=1, max_size=3)),
@@ -116,12 +115,15 @@ def assert_finds_all(index: PolicyIndex, policies: dict[str, CompiledPolicy]) ->
         assert index.applying(agent) == applying
         for action in ACTIONS:
             having = [policy for policy in applying if policy.matches_action(action)]
-            assert list(index.with_action(agent, action)) == having
             for resource in RESOURCES:
                 expected = [policy for policy in having if policy.matches_resource(resource)]
                 assert index.matching(agent, action, resource) == expected
-        for resource in RESOURCES:
-            assert index.covering(agent, resource) == [p for p in applying if p.matches_resource(resource)]
+                near = [
+                    policy
+                    for policy in applying
+                    if policy.effect == "allow" and (policy in having or policy.matches_resource(resource))
+                ]
+                assert index.near(agent, action, resource, 2) == near[:2]
 
 
 @given(tenants())

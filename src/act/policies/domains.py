@@ -1,7 +1,7 @@
 """`allowedDomains`: every host that a call names must be in the list (2-semantics, "Constraints").
 
 Looked at are all texts anywhere in the arguments, keys too, for URLs and e-mail addresses (what counts as one, and what
-is not seen, stands in `act.policies.hosts`), and `domain` and `domains` of the context. Arguments whose name is in
+is not seen, stands in `act.policies.mentions`), and `domain` and `domains` of the context. Arguments whose name is in
 `HOST_FIELDS` must be a host, a URL or a list of e-mail addresses as a whole, so there a bare host name is seen too.
 """
 
@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from act.policies.hosts import Unreadable, canonical_host, hosts_in, hosts_of_field
+from act.policies.hosts import Unreadable, canonical_host
+from act.policies.mentions import hosts_in, hosts_of_field
 from act.strict_json import escape
 
 # Compared without case, "_" and "-": replyTo, reply_to and Reply-To are one name.
 HOST_FIELDS = frozenset(
-    "domain domains host hosts hostname hostnames url urls uri uris href webhook webhookurl callbackurl baseurl "
-    "email emails emailaddress emailaddresses to cc bcc replyto recipient recipients".split()
+    {"domain", "domains", "host", "hosts", "hostname", "hostnames", "url", "urls", "uri", "uris", "href"}
+    | {"webhook", "webhookurl", "callbackurl", "baseurl", "email", "emails", "emailaddress", "emailaddresses"}
+    | {"to", "cc", "bcc", "replyto", "recipient", "recipients"}
 )
 _EXAMPLE = 'write "example.com", or "*.example.com" for its subdomains'
 _MAX_POINTER = 200
@@ -115,4 +117,6 @@ def _is_host_field(key: Any) -> bool:
 
 
 def _place(pointer: str) -> str:
+    if not pointer:
+        return "The value"
     return pointer if len(pointer) <= _MAX_POINTER else f"{pointer[:_MAX_POINTER]}..."

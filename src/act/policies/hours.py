@@ -30,7 +30,7 @@ _NOT_ONE_ZONE = frozenset({"localtime", "Factory", "posixrules"})
 class Hours:
     """A window `[start, end)` in minutes of the day; it goes over midnight when `end` is before `start`.
 
-    `days` are the weekdays (0 is Monday) on which the window starts, so the hours after midnight belong to the day before.
+    `days` are the weekdays (0 is Monday) on which it starts, so the hours after midnight belong to the day before.
     """
 
     start: int

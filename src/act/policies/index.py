@@ -7,13 +7,12 @@ with it everything that the change does not touch.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from heapq import merge
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from act.agents.agent import Agent
 from act.policies.policy import Audience, CompiledPolicy
-from act.policies.shelf import Shelf, Table, by_id
+from act.policies.shelf import Shelf, by_id
 
 _EVERYONE, _ROLE, _AGENT = range(3)
 _Address = tuple[int, str]
@@ -80,16 +79,15 @@ class PolicyIndex:
         """All policies that apply to the agent."""
         return _in_order([policy for shelf in self._of(agent) for policy in shelf.all.policies])
 
-    def with_action(self, agent: Agent, action: str) -> Iterator[CompiledPolicy]:
-        """Those that apply to the agent and match the action, whatever the resource; found as they are asked for."""
-        return _merged([table for shelf in self._of(agent) for table in shelf.with_action(action)])
+    def near(self, agent: Agent, action: str, resource: str, limit: int) -> list[CompiledPolicy]:
+        """The allow policies that apply to the agent and match action or resource or both; the first `limit` by id.
 
-    def covering(self, agent: Agent, resource: str) -> list[CompiledPolicy]:
-        """Those that apply to the agent and match the resource, whatever the action."""
+        Where nothing is `matching`, each of them matches one of the two and not the other.
+        """
         found: list[CompiledPolicy] = []
         for shelf in self._of(agent):
-            shelf.all.find(resource, found)
-        return _in_order(found)
+            shelf.find_near(action, resource, limit, found)
+        return [policy for policy in _in_order(found) if policy.effect == "allow"][:limit]
 
     def _of(self, agent: Agent) -> list[Shelf]:
         everyone, by_role, by_agent = self._shelves
@@ -110,11 +108,3 @@ def _addresses(audience: Audience) -> list[_Address]:
 
 def _in_order(found: list[CompiledPolicy]) -> list[CompiledPolicy]:
     return sorted({policy.id: policy for policy in found}.values(), key=by_id)
-
-
-def _merged(tables: list[Table]) -> Iterator[CompiledPolicy]:
-    last = None
-    for policy in merge(*(table.policies for table in tables), key=by_id):
-        if policy is not last:
-            yield policy
-        last = policy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -31,10 +31,12 @@ class Table:
     and the way up through the parents find them all.
     """
 
-    __slots__ = ("_exact", "_nodes", "_prefixes", "policies")
+    __slots__ = ("_exact", "_nodes", "_prefixes", "allowing", "policies")
 
     def __init__(self, policies: Iterable[CompiledPolicy]) -> None:
         self.policies = tuple(sorted(policies, key=by_id))
+        allowing = tuple(policy for policy in self.policies if policy.effect == "allow")
+        self.allowing = self.policies if len(allowing) == len(self.policies) else allowing
         exact: dict[str, list[CompiledPolicy]] = {}
         nodes: dict[str, _Node] = {}
         for policy in self.policies:
@@ -125,10 +127,12 @@ class Shelf:
                 if matches(action):
                     table.find(resource, found)
 
-    def with_action(self, action: str) -> Iterator[Table]:
-        """The tables of the policies that have the action, whatever their resources."""
-        if table := self._by_action.get(action):
-            yield table
+    def find_near(self, action: str, resource: str, limit: int, found: list[CompiledPolicy]) -> None:
+        """Add the first `limit` allow policies of each table with the action, and all that cover the resource."""
+        table = self._by_action.get(action)
+        if table is not None:
+            found += table.allowing[:limit]
         for matches, table in self._by_pattern.values():
             if matches(action):
-                yield table
+                found += table.allowing[:limit]
+        self.all.find(resource, found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from act.policies.cel.values import Budget, Evaluator, Fault, Variables, describe
+from act.policies.cel.values import FAULT_STEPS, Budget, Evaluator, Fault, Variables, describe
 
 Maker = Callable[[Evaluator, str, Evaluator | None, Evaluator | None, int], Evaluator]
 """From what is looped over, the variable, the test, the item and the steps of one round."""
@@ -39,6 +39,7 @@ def _until(name: str, decisive: bool) -> Maker:
                     value = test(inner, b)
                 except Fault as raised:
                     fault = fault or raised.message
+                    b.spend(FAULT_STEPS)
                     continue
                 if value is decisive:
                     return bool(value)

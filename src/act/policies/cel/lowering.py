@@ -87,7 +87,7 @@ def lower(node: Node, scope: Scope) -> Evaluator:
             body = scope.inside(node)
             test = lower(node.test, body) if node.test else None
             item = lower(node.item, body) if node.item else None
-            return LOOPS[node.kind](lower(node.source, scope), node.variable, test, item, 2 + _weight(node))
+            return LOOPS[node.kind](lower(node.source, scope), node.variable, test, item, 1 + _weight(node.test) + _weight(node.item))
 
 
 def _checked(node: Node) -> Constant:
@@ -97,11 +97,13 @@ def _checked(node: Node) -> Constant:
     return node
 
 
-def _weight(node: Node) -> int:
-    """How many nodes there are in the body of a macro."""
+def _weight(node: Node | None) -> int:
+    """How many steps a body of a macro takes, beside what its operators spend by the size of their values."""
     match node:
+        case None | Constant():
+            return 0
         case ListOf(items=items) if all(isinstance(item, Constant) for item in items):
-            return 1
+            return 0
         case Select(operand=operand):
             return 1 + _weight(operand)
         case Call(operands=parts) | ListOf(items=parts):
@@ -109,7 +111,7 @@ def _weight(node: Node) -> int:
         case MapOf(entries=entries):
             return 1 + sum(_weight(part) for entry in entries for part in entry)
         case Loop():
-            return 1 + sum(_weight(part) for part in (node.source, node.test, node.item) if part)
+            return 1 + _weight(node.source) + _weight(node.test) + _weight(node.item)
     return 1
 
 

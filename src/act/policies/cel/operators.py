@@ -8,6 +8,7 @@ from act.policies.cel.paths import spelled
 from act.policies.cel.tree import Select
 from act.policies.cel.values import (
     COMPARISONS,
+    FAULT_STEPS,
     Budget,
     Evaluator,
     Fault,
@@ -58,6 +59,7 @@ def all_of(parts: list[Evaluator]) -> Evaluator:
                 value = part(v, b)
             except Fault as raised:
                 fault = fault or raised.message
+                b.spend(FAULT_STEPS)
                 continue
             if value is False:
                 return False
@@ -78,6 +80,7 @@ def any_of(parts: list[Evaluator]) -> Evaluator:
                 value = part(v, b)
             except Fault as raised:
                 fault = fault or raised.message
+                b.spend(FAULT_STEPS)
                 continue
             if value is True:
                 return True

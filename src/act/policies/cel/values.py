@@ -14,6 +14,11 @@ from typing import Any
 MAX_STEPS = 50_000
 """What one evaluation may cost; a step is about what one operator takes (0.1 microseconds)."""
 
+FAULT_STEPS = 20
+"""What an error costs that does not end the evaluation."""
+_ITEM_STEPS = 4
+"""What comparing two items of lists or maps costs."""
+
 Variables = Mapping[str, Any]
 
 
@@ -84,6 +89,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+_KEYS = (str, int, float, bool)
 _ORDERED = (str, int, float, bool, datetime, timedelta)
 
 
@@ -93,19 +99,25 @@ def describe(value: Any) -> str:
 
 
 def equal(left: Any, right: Any, budget: Budget) -> bool:
-    """CEL's `==`: values of different kinds are unequal, which is no error."""
+    """CEL's `==`: values of different kinds are unequal, which is no error.
+
+    Raises:
+        Fault: both are of one kind that JSON does not have.
+    """
     kind, other = type(left), type(right)
     if kind is other:
         if kind is list:
-            budget.spend(len(left))
+            budget.spend(_ITEM_STEPS * len(left))
             return len(left) == len(right) and all(
                 equal(mine, yours, budget) for mine, yours in zip(left, right, strict=True)
             )
         if kind is dict:
-            budget.spend(2 * len(left))
+            budget.spend(_ITEM_STEPS * len(left))
             return left.keys() == right.keys() and all(equal(left[key], right[key], budget) for key in left)
         if kind is str and len(left) > 1024:
             budget.spend(len(left) >> 7)
+        if kind not in TYPE_NAMES:
+            raise Fault("'==' of values that are not JSON")
         return bool(left == right)
     # The binding compares as doubles, so numbers beyond 2^53 (which only arithmetic makes) may equal their neighbours.
     if kind is int and other is float:
@@ -150,8 +162,10 @@ def contains_item(item: Any, container: Any, budget: Budget) -> bool:
         if type(item) is str:  # unequal to everything that is not a str, so Python's own `in` is CEL's
             budget.spend(len(container) * (1 + (len(item) >> 7)) >> 3)
             return item in container
-        budget.spend(2 * len(container))
+        budget.spend(_ITEM_STEPS * len(container))
         return any(equal(item, each, budget) for each in container)
     if type(container) is dict:
-        return type(item) is str and item in container
+        if type(item) in _KEYS:
+            return type(item) is str and item in container
+        raise Fault(f"{describe(item)} cannot be the key of a map")
     raise Fault(f"'in' needs a list or a map on its right, and not {describe(container)}")
