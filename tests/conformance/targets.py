@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,9 +17,10 @@ from act.enforcement.decide import decide
 from act.limits.leases import LeaseBook, LeaseKey, Wanted
 from act.models import AgentCreate, PolicyDraft
 from act.policies import constraints
-from act.policies.binding import inferred_roles
+from act.policies.draft import bind, warnings
 from act.policies.index import PolicyIndex
-from act.policies.policy import Audience, compile_policy
+from act.policies.match import Call
+from act.policies.policy import compile_policy
 from act.problems import faults_of_validation
 from tests.support import Api, Server
 
@@ -51,6 +52,7 @@ class Answer:
     reason_code: str
     policies: list[str]
     id: str
+    obligations: Mapping[str, int] = field(default_factory=dict)
 
 
 class Target(Protocol):
@@ -58,7 +60,7 @@ class Target(Protocol):
 
     def write(self, policy: Document) -> Bound | Refused: ...
 
-    def ask(self, agent: str, action: str, resource: str, requester: str | None) -> Answer: ...
+    def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer: ...
 
     def report(self, id: str, status: str) -> None: ...
 
@@ -67,7 +69,7 @@ class Target(Protocol):
 
 
 class PureEngine:
-    """`decide` and a lease book: no server, no database, no clock of its own."""
+    """`decide` and a lease book: no server, no database."""
 
     def __init__(self) -> None:
         self._agents: dict[str, Agent] = {}
@@ -85,10 +87,8 @@ class PureEngine:
             draft = PolicyDraft.model_validate(policy)
         except ValidationError as error:
             return Refused([fault.pointer for fault in faults_of_validation(error, policy)])
-        bound = self._bind(draft)
-        audience = Audience(everyone=True)
-        if bound.roles is not None and bound.agent_ids is not None:
-            audience = Audience(roles=frozenset(bound.roles), agent_ids=frozenset(bound.agent_ids))
+        agents = list(self._agents.values())
+        bound = bind(draft, agents, require_binding=False)
         if draft.enabled:
             self._policies.append(
                 compile_policy(
@@ -96,33 +96,25 @@ class PureEngine:
                     name=draft.name,
                     version=1,
                     effect=draft.effect,
-                    audience=audience,
+                    audience=bound.audience,
                     actions=draft.actions,
                     resources=draft.resources,
                     constraints=constraints.from_wire(draft.constraints),
+                    arguments=draft.arguments,
+                    when=draft.when,
+                    shadow=draft.mode == "shadow",
                     valid_from=draft.valid_from,
                     valid_until=draft.valid_until,
                 )
             )
-        return bound
+        warned = warnings(draft, bound, agents, self._policies[:-1])
+        return _bound(bound.binding, bound.applies_to, [warning.code for warning in warned])
 
-    def _bind(self, draft: PolicyDraft) -> Bound:
-        """2-semantics, "Who it applies to"; on a server this is the policy service."""
-        agents = self._agents.values()
-        if draft.applies_to is not None:
-            roles, ids = set(draft.applies_to.roles), set(draft.applies_to.agent_ids)
-            reached = any(agent.id in ids or roles.intersection(agent.roles) for agent in agents)
-            return Bound("explicit", sorted(roles), sorted(ids), [] if reached else ["applies_to_nobody"])
-        if draft.effect == "deny":
-            return Bound("tenant", None, None, [])
-        if inferred := inferred_roles(draft.name, (role for agent in agents for role in agent.roles)):
-            return Bound("inferred", list(inferred), [], [])
-        return Bound("tenant", None, None, ["applies_to_everybody"])
-
-    def ask(self, agent: str, action: str, resource: str, requester: str | None) -> Answer:
+    def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer:
         acting = self._agents[agent]
         asking = self._find(requester) if requester else None
-        ruling = decide(PolicyIndex(self._policies), acting, action, resource, datetime.now(UTC), asking)
+        call = Call(action, resource, datetime.now(UTC), more.get("arguments", {}), more.get("context", {}))
+        ruling = decide(PolicyIndex(self._policies), acting, call, asking)
         names = [policy.name for policy in ruling.policies]
         self._count += 1
         id = f"dec_{self._count}"
@@ -137,7 +129,7 @@ class PureEngine:
         if ruling.approval:
             return Answer("pending_approval", "approval_required", names, id)
         self._leases.reserve(id, wanted, 0.0)
-        return Answer("allowed", "allowed", names, id)
+        return Answer("allowed", "allowed", names, id, dict(ruling.obligations))
 
     def _find(self, label: str) -> Agent:
         return next(agent for agent in self._agents.values() if label in (agent.id, agent.name))
@@ -170,13 +162,13 @@ class OverHttp:
         self._policies.append(body["id"])
         return _bound(body["binding"], body["appliesTo"], [warning["code"] for warning in body["warnings"]])
 
-    def ask(self, agent: str, action: str, resource: str, requester: str | None) -> Answer:
+    def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer:
         if agent not in self._tokens:
             self._tokens[agent] = self._api.token(self._agents[agent])
         asking = {} if requester is None else {"requester": requester}
-        answer = self._api.enforce(self._tokens[agent], action, resource, **asking)
+        answer = self._api.enforce(self._tokens[agent], action, resource, **asking, **more)
         names = [policy["name"] for policy in answer["policies"]]
-        return Answer(answer["decision"], answer["reasonCode"], names, answer["decisionId"])
+        return Answer(answer["decision"], answer["reasonCode"], names, answer["decisionId"], answer["obligations"])
 
     def report(self, id: str, status: str) -> None:
         self._api.post(f"/v1/decisions/{id}/outcome", {"status": status}, status=200)
@@ -210,13 +202,15 @@ class Embedded:
         self._policies.append(stored.id)
         return _bound(stored.binding, stored.applies_to, [warning.code for warning in stored.warnings])
 
-    def ask(self, agent: str, action: str, resource: str, requester: str | None) -> Answer:
+    def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer:
         if agent not in self._tokens:
             self._tokens[agent] = self._act.tokens.issue(self._agents[agent]).token
-        answer = self._act.enforce(self._tokens[agent], action, resource, requester=requester, raise_on_error=True)
+        answer = self._act.enforce(
+            self._tokens[agent], action, resource, requester=requester, raise_on_error=True, **more
+        )
         assert answer.decision_id is not None
         names = [policy.name for policy in answer.policies]
-        return Answer(str(answer.decision), str(answer.reason_code), names, answer.decision_id)
+        return Answer(str(answer.decision), str(answer.reason_code), names, answer.decision_id, answer.obligations)
 
     def report(self, id: str, status: Any) -> None:
         self._act.report_outcome(id, status)

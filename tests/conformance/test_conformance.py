@@ -90,9 +90,13 @@ def _ask(target: Target, requests: list[dict[str, Any]]) -> None:
         if "outcomeOf" in request:
             target.report(answers[request["outcomeOf"] - 1], request["status"])
             continue
-        answer = target.ask(request["agent"], request["action"], request["resourceId"], request.get("requester"))
+        more = {name: request[name] for name in ("arguments", "context") if name in request}
+        requester = request.get("requester")
+        answer = target.ask(request["agent"], request["action"], request["resourceId"], requester, **more)
         answers.append(answer.id)
         assert (answer.decision, answer.reason_code) == (request["decision"], request["reasonCode"]), request
+        if "obligations" in request:
+            assert answer.obligations == request["obligations"], request
         if "policies" in request:
             assert sorted(answer.policies) == sorted(request["policies"]), request
 

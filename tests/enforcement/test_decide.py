@@ -15,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from act.agents.agent import Agent
-from act.enforcement.decide import MAX_NEAR_MISSES, Limit, Ruling, decide
+from act.enforcement import decide as engine
+from act.enforcement.decide import Limit, Ruling
+from act.enforcement.explain import MAX_NEAR_MISSES
 from act.models import ReasonCode
 from act.policies.constraints import ApprovalTerms, ConcurrencyTerms, Constraints
 from act.policies.index import PolicyIndex
+from act.policies.match import Call
 from act.policies.policy import Audience, CompiledPolicy, compile_policy
 from tests import reference
 from tests.policies.strategies import (
@@ -33,6 +36,14 @@ from tests.policies.strategies import (
 )
 
 Documents = list[dict[str, Any]]
+
+
+def decide(
+    index: PolicyIndex, agent: Agent, action: str, resource: str, now: datetime, requester: Agent | None = None
+) -> Ruling:
+    return engine.decide(index, agent, Call(action, resource, now), requester)
+
+
 requesters = st.none() | agent_documents()
 
 

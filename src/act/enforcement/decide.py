@@ -14,21 +14,25 @@ The order of policies never matters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from act.agents.agent import Agent
 from act.enforcement.explain import Near, named, near_misses, no_match
 from act.models import ReasonCode
 from act.policies.amounts import amount_exceeded
-from act.policies.constraints import ApprovalTerms, ConcurrencyTerms, strictest
+from act.policies.constraints import NONE, ApprovalTerms, ConcurrencyTerms, strictest
 from act.policies.globs import action_fault, resource_fault
 from act.policies.index import PolicyIndex
 from act.policies.match import Call, match
 from act.policies.policy import CompiledPolicy
 
+# Enum members as plain names: looking one up costs more than the rest of an ordinary decision's last step.
+_ALLOWED = ReasonCode.ALLOWED
+_DENIED = ReasonCode.POLICY_DENIED
+_NO_MATCH = ReasonCode.NO_MATCHING_POLICY
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+
+class Limit(NamedTuple):
     """A concurrency limit to be reserved: counted per policy and per agent at the root of the delegation."""
 
     policy: CompiledPolicy
@@ -36,16 +40,14 @@ class Limit:
     terms: ConcurrencyTerms
 
 
-@dataclass(frozen=True, slots=True)
-class Shadow:
+class Shadow(NamedTuple):
     """What the answer would have been if the shadow policies that match were enforced."""
 
     code: ReasonCode
     policies: tuple[CompiledPolicy, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(NamedTuple):
     """What the policies say. `permitted` means: nothing but `limits` and `approval` stands in the way.
 
     `obligations` are for the tool to keep, as (name, number).
@@ -76,16 +78,19 @@ def decide(index: PolicyIndex, agent: Agent, call: Call, requester: Agent | None
     if not asked.permitted:
         reason = f"'{requester.name}' asked '{agent.name}' for what '{requester.name}' itself may not do: "
         code = ReasonCode.REQUESTER_NOT_PERMITTED
-        return replace(asked, code=code, reason=reason + asked.reason, shadow=own.shadow or asked.shadow)
+        return asked._replace(code=code, reason=reason + asked.reason, shadow=own.shadow or asked.shadow)
     return _both(own, asked)
 
 
 def _rule(index: PolicyIndex, agent: Agent, call: Call) -> Ruling:
+    candidates = index.matching(agent, call.action, call.resource)
+    if len(candidates) == 1 and candidates[0].plain:  # by far the most usual case
+        return _combine(index, agent, call, candidates, (), None)
     enforced: list[CompiledPolicy] = []
     shadows: list[CompiledPolicy] = []
     missed: list[Near] = []
     doubt: str | None = None
-    for policy in index.matching(agent, call.action, call.resource):
+    for policy in candidates:
         if not policy.in_force(call.now):
             missed.append(Near(policy, "", "It is outside its validity window."))
             continue
@@ -100,7 +105,7 @@ def _rule(index: PolicyIndex, agent: Agent, call: Call) -> Ruling:
     ruling = _combine(index, agent, call, enforced, missed, doubt)
     if shadows:
         would = _combine(index, agent, call, enforced + shadows, missed, doubt)
-        ruling = replace(ruling, shadow=Shadow(would.code, tuple(shadows)))
+        ruling = ruling._replace(shadow=Shadow(would.code, tuple(shadows)))
     return ruling
 
 
@@ -112,29 +117,39 @@ def _combine(
     missed: Sequence[Near],
     doubt: str | None,
 ) -> Ruling:
-    denying = tuple(policy for policy in matching if policy.effect == "deny")
-    if denying:
-        because = f" because {doubt[:1].lower()}{doubt[1:].rstrip('.')}" if doubt else ""
-        return Ruling(False, ReasonCode.POLICY_DENIED, f"Denied by {named(denying)}{because}.", denying)
+    """Deny overrides, default deny, and all constraints of all matching allow policies."""
     if not matching:
         near = near_misses(index, agent, call, missed)
-        return Ruling(False, ReasonCode.NO_MATCHING_POLICY, no_match(agent, call, near), near=near)
+        return Ruling(False, _NO_MATCH, no_match(agent, call, near), near=near)
     allowing = tuple(matching)
+    if denying := tuple([policy for policy in allowing if policy.effect == "deny"]):
+        because = f" because {doubt[:1].lower()}{doubt[1:].rstrip('.')}" if doubt else ""
+        return Ruling(False, _DENIED, f"Denied by {named(denying)}{because}.", denying)
+    reason = f"Allowed by {named(allowing)}."
+    constrained = [policy for policy in allowing if policy.constraints is not NONE]
+    if not constrained:
+        return Ruling(True, _ALLOWED, reason, allowing)
+    return _constrained(agent, call, reason, allowing, constrained)
+
+
+def _constrained(
+    agent: Agent, call: Call, reason: str, allowing: tuple[CompiledPolicy, ...], constrained: list[CompiledPolicy]
+) -> Ruling:
     if failed := _unmet(allowing, call):
         return failed
     return Ruling(
         True,
-        ReasonCode.ALLOWED,
-        f"Allowed by {named(allowing)}.",
+        _ALLOWED,
+        reason,
         allowing,
         limits=tuple(
             Limit(policy, agent.id, policy.constraints.concurrency)
-            for policy in allowing
+            for policy in constrained
             if policy.constraints.concurrency is not None
         ),
-        approval=_approval(policy.constraints.approval for policy in allowing),
-        approval_policies=tuple(policy for policy in allowing if policy.constraints.approval is not None),
-        obligations=_smallest(pair for policy in allowing for pair in policy.constraints.amounts),
+        approval=_approval(policy.constraints.approval for policy in constrained),
+        approval_policies=tuple(policy for policy in constrained if policy.constraints.approval is not None),
+        obligations=_smallest(pair for policy in constrained for pair in policy.constraints.amounts),
     )
 
 
@@ -143,17 +158,17 @@ def _unmet(allowing: tuple[CompiledPolicy, ...], call: Call) -> Ruling | None:
     for policy in allowing:
         hours = policy.constraints.hours
         if hours is not None and not hours.allows(call.now):
-            reason = f"'{policy.name}' v{policy.version} allows it only in these hours: {hours.text}."
+            reason = f"{policy.label} allows it only in these hours: {hours.text}."
             return Ruling(False, ReasonCode.OUTSIDE_ALLOWED_HOURS, reason, allowing)
     for policy in allowing:
         domains = policy.constraints.domains
         if domains is not None and (refused := domains.refused(call.arguments, call.context)):
-            reason = f"'{policy.name}' v{policy.version} allows only certain domains. {refused}"
+            reason = f"{policy.label} allows only certain domains. {refused}"
             return Ruling(False, ReasonCode.DOMAIN_NOT_ALLOWED, reason, allowing)
     for policy in allowing:
         for kind, limit in policy.constraints.amounts:
             if exceeded := amount_exceeded(kind, limit, call.arguments, call.context):
-                reason = f"'{policy.name}' v{policy.version} allows {kind} {limit}. {exceeded}"
+                reason = f"{policy.label} allows {kind} {limit}. {exceeded}"
                 return Ruling(False, ReasonCode.LIMIT_EXCEEDED, reason, allowing)
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from act.agents.agent import Agent
 from act.policies.index import PolicyIndex
@@ -12,10 +12,10 @@ from act.policies.policy import CompiledPolicy
 
 MAX_NEAR_MISSES = 5
 _PATTERNS_SHOWN = 5
+_LOOKED_AT = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(NamedTuple):
     """A policy that would have matched but for what `pointer` (into the enforce request) names."""
 
     policy: CompiledPolicy
@@ -30,15 +30,17 @@ def near_misses(index: PolicyIndex, agent: Agent, call: Call, missed: Sequence[N
         missed: those whose action and resource fit, with what else was in the way.
     """
     near = [miss for miss in missed if _could_allow(miss.policy)]
-    for policy in index.applying(agent):
+    for policy in index.near(agent, call.action, call.resource, _LOOKED_AT):
         if len(near) >= MAX_NEAR_MISSES:
             break
         if not _could_allow(policy) or not policy.in_force(call.now):
             continue
-        fits_action, fits_resource = policy.matches_action(call.action), policy.matches_resource(call.resource)
-        if fits_resource and not fits_action:
+        fits_resource = policy.matches_resource(call.resource)
+        if fits_resource and policy.matches_action(call.action):
+            continue  # it is among the missed, for what else was in the way
+        if fits_resource:
             near.append(Near(policy, "/action", f"It allows the actions {_listed(policy.actions)}."))
-        elif fits_action and not fits_resource:
+        else:
             near.append(Near(policy, "/resourceId", f"It covers the resources {_listed(policy.resources)}."))
     return tuple(near[:MAX_NEAR_MISSES])
 
@@ -50,8 +52,9 @@ def no_match(agent: Agent, call: Call, near: Sequence[Near]) -> str:
 
 def named(policies: Sequence[CompiledPolicy]) -> str:
     """`policy 'A' v1`, or `policies 'A' v1, 'B' v2`."""
-    each = ", ".join(f"'{policy.name}' v{policy.version}" for policy in policies)
-    return f"policy {each}" if len(policies) == 1 else f"policies {each}"
+    if len(policies) == 1:
+        return f"policy {policies[0].label}"
+    return f"policies {', '.join([policy.label for policy in policies])}"
 
 
 def _could_allow(policy: CompiledPolicy) -> bool:

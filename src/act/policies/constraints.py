@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from act import models
+from act.policies.amounts import Kind
 from act.policies.domains import Domains, parse_domains
 from act.policies.hours import Hours, parse_hours
 
@@ -37,7 +38,7 @@ class Constraints:
     concurrency: ConcurrencyTerms | None = None
     hours: Hours | None = None
     domains: Domains | None = None
-    amounts: tuple[tuple[str, int], ...] = ()
+    amounts: tuple[tuple[Kind, int], ...] = ()
 
 
 NONE = Constraints()
@@ -54,14 +55,15 @@ def from_wire(written: models.Constraints | None) -> Constraints:
     concurrency = None
     if written.max_concurrent_tasks is not None:
         concurrency = ConcurrencyTerms(written.max_concurrent_tasks, written.lease_seconds or DEFAULT_LEASE_SECONDS)
-    amounts = {"maxRows": written.max_rows, "maxDataPoints": written.max_data_points}
-    return Constraints(
+    amounts: dict[Kind, int | None] = {"maxRows": written.max_rows, "maxDataPoints": written.max_data_points}
+    found = Constraints(
         _approval(written),
         concurrency,
         None if written.allowed_hours is None else _readable(parse_hours(written.allowed_hours), str),
         None if written.allowed_domains is None else _readable(parse_domains(written.allowed_domains), list),
         tuple((kind, limit) for kind, limit in amounts.items() if limit is not None),
     )
+    return NONE if found == NONE else found
 
 
 def from_stored(stored: Mapping[str, Any]) -> Constraints:

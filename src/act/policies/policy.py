@@ -44,6 +44,14 @@ class CompiledPolicy:
     valid_until: datetime | None = None
     action_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
     resource_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
+    label: str = field(init=False, repr=False, compare=False)
+    plain: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """What decisions ask every time, found once: how it is named, and whether action and resource are all."""
+        object.__setattr__(self, "label", f"'{self.name}' v{self.version}")
+        conditional = self.arguments or self.condition or self.valid_from or self.valid_until or self.shadow
+        object.__setattr__(self, "plain", not conditional)
 
     def in_force(self, now: datetime) -> bool:
         """Within the validity window `[valid_from, valid_until)`."""

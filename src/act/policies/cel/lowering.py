@@ -87,7 +87,9 @@ def lower(node: Node, scope: Scope) -> Evaluator:
             body = scope.inside(node)
             test = lower(node.test, body) if node.test else None
             item = lower(node.item, body) if node.item else None
-            return LOOPS[node.kind](lower(node.source, scope), node.variable, test, item, 1 + _weight(node.test) + _weight(node.item))
+            return LOOPS[node.kind](
+                lower(node.source, scope), node.variable, test, item, 1 + _weight(node.test) + _weight(node.item)
+            )
 
 
 def _checked(node: Node) -> Constant:
