@@ -27,7 +27,7 @@ class World:
     index: int
 
     def path(self, route: Route) -> str:
-        return route.path.format_map({name: str(value) for name, value in vars(self).items()})
+        return route.path.format_map({name: str(value) for name, value in vars(self).items()}) + route.query
 
 
 def new_world(api: Api) -> World:
@@ -60,6 +60,7 @@ class Route:
     scopes: frozenset[str]
     status: int = 200
     body: Callable[[World], Any] | None = None
+    query: str = ""
 
     @property
     def names_an_object(self) -> bool:
@@ -109,6 +110,10 @@ def _routes() -> list[Route]:
         Route("PUT", "/v1/policies/{policy_id}", policies, 200, _policy),
         Route("DELETE", "/v1/policies/{policy_id}", policies, 204),
         Route("GET", "/v1/policies/{policy_id}/versions", policies),
+        Route("GET", "/v1/policies/{policy_id}/compare", policies, query="?from=1&to=1"),
+        Route("POST", "/v1/policies/{policy_id}/restore", policies, 200, lambda _: {"version": 1}),
+        Route("POST", "/v1/policies/validate", policies, 200, _policy),
+        Route("GET", "/v1/agents/{agent_id}/permissions", agents | policies),
         Route("GET", "/v1/tokens", tokens),
         Route("POST", "/v1/tokens", tokens, 201, lambda world: {"agentId": world.agent_id}),
         Route("GET", "/v1/tokens/{token_id}", tokens),

@@ -115,7 +115,7 @@ class Examination:
         yield from self._combined(schema, value, at)
 
     def _listed(self, options: Sequence[Any], value: Any, at: str) -> Verdict:
-        self._spend(len(options) // 100)
+        self._spend(len(options) // 10)
         ranks = {_compare(option, value) for option in options}
         rank = next((rank for rank in (Rank.FITS, Rank.DIFFERS) if rank in ranks), Rank.UNCLEAR)
         return FITS if rank is Rank.FITS else Verdict(rank, at, "is not one of the values listed")

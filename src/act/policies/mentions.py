@@ -28,6 +28,7 @@ _SPECIAL_SCHEME = re.compile(rf"(?:{_SPECIAL}):", re.IGNORECASE)
 _ODD_SPECIAL = re.compile(
     rf"(?<![A-Za-z0-9+.\-])(?:{_SPECIAL}):(?!//(?!\\))(?:[A-Za-z0-9/\\\[%@]|[^\x00-\x7f])", re.IGNORECASE
 )
+_DOTTED_SCHEME = re.compile(r"\.[A-Za-z0-9+\-]*:\Z")
 _INSIDE_A_WORD = frozenset("/\\.-_~%:?&#+@!$*")
 _STRIPPED_BY_BROWSERS = re.compile(r"[\t\r\n]")
 _TRIMMED_BY_BROWSERS = "".join(map(chr, range(0x21)))
@@ -37,6 +38,8 @@ _ADDRESS_END = re.compile(r"[^\s,;:/?#\\]*")
 _AFTER_AT = re.compile(r"\s*((?:[A-Za-z0-9._\-]|[^\s\x00-\x7f])*)")
 _LOCAL = frozenset("._%+-!#$&*~^")
 _MAILTO = re.compile(r"(?<![A-Za-z0-9+.\-])mailto:([^\s\"<>]*)", re.IGNORECASE)
+
+_CLOSING = ".,;:!)]}'`"  # what may follow a link in running text
 
 _BACKSLASH = "it has a backslash where a slash could be meant"
 
@@ -50,7 +53,7 @@ def hosts_in(text: str) -> Iterator[str]:
     Raises:
         Unreadable: one of them can be read in two ways.
     """
-    if "//" in text or "\\" in text or ":" in text:
+    if "/" in text or "\\" in text or ":" in text:
         yield from _host_of_whole(text)
         yield from _hosts_of_urls(text)
     if "@" in text or not text.isascii():
@@ -61,20 +64,19 @@ def _host_of_whole(text: str) -> Iterator[str]:
     url = _STRIPPED_BY_BROWSERS.sub("", text.strip().strip(_TRIMMED_BY_BROWSERS))
     head = _WHOLE_URL.match(url)
     assert head is not None
-    scheme, slashes, after = head[1], head[2], url[head.end() : head.end() + 1]
+    scheme, slashes = head[1], head[2]
+    authority = _WHOLE_AUTHORITY.match(url, head.end())
+    assert authority is not None
+    nothing = authority[0][:1] in ("", " ") and "@" not in authority[0]  # a comment, or a word such as "file: "
     if scheme is None or not _SPECIAL_SCHEME.fullmatch(scheme):
-        if len(slashes) < 2 or (scheme is not None and slashes[0] == "\\"):
+        if len(slashes) < 2 or (scheme is not None and slashes[0] == "\\") or (scheme is None and nothing):
             return
-        if scheme is None and not _may_begin_host(url, head.end()):
-            return
-    elif not slashes and (not after or after in " \"'),;"):
-        return  # a word such as "file: " at the beginning of a text
+    elif not slashes and nothing:
+        return
     if "\\" in slashes:
         raise Unreadable(_BACKSLASH)
     if slashes != "//":
         raise Unreadable("its scheme is not followed by exactly two slashes")
-    authority = _WHOLE_AUTHORITY.match(url, head.end())
-    assert authority is not None
     if url[authority.end() : authority.end() + 1] == "\\":
         raise Unreadable(_BACKSLASH)
     yield _host_of(authority[0], prose=False)
@@ -92,6 +94,8 @@ def _hosts_of_urls(text: str) -> Iterator[str]:
         if before == ":":
             if slashes[0][0] == "\\":
                 continue  # C:\\; after http: it was refused above
+            if _DOTTED_SCHEME.search(text, max(0, start - 64), start):
+                raise Unreadable("it has a dot before the scheme, which some readers take for the host")
         elif (before and (before.isalnum() or before in _INSIDE_A_WORD)) or not _may_begin_host(text, end):
             continue  # inside a path, or a comment
         elif "\\" in slashes[0] and "." not in authority[0]:  # an escaped backslash, not a server's name
@@ -103,10 +107,16 @@ def _hosts_of_urls(text: str) -> Iterator[str]:
         yield _host_of(authority[0], prose=0 <= first_space < start)
     for mailto in _MAILTO.finditer(text):
         if mailto[1]:
-            decoded = unquote(mailto[1])
-            if "@" not in decoded or "%40" in decoded:
-                raise Unreadable("its mailto: has no address that can be read in one way only")
-            yield from _hosts_of_addresses(decoded)
+            yield from _hosts_of_mailto(unquote(mailto[1]))
+
+
+def _hosts_of_mailto(link: str) -> Iterator[str]:
+    addresses, _, headers = link.partition("?")
+    if "@" not in link or "%40" in link:
+        raise Unreadable("its mailto: has no address that can be read in one way only")
+    if addresses := addresses.rstrip(_CLOSING):
+        yield from _hosts_of_list(addresses)
+    yield from _hosts_of_addresses(headers)
 
 
 def _may_begin_host(text: str, start: int) -> bool:
@@ -115,7 +125,7 @@ def _may_begin_host(text: str, start: int) -> bool:
     if after and (after.isalnum() or after in "[%@_." or not after.isascii()):
         return True
     authority = _AUTHORITY.match(text, start)
-    return authority is not None and "@" in authority[0]
+    return authority is not None and ("@" in authority[0] or "." in authority[0])
 
 
 def _host_of(authority: str, *, prose: bool) -> str:
@@ -175,9 +185,10 @@ def _host_of_address(run: str, text: str, end: int, *, prose: bool) -> str:
     return _host_of(run, prose=prose)
 
 
-_ATOMS = r"[A-Za-z0-9!#$&'*+/=?^_`{|}~\-]+(?:\.[A-Za-z0-9!#$&'*+/=?^_`{|}~\-]+)*"
+# Without "/", "?" and "#", after which a reader of URLs would see a path: evil.example/@example.com.
+_ATOMS = r"[A-Za-z0-9!$&'*+=^_`{|}~\-]+(?:\.[A-Za-z0-9!$&'*+=^_`{|}~\-]+)*"
 _ADDRESS = re.compile(rf"{_ATOMS}@([^@<>()\[\]\"\s]+)")
-_NAMED_ADDRESS = re.compile(rf"(?:\"[^@<>()\\\"]*\"|[^@<>()\\\"]*)<{_ATOMS}@([^@<>()\[\]\"\s]+)>")
+_NAMED_ADDRESS = re.compile(rf"(?:\"[^@<>()\\\"]*\" ?|[^@<>()\\\"]*)<{_ATOMS}@([^@<>()\[\]\"\s]+)>")
 _FIELD_URL = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//|mailto:", re.IGNORECASE)
 
 
@@ -194,15 +205,22 @@ def hosts_of_field(text: str) -> Iterator[str]:
     if _FIELD_URL.match(text):
         if " " in text:
             raise Unreadable("it has a space inside")
-        yield from hosts_in(text)
+        hosts = list(hosts_in(text))
+        if not hosts:
+            raise Unreadable("it names no host")
+        yield from hosts
     elif "@" in text:
-        for item in re.split("[,;]", text):
-            found = _ADDRESS.fullmatch(item.strip(" ")) or _NAMED_ADDRESS.fullmatch(item.strip(" "))
-            if found is None:
-                raise Unreadable("it is not a plain list of e-mail addresses")
-            yield canonical_host(found[1])
+        yield from _hosts_of_list(text)
         yield from _hosts_of_urls(text)
     else:
         host = re.split("[/?#]", text, maxsplit=1)[0]
         yield canonical_host(re.sub(r":[0-9]{1,5}\Z", "", host))
         yield from hosts_in(text)
+
+
+def _hosts_of_list(text: str) -> Iterator[str]:
+    for item in re.split("[,;]", text):
+        found = _ADDRESS.fullmatch(item.strip(" ")) or _NAMED_ADDRESS.fullmatch(item.strip(" "))
+        if found is None:
+            raise Unreadable("it is not a plain list of e-mail addresses")
+        yield canonical_host(found[1])
