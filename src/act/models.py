@@ -412,7 +412,11 @@ class TokenRevoked(Answer):
 
 
 class EnforceRequest(Request):
-    """May this agent do this? `requester` is the agent (id or name) that asked for the call, when it is another."""
+    """May this agent do this?
+
+    `requester` is the agent (id or name) that asked for the call, when it is another. With `requester_token`, that
+    agent's own capability token, ACT knows it instead of being told, and the token has to be good as well.
+    """
 
     request_id: Annotated[str, Field(min_length=1, max_length=128)]
     capability_token: Annotated[str, Field(repr=False)]
@@ -422,6 +426,7 @@ class EnforceRequest(Request):
     context: dict[str, Any] = {}
     arguments: dict[str, Any] = {}
     requester: str | None = None
+    requester_token: Annotated[str | None, Field(repr=False)] = None
     dry_run: bool = False
 
 

@@ -7,17 +7,21 @@ from urllib.parse import quote
 
 # What RFC 3986 lets stand in a path segment as it is (pchar), beside letters, digits and "-._~".
 _IN_SEGMENT = "!$&'()*+,;=:@"
+_ENDS_SEGMENT = "/?#%[]\\"
 
 
 def segment(text: str) -> str:
     """A text as one segment of a resource id, in the one spelling that ACT reads.
 
-    What would end the segment (`/`, `?`, `#`) or be undone twice (`%`) becomes an escape that ACT refuses, so no
-    value can reach beyond its place in a template.
+    No value can reach beyond its place in a template: what would end the segment, or mean another one, is refused.
 
     Raises:
-        UnicodeEncodeError: the text has an unpaired surrogate.
+        ValueError: the text cannot stand in a resource; says why.
     """
+    if found := next((character for character in text if character in _ENDS_SEGMENT), None):
+        raise ValueError(f"it has {found!r}, which cannot stand in a resource; pass such a value as an argument alone")
+    if text in (".", ".."):
+        raise ValueError("it would mean another path")
     return quote(text, safe=_IN_SEGMENT)
 
 

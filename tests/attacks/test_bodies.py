@@ -169,10 +169,10 @@ FAULTY: dict[str, tuple[str, Any, set[str]]] = {
             "resources": ["a", "*" * 9, "", 5, "x" * 1025],
             "appliesTo": {"roles": "planner", "agentIds": ["ok", "no/slash"], "everyone": True},
             "constraints": {"requiresApproval": "yes", "maxConcurrentTasks": -1, "maxConcurentTasks": 5},
-            "mode": "shadow",
+            "mode": "dark",
             "enabled": "true",
             "validFrom": "2026-01-01",
-            "when": "true",
+            "when": "tru",
         },
         {
             "/name",

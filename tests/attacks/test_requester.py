@@ -155,3 +155,52 @@ def test_a_message_to_another_agent_is_an_ordinary_request(pair: Pair) -> None:
     decision = api.enforce(pair.token, "message", f"agent://{c}", requester=pair.planner)
     assert decision["reasonCode"] == "requester_not_permitted"
     assert api.enforce(pair.token, "message", f"agent://{c}")["reasonCode"] == "allowed"
+
+
+# --- who asks is proved by its own token ------------------------------------------------------------------------------
+
+
+def permitted_planner(pair: Pair) -> dict[str, Any]:
+    """A planner that may have the task executed, with its token."""
+    pair.api.policy(["execute"], [TASK], appliesTo={"agentIds": [pair.planner]})
+    issued: dict[str, Any] = pair.api.post("/v1/tokens", {"agentId": pair.planner})
+    return issued
+
+
+def test_a_requester_that_proves_itself(pair: Pair) -> None:
+    issued = permitted_planner(pair)
+    for requester in (None, pair.planner, pair.planner_name):
+        decision = pair.execute(requester, requesterToken=issued["token"])
+        assert decision["reasonCode"] == "allowed"
+        record = pair.api.get(f"/v1/audit/{decision['audit']['index']}")["record"]
+        assert record["requesterId"] == pair.planner
+
+
+@pytest.mark.parametrize("how", ["token", "mark"])
+def test_nobody_works_for_an_agent_whose_token_was_revoked(pair: Pair, how: str) -> None:
+    issued = permitted_planner(pair)
+    assert pair.execute(pair.planner, requesterToken=issued["token"])["reasonCode"] == "allowed"
+    if how == "token":
+        pair.api.post(f"/v1/tokens/{issued['tokenId']}/revoke", status=200)
+    else:
+        pair.api.post(f"/v1/agents/{pair.planner}/revoke-tokens", status=200)
+    decision = pair.execute(pair.planner, requesterToken=issued["token"])
+    assert decision["reasonCode"] == "requester_not_permitted"
+    assert "token_revoked" in decision["reason"]
+
+
+def test_the_token_of_another_proves_nothing(pair: Pair) -> None:
+    permitted_planner(pair)
+    decision = pair.execute(pair.planner, requesterToken=pair.token)
+    assert decision["reasonCode"] == "requester_not_permitted"
+    assert pair.execute(pair.planner, requesterToken="garbage")["reasonCode"] == "requester_not_permitted"
+    assert pair.execute(pair.planner, requesterToken="")["reasonCode"] == "requester_not_permitted"
+
+
+def test_a_key_bound_to_the_executor_may_carry_the_planners_token(pair: Pair, server: Server) -> None:
+    issued = permitted_planner(pair)
+    key = pair.api.key("enforce", agentId=pair.executor)["key"]
+    with server.api(key) as bound:
+        decision = bound.enforce(pair.token, "execute", TASK, requesterToken=issued["token"])
+        assert decision["reasonCode"] == "allowed"
+        assert bound.enforce(issued["token"], "execute", TASK)["reasonCode"] == "token_agent_mismatch"

@@ -153,7 +153,7 @@ def test_a_person_is_asked_before_something_is_deleted(ctl: Ctl) -> None:
     assert f"Delete the agent 'To be deleted' ({id}) for good?" in screen
     assert ctl.json("agents", "show", id)["status"] == "active"
     code, _ = on_a_terminal(ctl, "agents", "delete", id, answer="^C")
-    assert code == 130
+    assert code in (130, -signal.SIGINT)  # the second where a further Ctrl-C meets the ending process
     assert ctl.json("agents", "show", id)["status"] == "active"
     code, _ = on_a_terminal(ctl, "agents", "delete", id, answer="y")
     assert code == 0

@@ -80,7 +80,7 @@ class PureEngine:
     def register(self, agent: Document) -> None:
         wire = AgentCreate.model_validate(agent)
         roles = effective_roles(wire.roles, wire.metadata)
-        self._agents[wire.name] = Agent(wire.id or wire.name, wire.name, roles, "active", 0)
+        self._agents[wire.name] = Agent(wire.id or wire.name, wire.name, roles, "active", 0, wire.metadata)
 
     def write(self, policy: Document) -> Bound | Refused:
         try:
@@ -113,7 +113,8 @@ class PureEngine:
     def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer:
         acting = self._agents[agent]
         asking = self._find(requester) if requester else None
-        call = Call(action, resource, datetime.now(UTC), more.get("arguments", {}), more.get("context", {}))
+        now = datetime.fromisoformat(more["now"]) if "now" in more else datetime.now(UTC)
+        call = Call(action, resource, now, more.get("arguments", {}), more.get("context", {}))
         ruling = decide(PolicyIndex(self._policies), acting, call, asking)
         names = [policy.name for policy in ruling.policies]
         self._count += 1

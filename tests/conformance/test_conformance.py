@@ -24,7 +24,8 @@ from tests.support import Server
 
 FOLDER = Path(__file__).parent
 FIELDS = {"case", "says", "only", "agents", "policies", "laterAgents", "bound", "refused", "requests"}
-REQUEST_FIELDS = {"agent", "action", "resourceId", "requester", "decision", "reasonCode", "policies"}
+ASKED = {"agent", "action", "resourceId", "requester", "arguments", "context", "now"}
+REQUEST_FIELDS = ASKED | {"decision", "reasonCode", "policies", "obligations"}
 _numbers = itertools.count()
 
 
@@ -90,7 +91,7 @@ def _ask(target: Target, requests: list[dict[str, Any]]) -> None:
         if "outcomeOf" in request:
             target.report(answers[request["outcomeOf"] - 1], request["status"])
             continue
-        more = {name: request[name] for name in ("arguments", "context") if name in request}
+        more = {name: request[name] for name in ("arguments", "context", "now") if name in request}
         requester = request.get("requester")
         answer = target.ask(request["agent"], request["action"], request["resourceId"], requester, **more)
         answers.append(answer.id)
@@ -120,7 +121,7 @@ def _with_ids_of_its_own(case: dict[str, Any]) -> dict[str, Any]:
 
 def test_there_are_enough_cases_and_each_is_told_apart() -> None:
     names = [case["name"] for case in CASES]
-    assert len(set(names)) == len(names) >= 90
+    assert len(set(names)) == len(names) >= 220
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -135,6 +136,7 @@ def test_a_case_is_well_formed(case: dict[str, Any]) -> None:
             assert request.keys() == {"outcomeOf", "status"}
             continue
         assert request.keys() <= REQUEST_FIELDS
+        assert "now" not in request or case["only"] == ["pure"], "only the pure engine is told the time"
         assert request["reasonCode"] in codes
         words = {"allowed": "allowed", "approval_required": "pending_approval"}
         assert request["decision"] == words.get(request["reasonCode"], "denied")

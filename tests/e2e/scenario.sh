@@ -25,8 +25,8 @@ EXECUTOR_ID=$(curl -sS --fail-with-body -X POST "$ACT_BASE_URL/v1/agents" \
 
 curl -sS --fail-with-body -X POST "$ACT_BASE_URL/v1/policies" \
   -H "X-Api-Key: $ACT_API_KEY" -H "Content-Type: application/json" \
-  -d '{"name": "Planner Capabilities", "actions": ["plan", "delegate"],
-       "resources": ["api://workflows/*", "api://tasks/delegate/*"]}' | field binding
+  -d '{"name": "Planner Capabilities", "actions": ["read", "list", "plan"],
+       "resources": ["api://tasks/*", "api://workflows/*"]}' | field binding
 
 curl -sS --fail-with-body -X POST "$ACT_BASE_URL/v1/policies" \
   -H "X-Api-Key: $ACT_API_KEY" -H "Content-Type: application/json" \
@@ -48,7 +48,7 @@ EXECUTOR_TOKEN=$(curl -sS --fail-with-body -X POST "$ACT_BASE_URL/v1/tokens" \
 enforce() { # token, action, resource
   curl -sS --fail-with-body -X POST "$ACT_BASE_URL/v1/enforce" \
     -H "X-Api-Key: $ACT_API_KEY" -H "Content-Type: application/json" \
-    -d "{\"requestId\": \"$(date +%s%N)\", \"capabilityToken\": \"$1\", \"action\": \"$2\", \"resourceId\": \"$3\",
+    -d "{\"requestId\": \"$(python3 -c "import uuid; print(uuid.uuid4())")\", \"capabilityToken\": \"$1\", \"action\": \"$2\", \"resourceId\": \"$3\",
          \"tenantId\": \"default-tenant\", \"context\": {}}"
 }
 

@@ -335,6 +335,38 @@ def test_no_value_makes_an_evaluation_raise(text: str, value: Any) -> None:
     assert isinstance(condition(text).evaluate({"args": {"x": value, "y": value, "l": [value]}}), bool | ConditionError)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("args.x == 'a'", False),
+        ("args.x == 'a\\u0000b'", True),
+        ("args.x in ['a', 'b']", False),
+        ("args.x in args.map || has(args.missing)", False),
+        ("args.x.size() == 3", True),
+        ("args.x.startsWith('a\\x00')", True),
+        ("args.map[args.x] == 1", "A map has no such key"),
+        ("args.x.matches('^a$')", "matches() fails on this value"),
+        ("int(args.five) == 5", "int() fails on this value"),
+        ("timestamp(args.date) == timestamp('2026-01-01T00:00:00Z')", "timestamp() fails on this value"),
+    ],
+)
+def test_texts_do_not_end_at_a_null(text: str, expected: bool | str) -> None:
+    nulls = {"x": "a\0b", "map": {"a": 1}, "five": "5\0", "date": "2026-01-01T00:00:00Z\0"}
+    result = condition(text).evaluate({"args": nulls})
+    assert (result.message if isinstance(result, ConditionError) else result) == expected
+
+
+def test_points_in_time_are_exact_to_the_microsecond() -> None:
+    at = datetime(3059, 1, 1, 0, 0, 0, 999_997, tzinfo=UTC)
+    for text in (
+        "timestamp(args.t) == now",
+        "string(now) == args.t",
+        "now + duration('1us') == timestamp('3059-01-01T00:00:00.999998Z')",
+        "now - timestamp(args.t) == duration('0s')",
+    ):
+        assert condition(text).evaluate({"args": {"t": "3059-01-01T00:00:00.999997Z"}, "now": at}) is True
+
+
 def test_errors_quote_no_values() -> None:
     request = {"args": {"secret": "hunter2", "map": {"hunter2": "hunter2"}, "list": ["hunter2"]}}
     for text in (

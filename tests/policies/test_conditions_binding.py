@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from act.policies.cel.native import VARIABLES
 from act.policies.conditions import Condition, ConditionError, ConditionFault, compile_condition
 
-EXAMPLES = int(os.environ.get("ACT_CONDITION_EXAMPLES", "1500"))
+EXAMPLES = int(os.environ.get("ACT_CONDITION_EXAMPLES", "500"))
 NOW = datetime(2026, 11, 22, 18, 30, 15, 250_000, tzinfo=UTC)
 ERROR = "error"
 
@@ -41,10 +41,11 @@ def judged(text: str, variables: dict[str, Any]) -> Any:
 
 
 NUMBERS = st.sampled_from([0, 1, -1, 2, 5, -7, 2**53 - 1, -(2**53) + 1, 0.0, -0.0, 0.5, 1.0, 5.0, -7.0, 1e300])
+# No U+0000: the binding ends texts there, so that "a\\0b" is "a" to it (see test_texts_do_not_end_at_a_null).
 SCALARS = NUMBERS | st.sampled_from(
     [
         *(None, True, False),
-        *("", "a", "ab", "abc", "b", "\u00e9", "e\u0301", "\U0001f600", "\x00", "A", " 5", "5", "-1", "0.5", "true"),
+        *("", "a", "ab", "abc", "b", "\u00e9", "e\u0301", "\U0001f600", "A", " 5", "5", "-1", "0.5", "true"),
         *("2026-11-22T18:30:15.25Z", "2026-01-01T00:00:00+02:00", "1h30m", "-15s", "0.000000001s", "UTC"),
     ]
 )
@@ -281,6 +282,10 @@ def test_points_in_time_and_durations(moment: datetime, span: timedelta, accesso
         f"timestamp(args.t).{accessor}({zone}) > 20",
         f"duration(args.d).{accessor}() > args.n",
         "timestamp(args.t) + duration(args.d) > now",
+        "duration(args.d) + timestamp(now) > now && timestamp(timestamp(args.t)) == timestamp(args.t)",
+        "timestamp(args.t) - duration(args.d) + duration(args.d) == timestamp(args.t)",
+        "duration(string(duration(args.d))) == duration(args.d) - duration('0s')",
+        "timestamp(args.t) == timestamp(string(timestamp(args.t))) && timestamp(args.t) != args.n",
         "timestamp(args.t) - duration(args.d) <= now",
         "now - timestamp(args.t) > duration(args.d)",
         "string(timestamp(args.t)) < string(now)",

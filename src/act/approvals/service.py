@@ -85,6 +85,16 @@ class ApprovalService:
         store.add(transaction.connection, approval, **shown)
         transaction.change(approval.tenant_id, "approval", approval.id)
 
+    @staticmethod
+    def confirm(transaction: Transaction, approval: Approval) -> None:
+        """Make sure that a question which others are told to wait for was really written.
+
+        Raises:
+            StepLost: it was not.
+        """
+        if store.find(transaction.connection, approval.tenant_id, approval.id) is None:
+            raise StepLost(approval.id)
+
     def take(self, approval: Approval) -> bool:
         """Reserve an approval for one decision, which then redeems it or gives it back."""
         return self._live.take(approval.id)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, NestedTransaction, insert
 
 from act.audit.merkle import Frontier, leaf_hash
-from act.audit.record import VERSION, encode
+from act.audit.record import VERSION, encode, without_secrets
 from act.database.clock import Clock
 from act.database.tables import changes
 from act.models import rfc3339
@@ -43,6 +43,11 @@ class Transaction:
             self._savepoint = self._connection.begin_nested()
         return self._savepoint.connection
 
+    @property
+    def open(self) -> bool:
+        """Whether the database is still in this transaction; SQLite can end one by itself."""
+        return bool(getattr(self._connection.connection.driver_connection, "in_transaction", False))
+
     def attempt(self, work: Callable[[Transaction], T], *, recorded: bool = True) -> T:
         """Run one unit; when it fails, nothing of it is left.
 
@@ -59,10 +64,11 @@ class Transaction:
             if self._savepoint is not None:
                 self._savepoint.commit()
         except Exception:
-            if self._savepoint is not None:
-                self._savepoint.rollback()
+            # Memory first: the savepoint may be gone, because SQLite rolls all back when the disk is full.
             self.trees, self.revision = trees, revision
             del self.rows[rows:]
+            if self._savepoint is not None and self.open:
+                self._savepoint.rollback()
             raise
         return value
 
@@ -80,7 +86,7 @@ class Transaction:
         record = {name: value for name, value in fields.items() if value is not None}
         record |= {"v": VERSION, "index": tree.size, "tenantId": tenant_id, "kind": kind}
         record.setdefault("at", rfc3339(self._clock.now()))
-        leaf = encode(record)
+        leaf = without_secrets(encode(record))
         hashed = leaf_hash(leaf)
         self.trees[tenant_id] = tree.append(hashed)
         self.rows.append(

@@ -15,9 +15,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from act.audit.merkle import Frontier
 from act.audit.transaction import Transaction
@@ -66,8 +68,10 @@ class _Result:
 class Writer:
     """Owns the writing connection. Start once, stop once; `submit` from any thread."""
 
-    def __init__(self, engine: Engine, feed: ChangeFeed, clock: Clock) -> None:
+    def __init__(self, engine: Engine, feed: ChangeFeed, clock: Clock, file: Path | None = None) -> None:
         self._engine = engine
+        self._file = file
+        self._inode = file.stat().st_ino if file else None
         self._feed = feed
         self._clock = clock
         self._queue: queue.Queue[_Unit[Any] | None] = queue.Queue(MAX_WAITING)
@@ -164,8 +168,11 @@ class Writer:
     def _commit(self, units: list[_Unit[Any]]) -> None:
         try:
             with self._engine.begin() as connection:
+                self._check_file()
                 transaction = Transaction(connection, self._clock, dict(self._trees), self._revision)
                 results = [_attempt(transaction, unit) for unit in units]
+                if not transaction.open:
+                    raise WriteFailed("The database ended the transaction by itself.")
                 self._flush(connection, transaction)
         except Exception as error:  # noqa: BLE001 - every waiting unit is told
             log.error("commit failed, %d units taken back: %s", len(units), error)
@@ -177,6 +184,11 @@ class Writer:
             self._trees, self._revision = transaction.trees, transaction.revision
             self._follow()
         _deliver(results)
+
+    def _check_file(self) -> None:
+        """A file that was deleted or replaced can still be written to, and nobody would ever read it again."""
+        if self._file is not None and self._file.stat().st_ino != self._inode:
+            raise WriteFailed(f"{self._file} was replaced while it was served; restart the server.")
 
     def _resynchronize(self) -> None:
         """After a failed commit only the file knows what is in it."""
@@ -209,8 +221,14 @@ class Writer:
 
 
 def _attempt(transaction: Transaction, unit: _Unit[Any]) -> _Result:
+    if not transaction.open:
+        return _Result(unit, failure=WriteFailed("The database could not be written."))
     try:
         return _Result(unit, transaction.attempt(unit.work, recorded=unit.recorded))
+    except OperationalError as error:
+        failure = WriteFailed("The database could not be written.")
+        failure.__cause__ = error
+        return _Result(unit, failure=failure)
     except Exception as error:  # noqa: BLE001 - handed to whoever waits for this unit
         return _Result(unit, failure=error)
 

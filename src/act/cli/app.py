@@ -14,13 +14,17 @@ from act.cli.enforce import enforce, outcome
 from act.cli.keys import keys
 from act.cli.node import migrate, serve
 from act.cli.policies import policies
+from act.cli.policy_test import policy
 from act.cli.running import run_quietly
+from act.cli.templates import templates
 from act.cli.tenants import tenants
 from act.cli.tokens import tokens
 
 COMMANDS: tuple[click.Command, ...] = (
     agents,
     policies,
+    policy,
+    templates,
     tokens,
     enforce,
     outcome,

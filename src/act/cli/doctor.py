@@ -13,6 +13,7 @@ import click
 from act.cli.command import Command, given_key, given_url, wants_json
 from act.cli.connection import SECONDS
 from act.cli.output import print_json, print_list, say
+from act.client.transport import is_loopback
 
 if TYPE_CHECKING:
     import httpx2
@@ -61,7 +62,7 @@ def _checks() -> Iterator[Check]:
     except ValueError as error:
         yield Check("settings", "wrong", str(error))
         return
-    with httpx2.Client(base_url=url, headers=headers, timeout=SECONDS) as client:
+    with httpx2.Client(base_url=url, headers=headers, timeout=SECONDS, trust_env=not is_loopback(url)) as client:
         try:
             before = datetime.now(UTC)
             answer = client.get("/healthz")

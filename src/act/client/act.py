@@ -16,7 +16,7 @@ from act.client.deciding import Question, new_id
 from act.client.errors import ActError
 from act.client.groups import Agents, ApiKeys, Approvals, Audit, Policies, Tokens
 from act.client.guard import Guard
-from act.client.transport import Shared, SyncTransport, checked_url, headers_for
+from act.client.transport import Shared, SyncTransport, checked_url, headers_for, is_loopback
 from act.models import Decision, Health, OutcomeRecorded
 
 DEFAULT_URL: Final = "http://127.0.0.1:8377"
@@ -49,7 +49,13 @@ class Act:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._url, headers = settings(base_url, api_key)
-        client = httpx2.Client(base_url=self._url, headers=headers, timeout=timeout, transport=transport)
+        client = httpx2.Client(
+            base_url=self._url,
+            headers=headers,
+            timeout=timeout,
+            transport=transport,
+            trust_env=not is_loopback(self._url),
+        )
         self._transport = SyncTransport(client, timeout=timeout, retries=retries)
         self._tenant_id = tenant_id
         self._again = partial(Act, self._url, timeout=timeout, retries=retries, tenant_id=tenant_id)
@@ -97,6 +103,7 @@ class Act:
         arguments: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         requester: str | None = None,
+        requester_token: str | None = None,
         request_id: str | None = None,
         dry_run: bool = False,
         raise_on_error: bool = False,
@@ -109,6 +116,7 @@ class Act:
         Args:
             arguments: what the tool would be called with; an approval is bound to them.
             requester: id or name of the agent that asked for the call, when it is another.
+            requester_token: that agent's own token; it has to be good as well.
             request_id: 1 to 128 characters; the same again within 2 minutes gives the same decision.
             dry_run: decide and explain, spend nothing.
             raise_on_error: raise the `ActError` instead of denying.
@@ -117,7 +125,16 @@ class Act:
             ValueError: an argument is not JSON; names it by its pointer.
         """
         question = Question(
-            request_id or new_id(), token, action, resource, arguments, context, requester, self._tenant_id, dry_run
+            request_id or new_id(),
+            token,
+            action,
+            resource,
+            arguments,
+            context,
+            requester,
+            self._tenant_id,
+            dry_run,
+            requester_token,
         )
         if not token:
             return question.no_token()

@@ -16,7 +16,7 @@ from act.client.async_groups import Agents, ApiKeys, Approvals, Audit, Policies,
 from act.client.deciding import Deciding, Question, new_id
 from act.client.errors import ActError
 from act.client.guard import AsyncGuard
-from act.client.transport import AsyncShared, AsyncTransport
+from act.client.transport import AsyncShared, AsyncTransport, is_loopback
 from act.models import Decision, Health, OutcomeRecorded
 
 
@@ -37,7 +37,13 @@ class AsyncAct:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._url, headers = settings(base_url, api_key)
-        client = httpx2.AsyncClient(base_url=self._url, headers=headers, timeout=timeout, transport=transport)
+        client = httpx2.AsyncClient(
+            base_url=self._url,
+            headers=headers,
+            timeout=timeout,
+            transport=transport,
+            trust_env=not is_loopback(self._url),
+        )
         self._transport = AsyncTransport(client, timeout=timeout, retries=retries)
         self._tenant_id = tenant_id
         self._again = partial(AsyncAct, self._url, timeout=timeout, retries=retries, tenant_id=tenant_id)
@@ -74,13 +80,23 @@ class AsyncAct:
         arguments: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         requester: str | None = None,
+        requester_token: str | None = None,
         request_id: str | None = None,
         dry_run: bool = False,
         raise_on_error: bool = False,
     ) -> Deciding:
         """As `Act.enforce`, to be awaited. In a condition the un-awaited answer raises `TypeError`."""
         question = Question(
-            request_id or new_id(), token, action, resource, arguments, context, requester, self._tenant_id, dry_run
+            request_id or new_id(),
+            token,
+            action,
+            resource,
+            arguments,
+            context,
+            requester,
+            self._tenant_id,
+            dry_run,
+            requester_token,
         )
         return Deciding(self._decide(question, raise_on_error))
 

@@ -40,6 +40,7 @@ class Question:
     requester: str | None = None
     tenant_id: str | None = None
     dry_run: bool = False
+    requester_token: str | None = field(default=None, repr=False)
 
     def call(self) -> Call[Decision]:
         """The call to make; `self.token` must not be empty."""
@@ -52,6 +53,7 @@ class Question:
             "context": self.context,
             "arguments": self.arguments,
             "requester": self.requester,
+            "requesterToken": self.requester_token,
             "dryRun": self.dry_run or None,
         }
         return calls.enforce({name: value for name, value in body.items() if value is not None}, self.read)

@@ -91,7 +91,11 @@ class Plan:
 def _segment(name: str, value: Any) -> str:
     """A value as part of a resource id; encoded so that it cannot reach beyond its place."""
     if type(value) is int or (type(value) is str and value):
-        return segment(str(value))
+        try:
+            return segment(str(value))
+        except ValueError as error:
+            reason = f"The resource cannot be named with the argument '{name}': {error}."
+            raise PermissionDenied(denied(ReasonCode.RESOURCE_MALFORMED, reason)) from None
     said = "is empty" if value in (None, "") else f"is a {type(value).__name__}, not a string or an integer"
     reason = f"The resource cannot be named: the argument '{name}' {said}."
     raise PermissionDenied(denied(ReasonCode.RESOURCE_MALFORMED, reason))

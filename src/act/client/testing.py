@@ -69,13 +69,22 @@ class FakeAct:
         arguments: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         requester: str | None = None,
+        requester_token: str | None = None,
         request_id: str | None = None,
         dry_run: bool = False,
         raise_on_error: bool = False,
     ) -> Decision:
         """As `Act.enforce`; nothing can go wrong on the way, so `raise_on_error` changes nothing."""
         question = Question(
-            request_id or new_id(), token, action, resource, kept(arguments), kept(context), requester, dry_run=dry_run
+            request_id or new_id(),
+            token,
+            action,
+            resource,
+            kept(arguments),
+            kept(context),
+            requester,
+            dry_run=dry_run,
+            requester_token=requester_token,
         )
         self.asked.append(question)
         if not token:

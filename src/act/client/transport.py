@@ -28,6 +28,12 @@ _NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTim
 _FAILURES: Final = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, TimeoutError, OSError, RuntimeError)
 
 
+def is_loopback(url: str) -> bool:
+    """Whether ACT runs on this machine: then no proxy of the environment may see the key and the tokens."""
+    host = httpx2.URL(url).host
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
 def headers_for(api_key: str | None) -> dict[str, str]:
     """The headers of every call.
 

@@ -20,6 +20,10 @@ class KeyFiles:
             raise ValueError(f"{kid!r} is not a key id.")
         return self._folder / f"{kid}.pem"
 
+    def any(self) -> bool:
+        """Whether there is a private key at all."""
+        return self._folder.is_dir() and next(self._folder.glob("*.pem"), None) is not None
+
     def write(self, kid: str, pem: bytes) -> None:
         """Store a new key durably.
 

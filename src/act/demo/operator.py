@@ -16,11 +16,15 @@ PAUSE_SECONDS = 0.5
 class Operator:
     """Stands where `Act` stands for the guard: hands every question on, and acts on what it sees.
 
+    `act` has a key that can do nothing but enforce, as the process of the agents should; `admin` and `approver` are
+    the people.
+
     Messages between agents are observed, not enforced; they are counted and not shown.
     """
 
-    def __init__(self, act: Act, approver: Act, stage: Stage, token_id: str) -> None:
+    def __init__(self, act: Act, admin: Act, approver: Act, stage: Stage, token_id: str) -> None:
         self._act = act
+        self._admin = admin
         self._approver = approver
         self._stage = stage
         self._token_id = token_id
@@ -37,10 +41,18 @@ class Operator:
         arguments: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         requester: str | None = None,
+        requester_token: str | None = None,
         dry_run: bool = False,
     ) -> Decision:
         decision = self._act.enforce(
-            token, action, resource, arguments=arguments, context=context, requester=requester, dry_run=dry_run
+            token,
+            action,
+            resource,
+            arguments=arguments,
+            context=context,
+            requester=requester,
+            requester_token=requester_token,
+            dry_run=dry_run,
         )
         if action == "message":
             self.messages += 1
@@ -68,5 +80,5 @@ class Operator:
 
     def _revoke(self) -> None:
         """The executor has done what it was approved for; nothing more is wanted of it."""
-        self._act.tokens.revoke(self._token_id)
+        self._admin.tokens.revoke(self._token_id)
         self._stage.aside("an operator revokes the executor's token, in mid-chat")

@@ -59,10 +59,12 @@ def run(keep: bool) -> bool:
         stage.heading(f"1. A server: {server.url}, {server.database}")
         tokens = _set_up(server, stage)
         approver_key = _post(server, stage, "/v1/api-keys", {"name": "approver", "scopes": ["approve"]})["key"]
+        agents_key = _post(server, stage, "/v1/api-keys", {"name": "agents", "scopes": ["enforce"]})["key"]
         stage.heading("2. An AutoGen group chat: user_proxy, Planner, Executor. Every tool call is asked for:")
         stage.columns()
-        with Act(server.url, server.admin_key) as act, Act(server.url, approver_key) as approver:
-            operator = Operator(act, approver, stage, tokens["Executor"]["tokenId"])
+        admin, approver, agents = (Act(server.url, key) for key in (server.admin_key, approver_key, agents_key))
+        with admin, approver, agents:
+            operator = Operator(agents, admin, approver, stage, tokens["Executor"]["tokenId"])
             guard = ActGuard(
                 operator,
                 tokens={name: issued["token"] for name, issued in tokens.items()},
@@ -71,7 +73,7 @@ def run(keep: bool) -> bool:
             )
             with (server.folder / "transcript.txt").open("w") as transcript:
                 team.run(guard, transcript)
-            finding = _check_audit(act)
+            finding = _check_audit(admin)
         came_out = [decision.reason_code for decision in operator.decisions] == EXPECTED and tools.done == DONE
         _conclude(stage, operator, finding, came_out)
         stage.say(f"\nDone in {time.monotonic() - started:.1f} s.")
@@ -95,7 +97,7 @@ def _set_up(server: DemoServer, stage: Stage) -> dict[str, Any]:
 
 def _post(server: DemoServer, stage: Stage, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     stage.call("POST", path, body)
-    answer = httpx2.post(server.url + path, headers={"X-Api-Key": server.admin_key}, json=body)
+    answer = httpx2.post(server.url + path, headers={"X-Api-Key": server.admin_key}, json=body, trust_env=False)
     answer.raise_for_status()
     made: dict[str, Any] = answer.json()
     return made

@@ -56,6 +56,20 @@ class AskPerson:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinQuestion:
+    """An approval that was asked for before, perhaps by a decision whose commit is still under way."""
+
+    approvals: ApprovalService
+    approval: Approval
+
+    def write(self, transaction: Transaction) -> None:
+        self.approvals.confirm(transaction, self.approval)
+
+    def undo(self) -> None:
+        """Nothing was taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class UseApproval:
     """An approval that is taken in memory already."""
 

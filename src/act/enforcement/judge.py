@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from act.agents.agent import Agent
@@ -65,7 +65,7 @@ class Judge:
         accepted = self._verify(asked, now)
         if isinstance(accepted, Refusal):
             return Judgement(Settlement(Verdict.DENIED, accepted.code, accepted.reason), refused=accepted)
-        requester = self._requester(asked)
+        requester = self._requester(asked, now)
         if isinstance(requester, Refusal):
             return Judgement(Settlement(Verdict.DENIED, requester.code, requester.reason), accepted=accepted)
         ruling = self._rule(asked, accepted.agent, requester, now)
@@ -87,7 +87,7 @@ class Judge:
             return decision.revision == revision
         if decision.lease is not None and decision.lease.expires_at <= now:
             return False  # its place may be another's by now
-        requester = self._requester(asked)
+        requester = self._requester(asked, now)
         if isinstance(requester, Refusal):
             return False
         ruling = self._rule(asked, accepted.agent, requester, now)
@@ -103,10 +103,22 @@ class Judge:
         call = Call(request.action, request.resource_id, now, request.arguments, request.context)
         return decide(index, agent, call, requester)
 
-    def _requester(self, asked: Asked) -> Agent | Refusal | None:
-        label = asked.request.requester
-        if label is None:
-            return None
+    def _requester(self, asked: Asked, now: datetime) -> Agent | Refusal | None:
+        """Who asked for the call: proved by a token, or else told by the caller."""
+        label, token = asked.request.requester, asked.request.requester_token
+        if token is None:
+            return None if label is None else self._named(asked, label)
+        caller = replace(asked.caller, agent_id=None)  # a key is bound to the agent that acts, not to who asks it
+        proved = self._verifier.verify(token, caller, asked.request.tenant_id, now.timestamp())
+        if isinstance(proved, Refusal):
+            reason = f"The token of the agent that asked is not accepted ({proved.code}). {proved.reason}"
+            return Refusal(ReasonCode.REQUESTER_NOT_PERMITTED, reason)
+        if label is not None and label not in (proved.agent.id, proved.agent.name):
+            reason = f"The requester '{label[:128]}' is not the agent that requesterToken belongs to."
+            return Refusal(ReasonCode.REQUESTER_NOT_PERMITTED, reason)
+        return proved.agent
+
+    def _named(self, asked: Asked, label: str) -> Agent | Refusal:
         requester = self._agents.find(asked.caller.tenant_id, label)
         if requester is None or requester.status == "deleted":
             return Refusal(ReasonCode.REQUESTER_UNKNOWN, f"The requester '{label[:128]}' is not a registered agent.")

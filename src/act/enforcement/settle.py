@@ -16,7 +16,7 @@ from act.agents.agent import Agent
 from act.approvals.approval import Approval, binding_of, expired
 from act.approvals.service import ApprovalService
 from act.enforcement.decide import Ruling
-from act.enforcement.effects import AskPerson, Effect, TakeLeases, UseApproval
+from act.enforcement.effects import AskPerson, Effect, JoinQuestion, TakeLeases, UseApproval
 from act.limits.leases import Exceeded, LeaseKey, Wanted
 from act.limits.service import LimitService
 from act.models import EnforceRequest, ReasonCode, Verdict
@@ -88,7 +88,7 @@ class Settler:
             reason = "Nobody approved this in time; ask again if it is still wanted."
             return _denied(ReasonCode.APPROVAL_EXPIRED, reason, latest)
         if _still_open(latest, terms, question.now):
-            return _pending(latest, ruling)
+            return _pending(latest, ruling, JoinQuestion(self._approvals, latest))
         return self._ask(question, ruling, terms)
 
     def _tells_expiry(self, question: Question, latest: Approval) -> bool:

@@ -65,6 +65,7 @@ class ActClient(Protocol):
         arguments: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         requester: str | None = None,
+        requester_token: str | None = None,
         dry_run: bool = False,
     ) -> Decision: ...
 
@@ -146,6 +147,8 @@ class Enforcer:
                         arguments=call.arguments,
                         context=context,
                         requester=requester,
+                        # Proof of who asked: when its token is revoked or over, nobody works for it any more.
+                        requester_token=asker.token if asker.token != token else None,
                         dry_run=self._observing,
                     )
                 )

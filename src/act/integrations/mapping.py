@@ -98,5 +98,7 @@ def _encoded(what: str, value: Any) -> str:
         raise MappingFault(f"{what} is needed to name the resource, as a string or an integer")
     try:
         return segment(str(value))
-    except ValueError:
+    except UnicodeEncodeError:
         raise MappingFault(f"{what} is not valid text") from None
+    except ValueError as error:
+        raise MappingFault(f"{what} cannot be used: {error}") from None

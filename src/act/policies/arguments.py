@@ -106,9 +106,9 @@ class Arguments:
 
     def match(self, values: Mapping[str, Any]) -> Match:
         """Whether the policy matches a call with these arguments. `values` has no fault of `act.strict_json`."""
-        if self._extent.exceeded_by(values):
-            return self._outcome(Verdict(Rank.UNCLEAR, "", "is too large to be compared with the schema"))
         try:
+            if self._extent.exceeded_by(values):
+                return self._outcome(Verdict(Rank.UNCLEAR, "", "is too large to be compared with the schema"))
             if self._validator.is_valid(values):
                 return _MATCHES
             verdict = Examination(self.stored, self._leaves).verdict(values)

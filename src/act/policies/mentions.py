@@ -200,11 +200,15 @@ def hosts_of_field(text: str) -> Iterator[str]:
     """
     if not text.isprintable() or text != text.strip():
         raise Unreadable("it has a space or an invisible character at its ends or inside")
+    if "\\" in text:
+        raise Unreadable(_BACKSLASH)
     if not text:
         return
     if _FIELD_URL.match(text):
         if " " in text:
             raise Unreadable("it has a space inside")
+        if "@" in text and not set(text).isdisjoint(",;<>") and not text.lower().startswith("mailto:"):
+            raise Unreadable("it could be one URL or a list of addresses")
         hosts = list(hosts_in(text))
         if not hosts:
             raise Unreadable("it names no host")

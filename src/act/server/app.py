@@ -24,7 +24,7 @@ from act.audit.service import AuditService
 from act.audit.writer import Writer
 from act.database.changes import ChangeFeed
 from act.database.clock import Clock, SystemClock
-from act.database.engine import FileLock, reading_engine, sqlite_path, writing_engine
+from act.database.engine import DatabaseUnusable, FileLock, reading_engine, sqlite_path, writing_engine
 from act.database.ids import new_id
 from act.database.keyfiles import KeyFiles
 from act.database.migrate import ensure_current
@@ -69,21 +69,30 @@ class Node:
         self.settings = settings
         self._clock = clock or SystemClock()
         path = sqlite_path(settings.database)
+        files = KeyFiles(path.with_name(path.name + ".keys"))
         self._lock = FileLock(path).acquire()
         try:
+            if files.any() and not path.exists():
+                raise DatabaseUnusable(
+                    f"{path} is missing, but its keys are there; put the database back, or move {path}.keys away."
+                )
             self._writing = writing_engine(path)
             self._reading = reading_engine(path)
             ensure_current(self._writing, settings.database)
             name = _instance(self._writing, self._clock.now())
-            self._join(settings, KeyFiles(path.with_name(path.name + ".keys")), f"urn:act:{name}")
+            self._join(settings, files, f"urn:act:{name}")
         except BaseException:
             self._lock.release()
             raise
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="act-sweeper", daemon=True)
         self._writer.start()
-        self.new_admin_key = self._bootstrap()
         self._sweeper.start()
+        try:
+            self.new_admin_key = self._bootstrap()
+        except BaseException:
+            self.close()
+            raise
 
     def _join(self, settings: Settings, files: KeyFiles, name: str) -> None:
         clock = self._clock
@@ -103,7 +112,7 @@ class Node:
                 "approval": approvals,
             }
         )
-        self._writer = writer = Writer(self._writing, feed, clock)
+        self._writer = writer = Writer(self._writing, feed, clock, sqlite_path(settings.database))
         self._limits = limits = LimitService(writer, clock)
         with self._writing.connect() as connection:
             feed.load(connection)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from act.tenants.tenant import MAX_TOKEN_TTL, SHORTEST_KEY
@@ -13,6 +14,7 @@ DEFAULT_DATABASE = "sqlite:///act.db"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8377
 
+_SENDABLE = re.compile(r"[!-~]+")
 _TRUE = frozenset(("1", "true", "yes", "on"))
 _FALSE = frozenset(("", "0", "false", "no", "off"))
 
@@ -32,7 +34,7 @@ class Settings:
     database: str = DEFAULT_DATABASE
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
-    bootstrap_api_key: str | None = None
+    bootstrap_api_key: str | None = field(default=None, repr=False)
     issuer: str | None = None
     audience: str | None = None
     max_token_ttl: int = MAX_TOKEN_TTL
@@ -42,6 +44,10 @@ class Settings:
         if self.bootstrap_api_key is not None and len(self.bootstrap_api_key) < SHORTEST_KEY:
             raise SettingsInvalid(
                 f"ACT_BOOTSTRAP_API_KEY has {len(self.bootstrap_api_key)} characters; it needs {SHORTEST_KEY} or more."
+            )
+        if self.bootstrap_api_key is not None and not _SENDABLE.fullmatch(self.bootstrap_api_key):
+            raise SettingsInvalid(
+                "ACT_BOOTSTRAP_API_KEY has white space or characters that no header can carry; a line end, perhaps?"
             )
         if not 0 <= self.port <= 65535:
             raise SettingsInvalid(f"The port {self.port} is not between 0 and 65535.")

@@ -65,6 +65,7 @@ class FakeAct:
         arguments: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         requester: str | None = None,
+        requester_token: str | None = None,
         dry_run: bool = False,
     ) -> Decision:
         agent = agent_id_of(token)

@@ -102,7 +102,9 @@ def test_an_async_client_is_refused() -> None:
 
 def test_resources() -> None:
     spec = ToolSpec("execute", "api://tasks/{task_id}/{step}")
-    assert resource_for(spec, "t", {"task_id": "a/../b", "step": 2}) == "api://tasks/a%2F..%2Fb/2"
+    assert resource_for(spec, "t", {"task_id": "a@b c", "step": 2}) == "api://tasks/a@b%20c/2"
+    with pytest.raises(MappingFault, match="'/'"):
+        resource_for(spec, "t", {"task_id": "a/../b", "step": 2})
     assert resource_for(ToolSpec(), "look up", {}) == "tool://look%20up"
     assert agent_resource("Data Analyst") == "agent://Data%20Analyst"
     with pytest.raises(MappingFault):

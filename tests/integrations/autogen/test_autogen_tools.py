@@ -211,10 +211,10 @@ def test_the_mark_on_the_function_survives_autogens_wrapping(mode: str, asynchro
     act = FakeAct()
     marked = act_tool(action="execute", resource="api://tasks/execute/{task_id}")(ran.tool)
     ran.tool = marked
-    user, planner, _ = two_agents(act, ran, ("execute_task", {"task_id": "a b/c"}))
+    user, planner, _ = two_agents(act, ran, ("execute_task", {"task_id": "a b@c"}))
     chat(mode, user, planner, max_turns=3)
     (ask,) = act.about()
-    assert (ask.action, ask.resource) == ("execute", "api://tasks/execute/a%20b%2Fc")
+    assert (ask.action, ask.resource) == ("execute", "api://tasks/execute/a%20b@c")
 
 
 @pytest.mark.parametrize(

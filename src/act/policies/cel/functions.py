@@ -133,10 +133,16 @@ def contains(budget: Budget, text: Any, part: Any) -> bool:
     return part in text
 
 
-def matches(budget: Budget, text: Any, pattern: Any) -> Any:
-    _two_texts("matches", text, pattern)
-    budget.spend((len(text) + 30) * regex_size(pattern))
-    return _native("{}.matches({})", budget, text, pattern)
+def matcher(pattern: str) -> Function:
+    """`matches` for a regular expression without a fault. A place costs 30 steps to compile, and one a character."""
+    places = regex_size(pattern)
+
+    def matches(budget: Budget, text: Any) -> Any:
+        _two_texts("matches", text, pattern)
+        budget.spend((len(text) + 30) * places)
+        return _native("{}.matches({})", budget, text, pattern)
+
+    return matches
 
 
 def converter(name: str) -> Function:
@@ -183,7 +189,6 @@ FUNCTIONS: dict[str, Function] = {
     "startsWith": starts_with,
     "endsWith": ends_with,
     "contains": contains,
-    "matches": matches,
     "int": converter("int"),
     "double": converter("double"),
     "string": converter("string"),

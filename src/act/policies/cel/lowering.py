@@ -130,6 +130,8 @@ def _call(node: Call, scope: Scope) -> Evaluator:
         return _comparison(sign, node, scope)
     if node.function in functions.ACCESSORS:
         return _accessor(node, scope)
+    if node.function == "matches":
+        return _matches(node, scope)
     operands = [lower(operand, scope) for operand in node.operands]
     if node.function in _OPERATORS:
         return _OPERATORS[node.function](*operands)
@@ -140,8 +142,6 @@ def _call(node: Call, scope: Scope) -> Evaluator:
         raise Unsupported(f"The function {node.function}() is not part of conditions.", node.at)
     if node.function in ("timestamp", "duration") and isinstance(written := node.operands[0], Constant):
         return operators.constant(_now(function, written))
-    if node.function == "matches":
-        _check_regex(node)
     if len(operands) == 1:
         (only,) = operands
         return lambda v, b: function(b, only(v, b))
@@ -177,8 +177,8 @@ def _now(function: functions.Function, written: Constant) -> Any:
         raise Unsupported(f"{fault.message}; write it as '{example}'.", written.at) from None
 
 
-def _check_regex(node: Call) -> None:
-    pattern = node.operands[1]
+def _matches(node: Call, scope: Scope) -> Evaluator:
+    text, pattern = lower(node.operands[0], scope), node.operands[1]
     if not isinstance(pattern, Constant):
         raise Unsupported("The regular expression of matches() has to be written out.", pattern.at)
     if fault := regex_fault(pattern.value):
@@ -187,6 +187,8 @@ def _check_regex(node: Call) -> None:
         native.apply("{}.matches({})", "", pattern.value)
     except Fault:
         raise Unsupported("This is not a regular expression of RE2.", pattern.at) from None
+    matches = functions.matcher(pattern.value)
+    return lambda v, b: matches(b, text(v, b))
 
 
 def _accessor(node: Call, scope: Scope) -> Evaluator:

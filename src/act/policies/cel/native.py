@@ -38,21 +38,11 @@ VARIABLES: dict[str, Any] = {
 _conditions = cel.NewEnv(variables=VARIABLES)
 
 # Variables for two operands of each scalar kind: a scalar is passed under the name of its kind and its place.
-_KINDS = {str: "s", int: "i", float: "f", bool: "b", datetime: "t", timedelta: "d"}
-_scalars = cel.NewEnv(
-    variables={
-        f"{kind}{place}": declared
-        for place in range(2)
-        for kind, declared in {
-            "s": cel.Type.STRING,
-            "i": cel.Type.INT,
-            "f": cel.Type.DOUBLE,
-            "b": cel.Type.BOOL,
-            "t": cel.Type.TIMESTAMP,
-            "d": cel.Type.DURATION,
-        }.items()
-    }
-)
+_KINDS = {str: "s", int: "i", float: "f", bool: "b"}
+_TYPES = {"s": cel.Type.STRING, "i": cel.Type.INT, "f": cel.Type.DOUBLE, "b": cel.Type.BOOL}
+_scalars = cel.NewEnv(variables={f"{kind}{place}": type_ for place in range(2) for kind, type_ in _TYPES.items()})
+
+_MICROSECOND = timedelta(microseconds=1)
 
 STEPS = 60
 """What one `apply` costs, beside the length of its texts."""
@@ -74,17 +64,37 @@ def apply(form: str, *operands: Any) -> Any:
     Raises:
         Fault: no such operator or function for these kinds, or it fails on these values.
     """
-    names = [_KINDS.get(type(operand), "?") + str(place) for place, operand in enumerate(operands)]
-    program = _program(form.format(*names))
+    terms: list[str] = []
+    data: dict[str, Any] = {}
+    for place, operand in enumerate(operands):
+        if type(operand) is str and "\0" in operand:
+            raise _fails(form)
+        term, passed = _passed(operand)
+        name = f"{_KINDS.get(type(passed), '?')}{place}"
+        terms.append(term.format(name))
+        data[name] = passed
+    program = _program(form.format(*terms))
     if program is None:
         raise Fault(f"{_spoken(form)} does not take {' and '.join(map(describe, operands))}")
     try:
-        result = program.eval(data=dict(zip(names, operands, strict=True)))
+        result = program.eval(data=data)
     except (RuntimeError, OverflowError):  # an unpaired surrogate
         raise _fails(form) from None
     if result.type().name() == "ERROR":
         raise _fails(form)
     return result.value()
+
+
+def _passed(operand: Any) -> tuple[str, Any]:
+    """How an operand reaches the binding: as it is, or times as texts, with the term that stands for it.
+
+    The binding ends texts at U+0000, and puts some points in time a second later than they are.
+    """
+    if type(operand) is datetime:
+        return "timestamp({})", operand.isoformat()
+    if type(operand) is timedelta:
+        return "duration({})", f"{operand // _MICROSECOND}us"
+    return "{}", operand
 
 
 @lru_cache(maxsize=512)  # some twenty forms by the kinds of their operands
@@ -97,7 +107,7 @@ def _program(text: str) -> Any:
 
 def _spoken(form: str) -> str:
     """`int({})` as `int()`, `{} + {}` as `'+'`."""
-    return form.replace("{}", "") if "(" in form else f"'{form.replace('{}', '').strip()}'"
+    return form.replace("{}", "").lstrip(".") if "(" in form else f"'{form.replace('{}', '').strip()}'"
 
 
 def _fails(form: str) -> Fault:

@@ -1,0 +1,98 @@
+"""The writer when the disk says no: a batch is written as it was answered, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, insert, select
+
+from act.audit.transaction import Transaction
+from act.audit.writer import WriteFailed, Writer, _Unit, load_trees
+from act.database.changes import ChangeFeed, last_revision
+from act.database.clock import SystemClock
+from act.database.engine import writing_engine
+from act.database.migrate import migrate
+from act.database.tables import audit_records, tenants
+
+
+class Deaf:
+    """A follower of nothing."""
+
+    def load(self, connection: Any) -> None: ...
+
+    def apply(self, connection: Any, tenant_id: str, ids: Any) -> None: ...
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = writing_engine(tmp_path / "act.db")
+    migrate(engine)
+    with engine.begin() as connection:
+        values = {"id": "t", "name": "t", "max_token_ttl": 1, "default_token_ttl": 1, "created_at": SystemClock().now()}
+        connection.execute(insert(tenants).values(values))
+    yield engine
+    engine.dispose()
+
+
+def small(transaction: Transaction) -> int:
+    revision = transaction.change("t", "tenant", "t")
+    transaction.record("t", "small", {"revision": revision})
+    return revision
+
+
+def huge(transaction: Transaction) -> None:
+    """More than fits, in a table of its own so that the statement itself fails, and not the commit."""
+    transaction.connection.exec_driver_sql("CREATE TABLE huge (x)")
+    transaction.connection.exec_driver_sql("INSERT INTO huge VALUES (zeroblob(50000000))")
+    transaction.record("t", "huge", {})
+
+
+def broken(transaction: Transaction) -> None:
+    transaction.change("t", "tenant", "t")
+    transaction.record("t", "broken", {})
+    raise LookupError("of its own making")
+
+
+def committed(writer: Writer, *works: Any) -> list[Any]:
+    units: list[_Unit[Any]] = [_Unit(work, Future()) for work in works]
+    writer._commit(units)
+    return [unit.answer.exception(0) or unit.answer.result(0) for unit in units]  # type: ignore[call-arg]
+
+
+def in_step(writer: Writer, engine: Engine) -> None:
+    """What the writer believes is what the file holds."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(func.count()).select_from(audit_records)).scalar_one()
+        assert load_trees(connection) == writer._trees
+        assert writer.head("t").size == rows
+        assert last_revision(connection) == writer._revision
+
+
+def test_a_unit_that_fails_takes_back_its_own_writes_alone(engine: Engine) -> None:
+    writer = Writer(engine, ChangeFeed({"tenant": Deaf()}), SystemClock())
+    first, failed, third = committed(writer, small, broken, small)
+    assert (first, third) == (1, 2)
+    assert isinstance(failed, LookupError)
+    in_step(writer, engine)
+
+
+def test_a_full_disk_in_the_middle_of_a_batch(engine: Engine) -> None:
+    """SQLite rolls the whole transaction back then; nobody in the batch may be told that it was written."""
+    writer = Writer(engine, ChangeFeed({"tenant": Deaf()}), SystemClock())
+    assert committed(writer, small) == [1]
+    with engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
+    answers = committed(writer, small, huge, small)
+    durable = [answer for answer in answers if isinstance(answer, int)]
+    assert isinstance(answers[1], WriteFailed)
+    with engine.connect() as connection:
+        assert last_revision(connection) == 1 + len(durable)
+        connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+    in_step(writer, engine)
+    assert committed(writer, small) == [2 + len(durable)]
+    in_step(writer, engine)
