@@ -8,7 +8,7 @@ READY := .venv/.ready
 
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo serve test lint fmt bench docs clean help
+.PHONY: setup demo serve test test-deep lint fmt bench bench-engine mutants clean help
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ serve: setup  ## Run a server on ./act.db
 test: setup  ## Run the tests
 	$(RUN) pytest -q -n auto --dist loadscope
 
+test-deep: setup  ## The same properties and differential tests on many more examples (long)
+	ACT_DEEP=1 $(RUN) pytest -q -n auto tests/properties tests/deep
+
+mutants: setup  ## Break the decision core on purpose and see which tests notice (long)
+	$(RUN) python tests/deep/mutants.py
+
 lint: setup  ## Check style, types and the rules between the rooms
 	$(RUN) ruff format --check src tests benchmarks
 	$(RUN) ruff check src tests benchmarks
@@ -45,6 +51,9 @@ fmt: setup  ## Format the code
 
 bench: setup  ## Measure decisions, in process and over HTTP (prints; gates nothing)
 	$(RUN) python -m benchmarks
+
+bench-engine: setup  ## The decision procedure against other engines (fetches them)
+	$(RUN) python -m benchmarks.engine
 
 clean:  ## Remove what setup and runs have made here
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -60,8 +60,6 @@ def bait() -> Iterator[tuple[str, list[str]]]:
             self.end_headers()
             self.wfile.write(b"true")
 
-        do_HEAD = do_GET
-
         def log_message(self, *_: Any) -> None:
             pass
 

@@ -13,7 +13,6 @@ import click
 from act.cli.command import Command, given_key, given_url, wants_json
 from act.cli.connection import SECONDS
 from act.cli.output import print_json, print_list, say
-from act.client.transport import is_loopback
 
 if TYPE_CHECKING:
     import httpx2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -33,6 +32,8 @@ _name = click.argument("name", type=click.Choice(NAMES))
 
 def template_text(name: str) -> str:
     """A template as it is written, YAML."""
+    from importlib.resources import files
+
     return files("act").joinpath("templates", f"{name}.yaml").read_text("utf-8")
 
 
