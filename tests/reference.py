@@ -21,7 +21,8 @@ Policies = list[Document]
 class Answer(NamedTuple):
     """`code` is the reason code before limits and people; `limits` are pairs of policy id and agent id.
 
-    `shadow` is the code that would be if the shadow policies were enforced, and those of them that match.
+    `shadow` is the code that would be if the shadow policies were enforced (before limits; a person to be asked is one),
+    and those of them that match.
     """
 
     code: str
@@ -151,7 +152,8 @@ def decide(
     if not shadows:
         return answer
     would = _decide(policies, agent, requester, asked)
-    return answer._replace(shadow=(would.code, frozenset(policy["id"] for policy in shadows)))
+    code = "approval_required" if would.approval else would.code
+    return answer._replace(shadow=(code, frozenset(policy["id"] for policy in shadows)))
 
 
 def _decide(policies: Policies, agent: Document, requester: Document | None, asked: Asked) -> Answer:

@@ -21,6 +21,8 @@ from pydantic import (
     Field,
     PlainSerializer,
     Tag,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -215,12 +217,21 @@ _RequiresApproval = Annotated[
 def _checked(check: Callable[[Any], list[Fault]]) -> Callable[[Any], Any]:
     """A validator that tells every fault inside a field, each with its own pointer."""
 
-    def validate(value: Any) -> Any:
-        if faults := check(value):
-            raise PydanticCustomError("faults", "{count} faults", {"count": len(faults), "faults": faults})
-        return value
+    return lambda value: _refuse_faults(value, check(value))
 
-    return validate
+
+def _refuse_faults(value: Any, faults: list[Fault]) -> Any:
+    if faults:
+        raise PydanticCustomError("faults", "{count} faults", {"count": len(faults), "faults": faults})
+    return value
+
+
+# Told apart by form, as above.
+_AllowedHours = Annotated[
+    Annotated[str, Tag("text")] | Annotated[dict[str, Any], Tag("parts")],
+    Discriminator(lambda value: "parts" if isinstance(value, dict) else "text"),
+    AfterValidator(_checked(checks.hours)),
+]
 
 
 class Constraints(Request):
@@ -229,7 +240,7 @@ class Constraints(Request):
     requires_approval: _RequiresApproval | None = None
     max_concurrent_tasks: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     lease_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] | None = None
-    allowed_hours: Annotated[str | dict[str, Any], AfterValidator(_checked(checks.hours))] | None = None
+    allowed_hours: _AllowedHours | None = None
     allowed_domains: Annotated[list[str], Field(max_length=256), AfterValidator(_checked(checks.domains))] | None = None
     max_rows: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
     max_data_points: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
@@ -261,13 +272,19 @@ class PolicyDraft(Request):
     actions: Annotated[list[Pattern], Field(min_length=1, max_length=256)]
     resources: Annotated[list[Pattern], Field(min_length=1, max_length=256)]
     applies_to: AppliesTo | None = None
-    arguments: Annotated[dict[str, Any], AfterValidator(_checked(checks.arguments))] | None = None
+    arguments: dict[str, Any] | None = None
     when: Annotated[str, AfterValidator(_checked(checks.condition))] | None = None
     constraints: Constraints | None = None
     mode: Mode = "enforce"
     enabled: bool = True
     valid_from: Moment | None = None
     valid_until: Moment | None = None
+
+    @field_validator("arguments", mode="after")
+    @classmethod
+    def _a_schema(cls, schema: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+        effect = info.data.get("effect", "allow")  # absent where it has a fault of its own
+        return None if schema is None else _refuse_faults(schema, checks.arguments(schema, effect))
 
     @model_validator(mode="after")
     def _coherent(self) -> Self:

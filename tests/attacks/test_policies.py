@@ -284,6 +284,13 @@ def test_no_mail_goes_outside(guarded: Subject, to: Any) -> None:
     assert guarded.code(arguments={"to": to}) == "domain_not_allowed"
 
 
+@pytest.mark.parametrize("value", [{"value": "evil.com"}, {"evil.com": 1}, [{"value": "evil.com"}]])
+@pytest.mark.parametrize("name", ["url", "hosts", "to"])
+def test_no_object_hides_a_host(guarded: Subject, name: str, value: Any) -> None:
+    """Where a host is meant, a bare one is seen; so what stands there must be a text and nothing that holds one."""
+    assert guarded.code(arguments={name: value}) == "domain_not_allowed"
+
+
 @pytest.mark.parametrize(
     "domain", [None, 7, True, [], ["allowed.com"], {}, "", "evil.com", "allowed.com.", "127.0.0.1"]
 )

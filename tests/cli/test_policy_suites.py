@@ -21,6 +21,7 @@ from tests.conformance.targets import OverHttp
 from tests.support import Server
 
 from .conftest import Ctl
+from .test_itself import on_a_terminal
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "policies"
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -369,6 +370,17 @@ def test_a_matrix_shows_only_what_failed_unless_asked(offline: Ctl, tmp_path: Pa
     assert "ok          Ann write doc://1: allowed (allowed)" in offline("policies", "test", path, "-v").out
 
 
+def test_a_tree_on_a_terminal(offline: Ctl, tmp_path: Path) -> None:
+    bad = case(action="read", case="[bold]not markup[/bold] \x1b[2J")
+    path = write(tmp_path, "s.yaml", {"agents": AGENTS, "policies": [WRITE], "cases": [case(), bad]})
+    code, shown = on_a_terminal(offline, "policies", "test", str(path), NO_COLOR="1", COLUMNS="200")
+    assert code == 1
+    assert f"✗ {path}: 1 of 2 as expected" in shown
+    assert "├── ✓ Ann write doc://1: allowed (allowed)" in shown
+    assert "└── ✗ [bold]not markup[/bold] \\u001b[2J" in shown
+    assert "├── expected allowed, got denied (no_matching_policy)" in shown
+
+
 def test_a_junit_report(offline: Ctl, tmp_path: Path) -> None:
     bad = case(action="read", case="a \x1b[31mcase\x00 <&>")
     path = write(tmp_path, "s.yaml", {"agents": AGENTS, "policies": [WRITE], "cases": [case(), bad]})
@@ -460,6 +472,20 @@ def test_a_bundle_keeps_the_good_beside_the_bad() -> None:
     found = read_bundle([WRITE, 3, READ])
     assert [policy.draft.name for policy in found.policies] == ["Write", "Read"]
     assert [fault.pointer for fault in found.faults] == ["/1"]
+
+
+# --- what docs/testing-policies.md shows ---
+
+
+def test_the_examples_of_the_docs_can_be_run() -> None:
+    text = (EXAMPLES.parents[1] / "docs" / "testing-policies.md").read_text("utf-8")
+    blocks = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+    policies, single, matrix = (read_yaml(block.encode()) for block in blocks)
+    assert read_bundle(policies).faults == []
+    whole = read_bundle(read_yaml((EXAMPLES / "tasks.yaml").read_bytes())).policies
+    agents = read_yaml((EXAMPLES / "tasks.suite.yaml").read_bytes())["agents"]
+    suite = read_suite({"agents": agents, "cases": [*single, *matrix]}, whole)
+    assert [result.failures for result in suite.run(NOW)] == [()] * 5
 
 
 # --- with a server ---

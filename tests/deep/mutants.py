@@ -1,7 +1,9 @@
 """Simple mutants of the decision core, one at a time, against the tests that should notice.
 
-A mutant that no test notices is a survivor. They are listed in `survivors.md` beside this file; what somebody wrote
-there about one (after the colon) is kept as long as it survives. Nothing in the checkout is changed but that file.
+Mutants of `decide` and `match` are first held against the reference over a fixed set of worlds, in a forked process,
+because that takes a moment. A mutant that no test notices is a survivor. They are listed in `survivors.md` beside
+this file; what somebody wrote there about one (after the colon) is kept as long as it survives. Nothing in the
+checkout is changed but that file.
 
     python -m tests.deep.mutants [--minutes M] [decide] [match] [globs] [verify]
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import multiprocessing
 import os
 import re
 import shutil
@@ -18,21 +21,25 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from act.policies.index import PolicyIndex
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = Path(__file__).with_name("survivors.md")
 WORKERS = 2
+WORLDS = 2_000
 TIME_LIMIT = 240.0
 """Seconds after which a run of tests counts as noticing: a mutant that hangs is seen."""
 
 MODULES = {
-    "decide": ("act/enforcement/decide.py", ["tests/enforcement/test_decide.py", "tests/properties"]),
-    "match": ("act/policies/match.py", ["tests/properties", "tests/deep/test_match.py"]),
+    "decide": ("act/enforcement/decide.py", ["tests/enforcement/test_decide.py"]),
+    "match": ("act/policies/match.py", ["tests/properties/test_reference.py"]),
     "globs": ("act/policies/globs.py", ["tests/policies/test_globs.py", "tests/policies/test_globs_algebra.py"]),
     "verify": ("act/tokens/verify.py", ["tests/attacks/test_tokens.py"]),
 }
@@ -125,6 +132,14 @@ class _Put(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
+class World(NamedTuple):
+    """A tenant's policies, a question, and the answer of the reference."""
+
+    index: Any
+    asked: Any
+    expected: Any
+
+
 def pytest_collection() -> None:
     """As a plugin of the runs: what fails need not be made small."""
     from hypothesis import Phase, settings
@@ -149,6 +164,62 @@ def run(folder: Path, tests: list[str], *options: str) -> tuple[bool, str]:
     except subprocess.TimeoutExpired:
         return False, "time is up"
     return done.returncode == 0, done.stdout
+
+
+def worlds() -> list[World]:
+    """Always the same worlds, each with what the reference says; built once, for all mutants."""
+    from hypothesis import Phase, given, settings
+
+    from tests.properties.test_reference import expected
+    from tests.properties.worlds import Documents, Question, compiled, questions, tenants
+
+    found: list[World] = []
+
+    @settings(max_examples=WORLDS, phases=[Phase.generate], derandomize=True, database=None, deadline=None)
+    @given(tenants, questions)
+    def collect(tenant: Documents, asked: Question) -> None:
+        index = PolicyIndex(compiled(policy) for policy in tenant if policy["enabled"])
+        found.append(World(index, asked, expected(tenant, asked)))
+
+    collect()
+    return found
+
+
+def differs(mutant: Mutant, made: list[World]) -> bool:
+    """Whether the mutant, put in the place of its module, says something that the reference does not say."""
+    from act.enforcement import decide
+    from act.policies.match import Call
+    from tests.properties.worlds import NOW, agent_of, told
+
+    module = types.ModuleType("mutant")
+    sys.modules["mutant"] = module  # dataclasses look their module up
+    try:
+        exec(compile(mutant.source, mutant.path, "exec"), module.__dict__)
+        if mutant.path.endswith("match.py"):
+            decide.match = module.match  # type: ignore[attr-defined]
+        engine = module.decide if mutant.path.endswith("decide.py") else decide.decide
+        for index, asked, expected in made:
+            call = Call(asked.action, asked.resource, NOW, asked.arguments, asked.context)
+            requester = agent_of(asked.requester) if asked.requester else None
+            said = told(engine(index, agent_of(asked.agent), call, requester))
+            shadow = {"shadow": None} if requester else {}
+            if said._replace(**shadow) != expected._replace(**shadow):
+                return True
+    except Exception:
+        return True
+    return False
+
+
+def noticed_at_once(mutant: Mutant, made: list[World]) -> bool:
+    def child() -> None:
+        os._exit(1 if differs(mutant, made) else 0)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(TIME_LIMIT)
+    if process.exitcode is None:
+        process.kill()
+    return process.exitcode != 0
 
 
 def known_reasons() -> dict[tuple[str, str], str]:
@@ -180,6 +251,7 @@ def main() -> None:
     deadline = time.monotonic() + chosen.minutes * 60
     survivors: list[Mutant] = []
     counts: dict[str, tuple[int, int, int]] = {}
+    corpus: list[World] = []
     with tempfile.TemporaryDirectory() as temporary:
         folders: Queue[Path] = Queue()
         for number in range(WORKERS):
@@ -212,11 +284,16 @@ def main() -> None:
                 return alive
 
             made = list(mutants(path, original))
+            left = made
+            if name in ("decide", "match"):
+                corpus = corpus or worlds()
+                left = [mutant for mutant in made if not noticed_at_once(mutant, corpus)]
+                print(f"{path}: {len(made) - len(left)} of {len(made)} noticed by the reference", flush=True)
             with ThreadPoolExecutor(WORKERS) as pool:
-                answers = list(pool.map(survives, made))
-            alive = [mutant for mutant, answer in zip(made, answers, strict=True) if answer]
+                answers = list(pool.map(survives, left))
+            alive = [mutant for mutant, answer in zip(left, answers, strict=True) if answer]
             survivors += alive
-            counts[path] = (len(made), sum(answer is not None for answer in answers), len(alive))
+            counts[path] = (len(made), len(made) - answers.count(None), len(alive))
             report(survivors, counts)
 
 

@@ -592,7 +592,7 @@ schemas = _objects(parts) | st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(schemas, calls)
 def test_the_second_reading_agrees_with_the_library(schema: dict[str, Any], values: dict[str, Any]) -> None:
     """Two implementations: what FITS is valid, what DIFFERS is not."""
@@ -605,7 +605,7 @@ def test_the_second_reading_agrees_with_the_library(schema: dict[str, Any], valu
     assert deny.errored is (deny.matches and not valid)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(schemas, calls)
 def test_an_allow_policy_matches_only_what_the_schema_as_written_allows_too(
     schema: dict[str, Any], values: dict[str, Any]
@@ -635,7 +635,7 @@ _more = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(schemas, _more, calls)
 def test_adding_a_keyword_to_an_allow_policy_never_makes_it_match_more(
     schema: dict[str, Any], more: tuple[str, Any], values: dict[str, Any]
@@ -649,7 +649,7 @@ def test_adding_a_keyword_to_an_allow_policy_never_makes_it_match_more(
         assert fewer.match(values).matches
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["number", "string"]).flatmap(
         lambda kind: st.tuples(
@@ -685,7 +685,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(JSON, st.sampled_from(["allow", "deny"]), calls)
 def test_no_document_breaks_the_compiler(document: Any, effect: Effect, values: dict[str, Any]) -> None:
     found = compile_arguments(document, effect)

@@ -517,7 +517,7 @@ PIECES = [
 tricky = st.lists(st.sampled_from(PIECES), min_size=1, max_size=9).map("".join)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(tricky)
 @example("http://allowed.com")
 @example("x bob@allowed.com")
@@ -530,14 +530,14 @@ def test_what_passes_is_inside_the_list_for_every_reader_of_urls(text: str) -> N
                 assert all(map(inside, library_hosts(found, whole=True))), (name, found)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(tricky)
 def test_what_passes_is_inside_the_list_for_a_reader_of_addresses(text: str) -> None:
     if refused(text, "to") is None:
         assert all(map(inside, addressed_hosts(text)))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(["http://", "https://", "//", "ftp://", "bob@", "Bob <bob@", "mailto:bob@"]),
     st.sampled_from(

@@ -291,6 +291,20 @@ def test_a_policy_that_is_disabled_has_no_effect_until_it_is_enabled(api: Api, a
     assert code(api, agent) == "allowed"
 
 
+def test_a_binding_can_be_demanded(tmp_path: Path) -> None:
+    with Server(tmp_path, {"ACT_REQUIRE_BINDING": "true"}) as server, server.api() as api:
+        api.agent("Executor", "executor")
+        for name in ("Executor Rights", "Rights"):
+            body = {"name": name, "actions": ["run"], "resources": ["job://*"]}
+            for path, status in (("/v1/policies", 422), ("/v1/policies/validate", 200)):
+                answer = api.post(path, body, status=status)
+                assert [fault["pointer"] for fault in answer["errors"]] == ["/appliesTo"]
+        assert api.get("/v1/policies")["items"] == []
+        assert api.post("/v1/policies", body | {"effect": "deny"})["binding"] == "tenant"
+        stored = api.post("/v1/policies", body | {"appliesTo": {"roles": ["executor"]}})
+        assert api.put(f"/v1/policies/{stored['id']}", body, status=422)["errors"][0]["pointer"] == "/appliesTo"
+
+
 # --- permissions ------------------------------------------------------------------------------------------------------
 
 

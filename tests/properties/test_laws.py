@@ -113,7 +113,8 @@ def test_adding_a_constraint_never_allows(
 def test_the_constraints_of_all_that_match_hold(tenant: Documents, asked: Question) -> None:
     """Each policy that allows, alone, would give at least as much as all of them together."""
     together = ruled(tenant, asked._replace(requester=None))
-    assume(together.permitted)
+    if not together.permitted:
+        return
     for id in [policy.id for policy in together.policies]:
         one = ruled([policy for policy in tenant if policy["id"] == id], asked._replace(requester=None))
         assert one.permitted, "what does not hold alone does not hold together"

@@ -24,12 +24,16 @@ Document = dict[str, Any]
 Documents = list[Document]
 
 NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)  # a Sunday
-_moments = st.sampled_from([None, None, None, *(NOW + timedelta(seconds=seconds) for seconds in (-1, 0, 1))])
-_audiences = st.none() | st.fixed_dictionaries(
-    {
-        "roles": st.lists(st.sampled_from(["r1", "r2", "r3"]), max_size=2),
-        "agentIds": st.lists(st.sampled_from(["a1", "a2"]), max_size=1),
-    }
+_moments = st.sampled_from([None] * 8 + [NOW + timedelta(seconds=seconds) for seconds in (-1, 0, 1)])
+_audiences = (
+    st.none()
+    | st.none()
+    | st.fixed_dictionaries(
+        {
+            "roles": st.lists(st.sampled_from(["r1", "r2", "r3"]), max_size=3),
+            "agentIds": st.lists(st.sampled_from(["a1", "a2"]), max_size=1),
+        }
+    )
 )
 SCHEMAS: Mapping[str, Document] = {
     "n": {"type": "number", "maximum": 5},
@@ -73,7 +77,7 @@ KINDS: Mapping[str, st.SearchStrategy[Any]] = {
     "maxRows": st.sampled_from([0, 5, 6, 7]),
     "maxDataPoints": st.sampled_from([0, 5, 6, 7]),
 }
-constraints = st.dictionaries(st.sampled_from(sorted(KINDS)), st.none(), max_size=2).flatmap(
+constraints = st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=3, unique=True).flatmap(
     lambda chosen: st.fixed_dictionaries({name: KINDS[name] for name in chosen})
 )
 
@@ -81,17 +85,17 @@ constraints = st.dictionaries(st.sampled_from(sorted(KINDS)), st.none(), max_siz
 @st.composite
 def documents_of(draw: st.DrawFn, effect: str | None = None, id: str | None = None) -> Document:
     """A policy as its author writes it, with every field; `appliesTo` None is the whole tenant."""
-    effect = effect or draw(st.sampled_from(["allow", "allow", "allow", "deny"]))
+    effect = effect or draw(st.sampled_from(["allow"] * 6 + ["deny"]))
     return {
         "id": id or f"p{draw(st.integers(0, 999))}",
         "name": "Policy",
         "effect": effect,
-        "actions": draw(st.lists(st.sampled_from(["x", "x*", "*y", "*"]), min_size=1, max_size=2)),
+        "actions": draw(st.lists(st.sampled_from(["x", "x*", "*", "*y"]), min_size=1, max_size=2)),
         "resources": draw(st.lists(st.sampled_from(["p/1", "p/*", "*/1", "*"]), min_size=1, max_size=2)),
         "appliesTo": draw(_audiences),
-        "arguments": draw(st.none() | st.none() | schemas()),
-        "when": draw(st.none() | st.none() | st.sampled_from(sorted(CONDITIONS))),
-        "constraints": draw(constraints) if effect == "allow" else None,
+        "arguments": draw(st.none() | st.none() | st.none() | schemas()),
+        "when": draw(st.none() | st.none() | st.none() | st.sampled_from(sorted(CONDITIONS))),
+        "constraints": draw(st.just({}) | constraints) if effect == "allow" else None,
         "mode": draw(st.sampled_from(["enforce", "enforce", "enforce", "shadow"])),
         "enabled": draw(st.sampled_from([True, True, True, True, False])),
         "validFrom": draw(_moments),
@@ -156,8 +160,8 @@ _context = st.fixed_dictionaries(
 alone = st.builds(
     Question,
     agents("a1"),
-    st.sampled_from(["x", "xy", "y"]),
-    st.sampled_from(["p/1", "p/2", "q/1"]),
+    st.sampled_from(["x", "x", "xy", "y"]),
+    st.sampled_from(["p/1", "p/1", "p/2", "q/1"]),
     _arguments,
     _context,
     st.none(),

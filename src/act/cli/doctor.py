@@ -54,7 +54,7 @@ def _checks() -> Iterator[Check]:
 
     from act import __version__
     from act.client.act import settings
-    from act.client.transport import SyncTransport
+    from act.client.transport import SyncTransport, is_loopback
 
     try:
         url, headers = settings(given_url(), given_key())

@@ -81,6 +81,6 @@ def record(asked: Asked, judgement: Judgement, decision_id: str, revision: int, 
 
 
 def _shadow(shadow: Shadow) -> dict[str, Any]:
-    """What would have been answered; `approval_required` and limits are not looked at."""
+    """What would have been answered; limits and given approvals are not looked at."""
     named = [{"id": policy.id, "version": policy.version, "effect": policy.effect} for policy in shadow.policies]
     return {"reasonCode": str(shadow.code), "policies": named}

@@ -72,20 +72,28 @@ def decide(index: PolicyIndex, agent: Agent, call: Call, requester: Agent | None
     if fault := resource_fault(call.resource):
         return Ruling(False, ReasonCode.RESOURCE_MALFORMED, f"The resource cannot be compared. {fault}")
     own = _rule(index, agent, call)
-    if not own.permitted or requester is None or requester.id == agent.id:
-        return own
+    if requester is None or requester.id == agent.id:
+        return _with_shadow(own.ruling, own.would, own.shadows)
     asked = _rule(index, requester, call)
-    if not asked.permitted:
-        reason = f"'{requester.name}' asked '{agent.name}' for what '{requester.name}' itself may not do: "
-        code = ReasonCode.REQUESTER_NOT_PERMITTED
-        return asked._replace(code=code, reason=reason + asked.reason, shadow=own.shadow or asked.shadow)
-    return _both(own, asked)
+    would = None
+    if own.shadows or asked.shadows:
+        would = _joined(own.would or own.ruling, asked.would or asked.ruling, agent, requester)
+    ruling = _joined(own.ruling, asked.ruling, agent, requester)
+    return _with_shadow(ruling, would, _union(own.shadows, asked.shadows))
 
 
-def _rule(index: PolicyIndex, agent: Agent, call: Call) -> Ruling:
+class _Side(NamedTuple):
+    """What the policies say to one agent: as enforced, and as it would be with the shadow policies that match."""
+
+    ruling: Ruling
+    would: Ruling | None = None
+    shadows: tuple[CompiledPolicy, ...] = ()
+
+
+def _rule(index: PolicyIndex, agent: Agent, call: Call) -> _Side:
     candidates = index.matching(agent, call.action, call.resource)
     if len(candidates) == 1 and candidates[0].plain:  # by far the most usual case
-        return _combine(index, agent, call, candidates, (), None)
+        return _Side(_combine(index, agent, call, candidates, (), None))
     enforced: list[CompiledPolicy] = []
     shadows: list[CompiledPolicy] = []
     missed: list[Near] = []
@@ -103,10 +111,26 @@ def _rule(index: PolicyIndex, agent: Agent, call: Call) -> Ruling:
             enforced.append(policy)
             doubt = doubt or found.doubt
     ruling = _combine(index, agent, call, enforced, missed, doubt)
-    if shadows:
-        would = _combine(index, agent, call, enforced + shadows, missed, doubt)
-        ruling = ruling._replace(shadow=Shadow(would.code, tuple(shadows)))
-    return ruling
+    if not shadows:
+        return _Side(ruling)
+    return _Side(ruling, _combine(index, agent, call, enforced + shadows, missed, doubt), tuple(shadows))
+
+
+def _joined(own: Ruling, asked: Ruling, agent: Agent, requester: Agent) -> Ruling:
+    """The agent's ruling and its requester's as one."""
+    if not own.permitted:
+        return own
+    if asked.permitted:
+        return _both(own, asked)
+    reason = f"'{requester.name}' asked '{agent.name}' for what '{requester.name}' itself may not do: {asked.reason}"
+    return asked._replace(code=ReasonCode.REQUESTER_NOT_PERMITTED, reason=reason)
+
+
+def _with_shadow(ruling: Ruling, would: Ruling | None, shadows: tuple[CompiledPolicy, ...]) -> Ruling:
+    if would is None:
+        return ruling
+    code = ReasonCode.APPROVAL_REQUIRED if would.permitted and would.approval else would.code
+    return ruling._replace(shadow=Shadow(code, shadows))
 
 
 def _combine(
@@ -184,7 +208,6 @@ def _both(own: Ruling, asked: Ruling) -> Ruling:
         approval=_approval((own.approval, asked.approval)),
         approval_policies=_union(own.approval_policies, asked.approval_policies),
         obligations=_smallest((*own.obligations, *asked.obligations)),
-        shadow=own.shadow or asked.shadow,
     )
 
 

@@ -7,7 +7,7 @@ the wire types, and needs neither a schema validator nor CEL.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from act.strict_json import Fault
 
@@ -26,10 +26,10 @@ def domains(written: list[str]) -> list[Fault]:
     return [Fault(f"/{index}", message) for index, message in parsed] if isinstance(parsed, list) else []
 
 
-def arguments(schema: Mapping[str, Any]) -> list[Fault]:
+def arguments(schema: Mapping[str, Any], effect: Literal["allow", "deny"]) -> list[Fault]:
     from act.policies.arguments import compile_arguments
 
-    compiled = compile_arguments(schema, "allow")
+    compiled = compile_arguments(schema, effect)
     return compiled if isinstance(compiled, list) else []
 
 
