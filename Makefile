@@ -37,7 +37,7 @@ test-deep: setup  ## The same properties and differential tests on many more exa
 	ACT_DEEP=1 $(RUN) pytest -q -n auto tests/properties tests/deep
 
 mutants: setup  ## Break the decision core on purpose and see which tests notice (long)
-	$(RUN) python tests/deep/mutants.py
+	$(RUN) python -m tests.deep.mutants
 
 lint: setup  ## Check style, types and the rules between the rooms
 	$(RUN) ruff format --check src tests benchmarks

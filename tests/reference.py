@@ -21,8 +21,8 @@ Policies = list[Document]
 class Answer(NamedTuple):
     """`code` is the reason code before limits and people; `limits` are pairs of policy id and agent id.
 
-    `shadow` is the code that would be if the shadow policies were enforced (before limits; a person to be asked is one),
-    and those of them that match.
+    `shadow` is the code that would be if the shadow policies were enforced (before limits, with the person to be
+    asked), and those of them that match.
     """
 
     code: str

@@ -50,7 +50,7 @@ def test_a_no_says_what_was_in_the_way(written: Document, arguments: Document, p
             "because its condition cannot be held against the call (args.n is missing).",
         ),
         (policy("deny", arguments=SCHEMA | {"required": ["n"]}), "because /n is missing."),
-        (policy("deny"), "Denied by 'Policy' v1."),
+        (policy("deny"), "Denied by policy 'Policy' v1."),
     ],
 )
 def test_a_deny_in_doubt_says_so(written: Document, words: str) -> None:

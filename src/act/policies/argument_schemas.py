@@ -175,6 +175,9 @@ class _Check:
             self._fault(place, f'{keyword} limits only {_PLURAL[kind]}; write "type": "{kind}" beside it.')
         elif keyword in ABOUT and known is not None and ABOUT[keyword] not in known:
             self._fault(place, f"{keyword} limits only {_PLURAL[ABOUT[keyword]]}, and the type here is another.")
+        elif keyword in ABOUT and known is not None and (free := _unlimited(schema, known, ABOUT[keyword])):
+            told = f"{keyword} does not limit a value of type {free[0]}, which the type here allows too"
+            self._fault(place, f"{told}; use one type, or anyOf with a limit for each.")
         elif keyword == "$schema" and value not in (DIALECT, f"{DIALECT}#"):
             self._fault(place, f"Only JSON Schema 2020-12 is understood: write {DIALECT} or leave it out.")
         elif keyword == "$ref" and (not isinstance(value, str) or referred(schema) not in self._defs):
@@ -290,3 +293,13 @@ def _size_faults(schema: Mapping[str, Any]) -> list[Fault]:
     if size.parts > MAX_PARTS:
         return [Fault("", f"With every $ref written out, a schema has at most {MAX_PARTS} parts and listed values.")]
     return []
+
+
+def _unlimited(schema: Mapping[str, Any], known: frozenset[str], kind: str) -> list[str]:
+    """The types beside `kind` that a value may have and that nothing in the schema limits; null is written on purpose.
+
+    A limit that another type slips past would be one in name only: "9999" is no number over 5.
+    """
+    limited = {ABOUT[keyword] for keyword in schema if keyword in ABOUT} | {kind, "null"}
+    limited |= {"integer"} if "number" in limited else set()
+    return sorted(known - limited)

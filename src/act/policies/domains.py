@@ -103,6 +103,8 @@ def _values(arguments: Any) -> Iterator[tuple[str, Any, bool]]:
     while left:
         pointer, value, field = left.pop()
         if isinstance(value, Mapping):
+            if field:
+                yield pointer, value, True  # no object names a host in one way only
             members = [(f"{pointer}/{escape(str(key))}", key, item) for key, item in value.items()]
             yield from ((place, key, False) for place, key, _ in members)
             left.extend((place, item, _is_host_field(key)) for place, key, item in reversed(members))

@@ -103,7 +103,7 @@ class PolicyService:
 
         def work(transaction: Transaction) -> None:
             row = _row(transaction.connection, caller.tenant_id, id)
-            _check_match(row, if_match or ANY)
+            _check_match(row, ANY if if_match is None else if_match)
             store.delete(transaction.connection, caller.tenant_id, id, self._clock.now())
             revision = transaction.change(caller.tenant_id, "policy", id)
             told = {"keyId": caller.id, "policyId": id, "policyName": row.name, "version": row.version}
