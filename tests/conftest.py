@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,11 @@ from hypothesis import HealthCheck, settings
 from tests.support import Api, Server
 
 # The machines that run this are slow and shared: time is no property of an example.
-settings.register_profile("act", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI the examples are the same every time: a landing says something about the change, and not about luck. Everywhere
+# else they are new ones.
+settings.register_profile(
+    "act", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("act")
 
 
