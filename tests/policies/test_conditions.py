@@ -247,6 +247,7 @@ def test_errors_say_what_is_wrong(text: str, message: str) -> None:
         ("now.getHours('../../dev/zero') == 1", "Line 1, column 14: There is no time zone '../../dev/zero'."),
         ("now.getHours('file:/dev/zero') == 1", "Line 1, column 14: There is no time zone 'file:/dev/zero'."),
         ("now.getHours('localtime') == 1", "Line 1, column 14: There is no time zone 'localtime'."),
+        ("now.getHours('+02:60') == 1", "Line 1, column 14: There is no time zone '+02:60'."),
         ("now.getHours('+25:00') == 1", "Line 1, column 14: There is no time zone '+25:00'."),
         (" + ".join(["args.x"] * 60) + " > 0", "The condition is nested too deep"),
         (

@@ -202,7 +202,7 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 _MICROSECOND = timedelta(microseconds=1)
-_OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)")
+_OFFSET = re.compile(r"([+-]?)(\d\d):([0-5]\d)")
 _ZONE = re.compile(r"(?!localtime$)[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
 
 _OF_MOMENTS: dict[str, Callable[[datetime], int]] = {

@@ -137,6 +137,8 @@ def _call(node: Call, scope: Scope) -> Evaluator:
         return _OPERATORS[node.function](*operands)
     if node.function == "@in":
         return _in(node, *operands)
+    if node.function in ("startsWith", "endsWith") and isinstance(affix := node.operands[1], Constant):
+        return operators.begins_or_ends(node.function, operands[0], affix.value)
     function = functions.FUNCTIONS.get(node.function)
     if function is None:
         raise Unsupported(f"The function {node.function}() is not part of conditions.", node.at)

@@ -140,6 +140,19 @@ def _ordered_by_literal(left: Evaluator, literal: Any, sign: str) -> Evaluator:
     return run
 
 
+def begins_or_ends(name: str, left: Evaluator, literal: str) -> Evaluator:
+    """`left.startsWith(literal)` or `left.endsWith(literal)`."""
+    test = str.startswith if name == "startsWith" else str.endswith
+
+    def run(v: Variables, b: Budget) -> bool:
+        value = left(v, b)
+        if type(value) is str:
+            return test(value, literal)
+        raise Fault(f"{name}() does not take {describe(value)} and text")
+
+    return run
+
+
 def is_in(left: Evaluator, right: Evaluator) -> Evaluator:
     return lambda v, b: contains_item(left(v, b), right(v, b), b)
 

@@ -1,6 +1,6 @@
 """The text of a condition before the binding sees it, and the binding's reports as sentences.
 
-The binding's parser spends up to 0.2 seconds on 4 KB of garbage; most of that is stopped here by brackets and letters.
+The binding's parser spends up to 0.2 seconds on 4 KB of garbage; brackets and letters stop what takes over 0.04 here.
 """
 
 from __future__ import annotations
