@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from act.policies.argument_schemas import FORMATS, MAX_PATTERNS
+from act.policies.argument_schemas import FORMATS, MAX_PATTERNS, compile_validator
 from act.policies.argument_verdicts import Examination, Rank, compile_leaves
 from act.policies.arguments import Arguments, Match, compile_arguments
 
@@ -415,6 +415,9 @@ def test_nothing_is_ever_fetched(server: tuple[str, list[str]], tmp_path: Path) 
                 assert faults(schema, effect)  # type: ignore[arg-type]
     arguments = compiled({"properties": {"a": {"const": {"$ref": address}}}}, "allow")  # a value, not a reference
     assert arguments.match({"a": {"$ref": address}}).matches
+    for target in (address, file.as_uri()):
+        with pytest.raises(jsonschema_rs.ValidationError, match="Retrieval is disabled"):
+            compile_validator({"$ref": target})  # even if a reference came past the check
     assert asked == []
 
 
