@@ -33,11 +33,13 @@ serve: setup  ## Run a server on ./act.db
 test: setup  ## Run the tests
 	$(RUN) pytest -q -n auto --dist loadscope
 
-test-deep: setup  ## The same properties and differential tests on many more examples (long)
+# Where there is no wheel of Atheris its tests are skipped and say so.
+test-deep: setup  ## The same properties and differential tests on many more examples, and fuzzing (long)
+	-$(UV) sync --quiet --locked --inexact --all-extras --group deep --no-build-package atheris --python $(PYTHON)
 	ACT_DEEP=1 $(RUN) pytest -q -n auto tests/properties tests/deep
 
-mutants: setup  ## Break the decision core on purpose and see which tests notice (long)
-	$(RUN) python -m tests.deep.mutants
+mutants: setup  ## Break the decision core and see which tests notice (long; MODULES="globs match" MINUTES=20)
+	$(RUN) python -u -m tests.deep.mutants $(MODULES) --minutes $(or $(MINUTES),120)
 
 lint: setup  ## Check style, types and the rules between the rooms
 	$(RUN) ruff format --check src tests benchmarks
@@ -54,6 +56,7 @@ bench: setup  ## Measure decisions, in process and over HTTP (prints; gates noth
 
 bench-engine: setup  ## The decision procedure against other engines (fetches them)
 	$(RUN) python -m benchmarks.engine
+	$(RUN) python -m benchmarks.changes
 
 clean:  ## Remove what setup and runs have made here
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

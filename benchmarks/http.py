@@ -43,23 +43,31 @@ class Measured:
 
 @contextmanager
 def server() -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="act-bench-") as folder:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "act", "serve", "--port", "0", "--database", f"sqlite:///{folder}/act.db"],
-            env={"ACT_BOOTSTRAP_API_KEY": KEY},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:
-                if found := re.search(r"at http://([\d.]+):(\d+)", line):
-                    yield Server(found[1], int(found[2]), process.pid)
-                    return
-            raise RuntimeError("The server did not start.")
-        finally:
-            process.terminate()
-            process.wait(30)
+    with (
+        tempfile.TemporaryDirectory(prefix="act-bench-") as folder,
+        serving(f"sqlite:///{folder}/act.db") as at,
+    ):
+        yield at
+
+
+@contextmanager
+def serving(database: str) -> Iterator[Server]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "act", "serve", "--port", "0", "--database", database],
+        env={"ACT_BOOTSTRAP_API_KEY": KEY},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if found := re.search(r"at http://([\d.]+):(\d+)", line):
+                yield Server(found[1], int(found[2]), process.pid)
+                return
+        raise RuntimeError("The server did not start.")
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def prepare(at: Server) -> str:

@@ -9,8 +9,6 @@ ACTIONS = ("read", "list", "write", "update", "delete", "execute", "plan", "send
 SERVICES = 21
 PER_ROLE = 10
 REQUESTS = 1_000
-# Whether policies have conditions: a third a simple one, a tenth one with several parts.
-CONDITIONS = False
 
 Tenant = dict[str, Any]
 
@@ -18,7 +16,8 @@ Tenant = dict[str, Any]
 def tenant(size: int) -> Tenant:
     """`size` policies, ten to a role, one in ten a deny; 1 to 3 actions and globs each; 1,000 requests.
 
-    Half of the requests are aimed at a policy of the agent's role, the others ask for anything.
+    A third of the policies has a simple condition, a tenth one with two parts. Half of the requests are aimed at a
+    policy of the agent's role, the others ask for anything. No two ask for the same resource.
 
     Shape: `{"policies": [{id, effect, role, actions, services, condition}], "requests": [{agent, role, action,
     service, resource, env, amount, to}]}`. A policy covers `<service>*` for each of its services, which end with `/`.
@@ -54,7 +53,7 @@ def _service(random_: random.Random) -> str:
 
 def _condition(random_: random.Random) -> dict[str, Any] | None:
     kind = random_.random()
-    if not CONDITIONS or kind >= 1 / 3 + 1 / 10:
+    if kind >= 1 / 3 + 1 / 10:
         return None
     return {"env": "prod"} if kind < 1 / 3 else {"max": 500, "to": ["ops", "sales"]}
 

@@ -7,6 +7,7 @@ Timestamps are RFC 3339 in UTC; durations are whole seconds; ids are prefixed UU
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,16 +21,18 @@ from pydantic import (
     Discriminator,
     Field,
     PlainSerializer,
+    SerializerFunctionWrapHandler,
     Tag,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from act.policies import checks
-from act.policies.globs import pattern_fault
+from act.policies.globs import pattern_fault, resource_fault
 from act.strict_json import MAX_INTEGER, Fault
 from act.text import text_fault
 
@@ -75,6 +78,8 @@ Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_refus
 Role = Name
 Text = Annotated[str, Field(max_length=2000)]
 Pattern = Annotated[str, AfterValidator(_refuse(pattern_fault))]
+Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_refuse(text_fault))]
+Resource = Annotated[str, AfterValidator(_refuse(resource_fault))]
 
 
 class Request(BaseModel):
@@ -234,6 +239,32 @@ _AllowedHours = Annotated[
 ]
 
 
+class Delegators(Request):
+    """Agents by role or by id: at least one of either, because a list that names nobody must not read as everybody."""
+
+    roles: Annotated[list[Role], Field(max_length=256)] = []
+    agent_ids: Annotated[list[Identifier], Field(max_length=1024)] = []
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if not self.roles and not self.agent_ids:
+            raise ValueError("name at least one role or one agent id")
+        return self
+
+
+class DelegationRule(Request):
+    """The agent that acts must have been handed the task by one of `from`."""
+
+    from_: Annotated[Delegators, Field(alias="from")]
+
+
+# Told apart by form, as above.
+_RequiresDelegation = Annotated[
+    Annotated[bool, Tag("flag")] | Annotated[DelegationRule, Tag("rule")],
+    Discriminator(lambda value: "rule" if isinstance(value, dict | DelegationRule) else "flag"),
+]
+
+
 class Constraints(Request):
     """What else must hold when an allow policy matches. A constraint ACT does not know is a fault."""
 
@@ -244,6 +275,7 @@ class Constraints(Request):
     allowed_domains: Annotated[list[str], Field(max_length=256), AfterValidator(_checked(checks.domains))] | None = None
     max_rows: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
     max_data_points: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
+    requires_delegation: _RequiresDelegation | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -262,6 +294,18 @@ class Constraints(Request):
         return self
 
 
+Grant = Literal["use", "delegate"]
+Grants = Annotated[list[Grant], Field(min_length=1, max_length=2)]
+MAX_DEPTH = 8
+
+
+class HandDown(Request):
+    """To whom a right may be handed down, and how many agents may follow: 1 is the next one only."""
+
+    to: Delegators
+    max_depth: Annotated[int, Field(ge=1, le=MAX_DEPTH)] = 1
+
+
 class PolicyDraft(Request):
     """A policy as its author writes it (2-semantics, "Policies")."""
 
@@ -275,6 +319,8 @@ class PolicyDraft(Request):
     arguments: dict[str, Any] | None = None
     when: Annotated[str, AfterValidator(_checked(checks.condition))] | None = None
     constraints: Constraints | None = None
+    grants: Grants = ["use"]
+    delegation: HandDown | None = None
     mode: Mode = "enforce"
     enabled: bool = True
     valid_from: Moment | None = None
@@ -290,6 +336,12 @@ class PolicyDraft(Request):
     def _coherent(self) -> Self:
         if self.effect == "deny" and self.constraints is not None and self.constraints.model_fields_set:
             raise ValueError("constraints narrow what is allowed; a deny policy cannot have them")
+        if self.effect == "deny" and self.model_fields_set & {"grants", "delegation"}:
+            raise ValueError("grants and delegation give rights; a deny policy cannot have them")
+        if "delegate" in self.grants and self.delegation is None:
+            raise ValueError("a policy that grants 'delegate' says in delegation.to to whom")
+        if "delegate" not in self.grants and self.delegation is not None:
+            raise ValueError("delegation says how a right is handed down; add 'delegate' to grants, or leave it out")
         if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
             raise ValueError("validUntil must be later than validFrom")
         return self
@@ -320,6 +372,8 @@ class Policy(Answer):
     arguments: dict[str, Any] | None
     when: str | None
     constraints: dict[str, Any]
+    grants: list[Grant] = ["use"]
+    delegation: dict[str, Any] | None = None
     mode: Mode
     enabled: bool
     valid_from: Moment | None
@@ -375,36 +429,90 @@ class Permission(Answer):
     arguments: dict[str, Any] | None
     when: str | None
     constraints: dict[str, Any]
+    grants: list[Grant] = ["use"]
+    delegation: dict[str, Any] | None = None
     valid_from: Moment | None
     valid_until: Moment | None
     in_force: bool
 
 
+class Received(Answer):
+    """What was handed down to an agent and is still good; its own policies stay its ceiling."""
+
+    node: str
+    from_agent_id: str
+    scope: list[dict[str, Any]]
+    grants: list[Grant]
+    expires_at: Moment
+
+
 class Permissions(Answer):
-    """What an agent may do now. `can_act` is false while it is suspended: then nothing of it holds."""
+    """What an agent may do now. `can_act` is false while it is suspended or its tenant frozen: then nothing holds."""
 
     agent_id: str
     can_act: bool
     permissions: list[Permission]
+    delegations: list[Received] = []
     revision: int
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
+MAX_FACTS = 4096
+
+
+class ScopeItem(Request):
+    """One part of a scope: any of the actions on any of the resources."""
+
+    actions: Annotated[list[Pattern], Field(min_length=1, max_length=64)]
+    resources: Annotated[list[Pattern], Field(min_length=1, max_length=64)]
+
+
+Scoping = Annotated[list[ScopeItem], Field(min_length=1, max_length=16)]
+
+
+def _facts_size(facts: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(facts, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")) > MAX_FACTS:
+        raise ValueError(f"facts are at most {MAX_FACTS} bytes of JSON")
+    return facts
+
+
+class Task(Request):
+    """What a token is for. `facts` are the values that conditions can hold arguments against, given by the operator."""
+
+    id: Identifier
+    facts: Annotated[dict[str, Any], AfterValidator(_facts_size)] = {}
+
+
+class Confirmation(Request):
+    """The key whose holder alone can use a token (RFC 7800): a public JWK, Ed25519 or P-256."""
+
+    jwk: dict[str, Any]
+
+
 class TokenRequest(Request):
-    """Ask for a capability token for an agent; `expires_in` seconds, at most the tenant's maximum."""
+    """Ask for a capability token for an agent; `expires_in` seconds, at most the tenant's maximum.
+
+    `policy_ids` and `scope` narrow: only what one of those policies allows and the scope covers is allowed.
+    """
 
     agent_id: Identifier
     expires_in: Annotated[int, Field(ge=1)] | None = None
+    policy_ids: Annotated[list[Identifier], Field(min_length=1, max_length=64)] | None = None
+    scope: Scoping | None = None
+    task: Task | None = None
+    on_behalf_of: Annotated[Name, Field(max_length=256)] | None = None
+    cnf: Confirmation | None = None
 
 
 class IssuedToken(Answer):
-    """The only answer that ever carries the token string."""
+    """The only answer that ever carries the token string. `node` is its place in the delegation tree."""
 
     token: Annotated[str, Field(repr=False)]
     token_id: str
     agent_id: str
+    node: str = ""
     expires_at: Moment
     warnings: list[Warned] = []
     revision: int
@@ -413,16 +521,116 @@ class IssuedToken(Answer):
 class Token(Answer):
     id: str
     agent_id: str
-    status: Literal["active", "expired", "revoked"]
+    status: Literal["active", "superseded", "expired", "revoked"]
+    node: str = ""
+    parent: str | None = None
+    depth: int = 0
+    scope: list[dict[str, Any]] | None = None
+    policy_ids: list[str] | None = None
+    grants: list[Grant] = ["use", "delegate"]
+    task: dict[str, Any] | None = None
+    on_behalf_of: str | None = None
+    bound_to_key: bool = False
     issued_at: Moment
     expires_at: Moment
+    superseded_at: Moment | None = None
     revoked_at: Moment | None = None
 
 
 class TokenRevoked(Answer):
+    """`revoked` tokens were good until now, `delegated` of them handed down from this one."""
+
     token_id: str
     revoked: int
+    delegated: int = 0
     revision: int
+
+
+class TokenRotate(Request):
+    """A new token in the place of this one, which stays good for `grace` seconds.
+
+    With `token`, the string of the token itself, whoever holds it may rotate it with a key for `enforce` alone. A
+    token that is bound to a key needs a `proof` for the action `rotate` on `token://<id>`, with `request_id` and with
+    the other fields that are sent as its arguments.
+    """
+
+    expires_in: Annotated[int, Field(ge=1)] | None = None
+    grace: Annotated[int, Field(ge=0, le=3600)] = 30
+    token: Annotated[str | None, Field(repr=False)] = None
+    proof: Annotated[str | None, Field(repr=False)] = None
+    request_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+
+
+class TokenIntrospect(Request):
+    token: Annotated[str, Field(repr=False)]
+
+
+class Introspection(Answer):
+    """RFC 7662, section 2.2, in its spelling. A token that is not good is `active: false` and nothing else."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+    active: bool
+    client_id: str | None = None
+    sub: str | None = None
+    iss: str | None = None
+    aud: str | None = None
+    jti: str | None = None
+    iat: int | None = None
+    nbf: int | None = None
+    exp: int | None = None
+    token_type: str | None = None
+    tid: str | None = None
+    act: dict[str, Any] | None = None
+    authorization_details: list[dict[str, Any]] | None = None
+    task: dict[str, Any] | None = None
+    cnf: dict[str, Any] | None = None
+
+    @model_serializer(mode="wrap")
+    def _only_what_is(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value is not None}
+
+
+class DelegationRequest(Request):
+    """Hand a part of what `parent_token` may hand down to another agent, by id or name.
+
+    Without `grants` the receiver may use it and not hand it on; with `delegate` among them, `to` and `max_depth` say to
+    whom and how far. `facts` may be added by an operator's key only. A parent that is bound to a key needs a `proof`
+    for the action `delegate` on `agent://<to_agent_id>`, with `request_id` and with the other fields as its arguments.
+    """
+
+    parent_token: Annotated[str, Field(repr=False)]
+    to_agent_id: Name
+    scope: Scoping
+    expires_in: Annotated[int, Field(ge=1)] | None = None
+    task: Task | None = None
+    grants: Grants = ["use"]
+    to: Delegators | None = None
+    max_depth: Annotated[int, Field(ge=1, le=MAX_DEPTH)] | None = None
+    cnf: Confirmation | None = None
+    proof: Annotated[str | None, Field(repr=False)] = None
+    request_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if "delegate" not in self.grants and (self.to is not None or self.max_depth is not None):
+            raise ValueError("to and maxDepth say how it may be handed on; add 'delegate' to grants, or leave them out")
+        return self
+
+
+class DelegationNode(Answer):
+    """One place in a delegation tree, and what hangs below it."""
+
+    node: str
+    agent_id: str
+    depth: int
+    scope: list[dict[str, Any]] | None
+    grants: list[Grant]
+    max_depth: int
+    token_ids: list[str]
+    status: Literal["active", "expired", "revoked"]
+    expires_at: Moment
+    children: list[DelegationNode] = []
 
 
 # --- decisions --------------------------------------------------------------------------------------------------------
@@ -433,6 +641,7 @@ class EnforceRequest(Request):
 
     `requester` is the agent (id or name) that asked for the call, when it is another. With `requester_token`, that
     agent's own capability token, ACT knows it instead of being told, and the token has to be good as well.
+    `min_revision` is the `revision` of a change that the decision must not be older than.
     """
 
     request_id: Annotated[str, Field(min_length=1, max_length=128)]
@@ -444,6 +653,9 @@ class EnforceRequest(Request):
     arguments: dict[str, Any] = {}
     requester: str | None = None
     requester_token: Annotated[str | None, Field(repr=False)] = None
+    proof: Annotated[str | None, Field(repr=False)] = None
+    requester_proof: Annotated[str | None, Field(repr=False)] = None
+    min_revision: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
     dry_run: bool = False
 
 
@@ -479,13 +691,23 @@ class ReasonCode(StrEnum):
     TOKEN_NOT_YET_VALID = "token_not_yet_valid"
     TOKEN_TTL_EXCEEDED = "token_ttl_exceeded"
     TOKEN_REVOKED = "token_revoked"
+    TOKEN_SUPERSEDED = "token_superseded"
     TOKEN_AGENT_MISMATCH = "token_agent_mismatch"
     AGENT_SUSPENDED = "agent_suspended"
     AGENT_DELETED = "agent_deleted"
+    PROOF_REQUIRED = "proof_required"
+    PROOF_INVALID = "proof_invalid"
+    PROOF_REPLAYED = "proof_replayed"
+    DELEGATION_REQUIRED = "delegation_required"
+    CHAIN_SCOPE_EXCEEDED = "chain_scope_exceeded"
+    CHAIN_NOT_DELEGABLE = "chain_not_delegable"
+    CHAIN_DEPTH_EXCEEDED = "chain_depth_exceeded"
+    CHAIN_CYCLE = "chain_cycle"
     REQUESTER_UNKNOWN = "requester_unknown"
     REQUESTER_NOT_PERMITTED = "requester_not_permitted"
     APPROVAL_REJECTED = "approval_rejected"
     APPROVAL_EXPIRED = "approval_expired"
+    TENANT_FROZEN = "tenant_frozen"
     STALE_STATE = "stale_state"
     OVERLOADED = "overloaded"
     UNREACHABLE = "unreachable"
@@ -557,9 +779,15 @@ class Decision(Answer):
 
 
 class OutcomeReport(Request):
-    """What became of an allowed action; ends its lease."""
+    """What became of an allowed action; ends its lease.
+
+    `labels` of what was read and resources that were `created` become a part of the session that the decision belongs
+    to, and stay there.
+    """
 
     status: Literal["succeeded", "failed", "cancelled"]
+    labels: Annotated[list[Label], Field(max_length=32)] = []
+    created: Annotated[list[Resource], Field(max_length=256)] = []
 
 
 class OutcomeRecorded(Answer):
@@ -613,6 +841,91 @@ class RejectRequest(Request):
     """`reason` goes back to the agent."""
 
     reason: Annotated[str, Field(min_length=1, max_length=500)]
+
+
+# --- tenants ----------------------------------------------------------------------------------------------------------
+
+
+class TenantPatch(Request):
+    """Change what is named; leave the rest. How long tokens live, in seconds."""
+
+    max_token_ttl: Annotated[int, Field(ge=1, le=366 * 86400)] | None = None
+    default_token_ttl: Annotated[int, Field(ge=1, le=366 * 86400)] | None = None
+
+    @model_validator(mode="after")
+    def _no_null(self) -> Self:
+        for name in self.model_fields_set:
+            if getattr(self, name) is None:
+                raise ValueError(f"{to_camel(name)} cannot be null; leave it out to keep it")
+        return self
+
+
+class Tenant(Answer):
+    """One tenant. `revision` is only in the answer to a change."""
+
+    id: str
+    name: str
+    max_token_ttl: int
+    default_token_ttl: int
+    frozen: bool
+    frozen_at: Moment | None
+    frozen_reason: str | None
+    created_at: Moment
+    revision: int | None = None
+
+
+class TenantFreeze(Request):
+    """Why; for people, in the record."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+
+
+class TenantFrozen(Answer):
+    """Whether everything is denied now. `frozen_at` and `reason` are those of the freeze that is in force."""
+
+    tenant_id: str
+    frozen: bool
+    frozen_at: Moment | None
+    reason: str | None
+    revision: int
+
+
+# --- signing keys -----------------------------------------------------------------------------------------------------
+
+
+SigningAlgorithm = Literal["RS256", "EdDSA", "ES256"]
+
+
+class KeyRotation(Request):
+    """`algorithm` is that of the key which signs from then on; without it, that of the next key."""
+
+    algorithm: SigningAlgorithm | None = None
+
+
+class SigningKey(Answer):
+    """The public side of a key; `use` is `token`, or `audit` for the one that signs checkpoints.
+
+    `next` is published and signs later, `active` signs, `retiring` still verifies until `retires_at`, `gone` does
+    nothing any more.
+    """
+
+    kid: str
+    use: Literal["token", "audit"]
+    algorithm: str
+    status: Literal["next", "active", "retiring", "gone"]
+    created_at: Moment
+    retires_at: Moment | None
+
+
+class SigningKeyRotated(SigningKey):
+    """The key that signs from now on."""
+
+    revision: int
+
+
+class SigningKeyRevoked(Answer):
+    kid: str
+    revision: int
 
 
 # --- API keys ---------------------------------------------------------------------------------------------------------

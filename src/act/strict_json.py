@@ -75,9 +75,30 @@ def loads(data: bytes) -> Any:
         value = _decoder.decode(data.decode("utf-8"))
     except (UnicodeDecodeError, RecursionError, ValueError) as error:
         raise MalformedJson(f"The text is not JSON: {error}.") from None
-    if faults := list(itertools.islice(faults_of(value), MAX_FAULTS)):
+    if not _sound(value) and (faults := list(itertools.islice(faults_of(value), MAX_FAULTS))):
         raise AmbiguousJson(faults)
     return value
+
+
+def _sound(value: Any, depth: int = 1) -> bool:
+    """Whether `faults_of` surely finds nothing, told quickly; False is no fault yet."""
+    kind = type(value)
+    if kind is str:
+        return bool(value.isascii())
+    if kind is int:
+        return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
+    if kind is bool or value is None:
+        return True
+    if depth > MAX_DEPTH:
+        return False
+    if kind is dict:
+        for key, item in value.items():  # noqa: SIM110 - a generator would cost as much again
+            if not (type(key) is str and key.isascii() and _sound(item, depth + 1)):
+                return False
+        return True
+    if kind is list:
+        return all(_sound(item, depth + 1) for item in value)
+    return kind is float and math.isfinite(value)
 
 
 def faults_of(value: Any, pointer: str = "", depth: int = 1) -> Iterator[Fault]:

@@ -24,6 +24,8 @@ class World:
     decision_id: str
     approval_id: str
     key_id: str
+    signing_key_id: str
+    tenant_id: str
     index: int
 
     def path(self, route: Route) -> str:
@@ -47,6 +49,8 @@ def new_world(api: Api) -> World:
         decision_id=allowed["decisionId"],
         approval_id=asked["approval"]["id"],
         key_id=key["id"],
+        signing_key_id=next(key["kid"] for key in api.get("/v1/keys?limit=200")["items"] if key["status"] == "next"),
+        tenant_id=allowed["tenantId"],
         index=asked["audit"]["index"],
     )
 
@@ -131,6 +135,13 @@ def _routes() -> list[Route]:
         Route("GET", "/v1/api-keys", admin),
         Route("POST", "/v1/api-keys", admin, 201, lambda _: {"name": "new", "scopes": ["audit"]}),
         Route("DELETE", "/v1/api-keys/{key_id}", admin),
+        Route("GET", "/v1/keys", admin),
+        Route("POST", "/v1/keys/rotate", admin, 200, lambda _: {}),
+        Route("POST", "/v1/keys/{signing_key_id}/revoke", admin),
+        Route("GET", "/v1/tenants/{tenant_id}", admin),
+        Route("PATCH", "/v1/tenants/{tenant_id}", admin, 200, lambda _: {"maxTokenTtl": 86400}),
+        Route("POST", "/v1/tenants/{tenant_id}/freeze", admin, 200, lambda _: {"reason": "a test"}),
+        Route("POST", "/v1/tenants/{tenant_id}/unfreeze", admin),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import httpx2
@@ -85,7 +86,8 @@ def test_a_revoked_and_an_expired_key(api: Api, server: Server, victim: World) -
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_scope_opens_its_routes_and_no_other(api: Api, server: Server, scope: str) -> None:
-    nothing = World(*["nothing"] * 7, index=2**40)  # objects that are not there: nothing is changed by the calls
+    names: dict[str, Any] = dict.fromkeys((field.name for field in fields(World)), "nothing")
+    nothing = World(**names | {"index": 2**40})  # objects that are not there: nothing is changed by the calls
     with server.api(api.key(scope)["key"]) as caller:
         for route in ROUTES:
             body = route.body(nothing) if route.body else None

@@ -88,6 +88,13 @@ def pointers(api: Api, body: Any) -> list[str]:
     return [fault["pointer"] for fault in problem["errors"]]
 
 
+def test_validating_tells_nothing_of_another_tenant(api: Api, stranger: Api) -> None:
+    stored = api.post("/v1/policies", draft(id=f"pol-{uuid4().hex}"))
+    next_version = stranger.post(f"/v1/policies/validate?policyId={stored['id']}", draft(), status=404)
+    assert next_version["code"] == "not_found"
+    assert stranger.post("/v1/policies/validate", draft(id=stored["id"]), status=200)["valid"] is True
+
+
 # --- what errors ------------------------------------------------------------------------------------------------------
 
 ERRORS: dict[str, dict[str, Any]] = {

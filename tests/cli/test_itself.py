@@ -22,7 +22,7 @@ from tests.support import ADMIN_KEY, Api, Server, actctl, environment
 
 from .conftest import SECONDS, Ctl
 
-GROUPS = ("agents", "policies", "tokens", "approvals", "audit", "keys", "tenants")
+GROUPS = ("agents", "policies", "tokens", "approvals", "audit", "api-keys", "keys", "tenants")
 
 
 # --- help and start-up ---
@@ -199,7 +199,7 @@ def test_doctor_finds_a_healthy_server(ctl: Ctl) -> None:
 
 
 def test_doctor_leaves_no_trace_and_tells_the_scopes(ctl: Ctl) -> None:
-    ctl("keys", "create", "two", "--scope", "audit", "--scope", "enforce", "--save", "two.key").ok()
+    ctl("api-keys", "create", "two", "--scope", "audit", "--scope", "enforce", "--save", "two.key").ok()
     before = ctl.json("audit", "checkpoint")["size"]
     run = ctl("doctor", "--api-key-file", "two.key").ok()
     assert run.out.splitlines()[-1].split() == ["scopes", "ok", "audit,", "enforce"]
@@ -260,6 +260,7 @@ def alone(tmp_path: Path) -> Ctl:
 
 def test_a_tenant_is_made_offline_and_lives_apart(alone: Ctl, tmp_path: Path) -> None:
     database = ("--database", f"sqlite:///{tmp_path}/act.db")
+    alone("migrate", *database).ok()
     first = alone("tenants", "create", "research", "--name", "Research", *database).ok()
     key, end = first.out.split("\n")
     assert end == ""
@@ -287,8 +288,10 @@ def test_a_tenant_is_made_offline_and_lives_apart(alone: Ctl, tmp_path: Path) ->
 
 
 def test_a_chosen_first_key_is_not_repeated(alone: Ctl, tmp_path: Path) -> None:
+    database = ("--database", f"sqlite:///{tmp_path}/act.db")
+    alone("migrate", *database).ok()
     run = alone(
-        *("tenants", "create", "research", "--database", f"sqlite:///{tmp_path}/act.db"),
+        *("tenants", "create", "research", *database),
         ACT_BOOTSTRAP_API_KEY=ADMIN_KEY,
     ).ok()
     assert ADMIN_KEY not in run.out + run.err

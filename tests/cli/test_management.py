@@ -97,8 +97,9 @@ def test_a_conflict_is_told(ctl: Ctl) -> None:
         ("agents", "fly"),
         ("policies", "create"),
         ("policies", "create", "-", "--name", "n"),
-        ("keys", "create", "k"),
-        ("keys", "create", "k", "--scope", "everything"),
+        ("api-keys", "create", "k"),
+        ("api-keys", "create", "k", "--scope", "everything"),
+        ("keys", "rotate", "--algorithm", "HS256"),
         ("approvals", "reject", "apr_x"),
         ("enforce", "a", "b", "--token-file", "/does/not/exist"),
         ("outcome", "dec_x", "fine"),
@@ -234,8 +235,10 @@ def test_a_token_is_not_issued_when_it_could_not_be_saved(ctl: Ctl, tmp_path: Pa
 
 def test_a_key_does_what_its_scopes_say_until_it_is_revoked(ctl: Ctl, tmp_path: Path) -> None:
     agent, file = new_agent(ctl), tmp_path / "key"
-    made = ctl.json("keys", "create", "reader", "--scope", "audit", "--scope", "tokens", "--save", file)
-    bound = ctl.json("keys", "create", "bound", "--scope", "enforce", "--agent", agent["name"], "--expires-in", "60")
+    made = ctl.json("api-keys", "create", "reader", "--scope", "audit", "--scope", "tokens", "--save", file)
+    bound = ctl.json(
+        "api-keys", "create", "bound", "--scope", "enforce", "--agent", agent["name"], "--expires-in", "60"
+    )
     assert bound["agentId"] == agent["id"]
     assert bound["key"].startswith(f"act_{bound['prefix']}_")
     assert made["scopes"] == ["audit", "tokens"]
@@ -247,13 +250,35 @@ def test_a_key_does_what_its_scopes_say_until_it_is_revoked(ctl: Ctl, tmp_path: 
     refused = ctl("agents", "list", "--api-key-file", file)
     assert refused.code == 1
     assert "(scope_missing, 403)" in refused.err
-    ctl("keys", "revoke", made["id"], "--yes").ok()
+    ctl("api-keys", "revoke", made["id"], "--yes").ok()
     gone = ctl("audit", "list", "--api-key-file", file)
     assert gone.code == 1
     assert "(api_key_invalid, 401)" in gone.err
     assert "ACT_API_KEY" in gone.err
-    assert {made["id"], bound["id"]} <= {key["id"] for key in ctl.json("keys", "list")}
-    assert bound["key"] not in ctl("keys", "list").out
+    assert {made["id"], bound["id"]} <= {key["id"] for key in ctl.json("api-keys", "list")}
+    assert bound["key"] not in ctl("api-keys", "list").out
+
+
+def test_signing_keys_are_listed_rotated_and_revoked(ctl: Ctl) -> None:
+    def statuses() -> dict[str, str]:
+        return {key["kid"]: key["status"] for key in ctl.json("keys", "list") if key["use"] == "token"}
+
+    following = next(kid for kid, status in statuses().items() if status == "next")
+    rotated = ctl.json("keys", "rotate")
+    assert (rotated["kid"], rotated["status"]) == (following, "active")
+    chosen = ctl.json("keys", "rotate", "--algorithm", "EdDSA")
+    assert chosen["algorithm"] == "EdDSA"
+    assert (statuses()[following], statuses()[chosen["kid"]]) == ("retiring", "active")
+
+    refused = ctl("keys", "revoke", chosen["kid"])
+    assert refused.code == 2
+    assert statuses()[chosen["kid"]] == "active"
+    assert ctl.json("keys", "revoke", chosen["kid"], "--yes")["kid"] == chosen["kid"]
+    assert statuses()[chosen["kid"]] == "gone"
+    assert list(statuses().values()).count("active") == 1
+    unknown = ctl("keys", "revoke", "0000", "--yes")
+    assert unknown.code == 1
+    assert "(not_found, 404)" in unknown.err
 
 
 # --- decisions and approvals ---

@@ -26,7 +26,7 @@ class Desk:
         ).ok()
         self.planner = ctl("tokens", "issue", "Planner Agent", "--expires-in", "3600").ok().out.strip()
         self.executor = ctl("tokens", "issue", "Executor Agent", "--expires-in", "3600").ok().out.strip()
-        ctl("keys", "create", "a person", "--scope", "approve", "--save", "person.key").ok()
+        ctl("api-keys", "create", "a person", "--scope", "approve", "--save", "person.key").ok()
         self.handed_out = len(ctl.runs)
         self.secrets = [self.planner, self.executor, (ctl.folder / "person.key").read_text().strip()]
 
@@ -119,6 +119,7 @@ def test_no_output_carries_a_secret_but_the_one_that_hands_it_out(desk: Desk) ->
         ("agents", "show", "Planner Agent"),
         ("policies", "list"),
         ("tokens", "list"),
+        ("api-keys", "list"),
         ("keys", "list"),
         ("approvals", "list"),
         ("audit", "list", "--all"),

@@ -163,6 +163,16 @@ def test_dry_run_and_tenant(server: Server) -> None:
         assert act.enforce(*ASK).reason_code is ReasonCode.UNREACHABLE
 
 
+def test_an_answer_on_an_older_state_denies(act: Act, server: Server) -> None:
+    server.answers(decide(revision=6), decide(revision=7), decide(revision=None))
+    old, new, unknown = (act.enforce(*ASK, min_revision=7) for _ in range(3))
+    assert [seen.json["minRevision"] for seen in server.seen] == [7, 7, 7]
+    assert (old.reason_code, new.reason_code) == (ReasonCode.UNREACHABLE, ReasonCode.ALLOWED)
+    assert unknown.reason_code is ReasonCode.UNREACHABLE
+    server.answers(decide(revision=6))
+    assert ask_async(server.url, min_revision=7).reason_code is ReasonCode.UNREACHABLE
+
+
 def test_async_allows() -> None:
     server = Server()
     try:

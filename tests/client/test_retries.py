@@ -73,6 +73,17 @@ def test_a_mutation_that_may_have_been_done_is_not_repeated(act: Act, server: Se
     assert len(server.seen) == 1
 
 
+def test_a_freeze_is_repeated_until_it_holds_and_its_end_is_not(act: Act, server: Server) -> None:
+    frozen = {"tenantId": "t", "frozen": True, "frozenAt": "2026-11-22T18:00:00Z", "reason": None, "revision": 1}
+    server.answers(Reply(hang_up=True), problem(500), Reply(200, frozen))
+    assert act.tenants.freeze("t").frozen
+    assert len(server.seen) == 3
+    server.answers(Reply(hang_up=True), Reply(200, frozen | {"frozen": False}))
+    with pytest.raises(Unreachable):
+        act.tenants.unfreeze("t")
+    assert len(server.seen) == 4
+
+
 def test_a_mutation_that_never_left_may_be_repeated() -> None:
     call = calls.create_agent("n", None, "", (), None)
     assert pause_before(call, Unreachable("", sent=False), 1, 2) is not None

@@ -32,7 +32,7 @@ class Instant(Bearer):
 
         return Deciding(work())
 
-    async def areport(self, decision: Any, status: Any) -> Any:
+    async def areport(self, decision: Any, status: Any, labels: Any = None, created: Any = None) -> Any:
         self.reported.append(status)
 
     async def _approval(self, id: str, wait: int) -> Any:

@@ -17,11 +17,13 @@ from act.enforcement.decide import decide
 from act.limits.leases import LeaseBook, LeaseKey, Wanted
 from act.models import AgentCreate, PolicyDraft
 from act.policies import constraints
-from act.policies.draft import bind, warnings
+from act.policies.draft import bind, hand_down, warnings
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
 from act.policies.policy import compile_policy
 from act.problems import faults_of_validation
+from act.sessions.session import EMPTY, Session, merged
+from act.tokens.chain import alone
 from tests.support import Api, Server
 
 Document = Mapping[str, Any]
@@ -62,7 +64,7 @@ class Target(Protocol):
 
     def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer: ...
 
-    def report(self, id: str, status: str) -> None: ...
+    def report(self, id: str, status: str, labels: list[str], created: list[str]) -> None: ...
 
     def clean(self) -> None:
         """Leave nothing of the case behind."""
@@ -75,6 +77,9 @@ class PureEngine:
         self._agents: dict[str, Agent] = {}
         self._policies: list[Any] = []
         self._leases = LeaseBook()
+        # Each agent has one token in a case, and so one session.
+        self._sessions: dict[str, Session] = {}
+        self._decided: dict[str, str] = {}
         self._count = 0
 
     def register(self, agent: Document) -> None:
@@ -102,6 +107,8 @@ class PureEngine:
                     constraints=constraints.from_wire(draft.constraints),
                     arguments=draft.arguments,
                     when=draft.when,
+                    usable="use" in draft.grants,
+                    hand_down=hand_down(draft.delegation),
                     shadow=draft.mode == "shadow",
                     valid_from=draft.valid_from,
                     valid_until=draft.valid_until,
@@ -114,11 +121,13 @@ class PureEngine:
         acting = self._agents[agent]
         asking = self._find(requester) if requester else None
         now = datetime.fromisoformat(more["now"]) if "now" in more else datetime.now(UTC)
-        call = Call(action, resource, now, more.get("arguments", {}), more.get("context", {}))
-        ruling = decide(PolicyIndex(self._policies), acting, call, asking)
+        session = self._sessions.get(agent, EMPTY).seen
+        call = Call(action, resource, now, more.get("arguments", {}), more.get("context", {}), session=session)
+        ruling = decide(PolicyIndex(self._policies), alone(acting), call, alone(asking) if asking else None)
         names = [policy.name for policy in ruling.policies]
         self._count += 1
         id = f"dec_{self._count}"
+        self._decided[id] = agent
         if not ruling.permitted:
             return Answer("denied", str(ruling.code), names, id)
         wanted = [
@@ -135,8 +144,10 @@ class PureEngine:
     def _find(self, label: str) -> Agent:
         return next(agent for agent in self._agents.values() if label in (agent.id, agent.name))
 
-    def report(self, id: str, status: str) -> None:
+    def report(self, id: str, status: str, labels: list[str], created: list[str]) -> None:
         self._leases.release(id)
+        agent = self._decided[id]
+        self._sessions[agent] = merged(self._sessions.get(agent, EMPTY), labels, created)
 
     def clean(self) -> None:
         self.__init__()  # type: ignore[misc]
@@ -171,8 +182,9 @@ class OverHttp:
         names = [policy["name"] for policy in answer["policies"]]
         return Answer(answer["decision"], answer["reasonCode"], names, answer["decisionId"], answer["obligations"])
 
-    def report(self, id: str, status: str) -> None:
-        self._api.post(f"/v1/decisions/{id}/outcome", {"status": status}, status=200)
+    def report(self, id: str, status: str, labels: list[str], created: list[str]) -> None:
+        body = {"status": status, "labels": labels, "created": created}
+        self._api.post(f"/v1/decisions/{id}/outcome", body, status=200)
 
     def clean(self) -> None:
         for policy_id in self._policies:
@@ -213,8 +225,8 @@ class Embedded:
         names = [policy.name for policy in answer.policies]
         return Answer(str(answer.decision), str(answer.reason_code), names, answer.decision_id, answer.obligations)
 
-    def report(self, id: str, status: Any) -> None:
-        self._act.report_outcome(id, status)
+    def report(self, id: str, status: Any, labels: list[str], created: list[str]) -> None:
+        self._act.report_outcome(id, status, labels, created)
 
     def clean(self) -> None:
         for policy_id in self._policies:

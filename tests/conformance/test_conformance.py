@@ -89,7 +89,8 @@ def _ask(target: Target, requests: list[dict[str, Any]]) -> None:
     answers: list[str] = []
     for request in requests:
         if "outcomeOf" in request:
-            target.report(answers[request["outcomeOf"] - 1], request["status"])
+            told = request.get("labels", []), request.get("created", [])
+            target.report(answers[request["outcomeOf"] - 1], request["status"], *told)
             continue
         more = {name: request[name] for name in ("arguments", "context", "now") if name in request}
         requester = request.get("requester")
@@ -133,7 +134,7 @@ def test_a_case_is_well_formed(case: dict[str, Any]) -> None:
     codes = {str(code) for code in ReasonCode}
     for request in case.get("requests", []):
         if "outcomeOf" in request:
-            assert request.keys() == {"outcomeOf", "status"}
+            assert {"outcomeOf", "status"} <= request.keys() <= {"outcomeOf", "status", "labels", "created"}
             continue
         assert request.keys() <= REQUEST_FIELDS
         assert "now" not in request or case["only"] == ["pure"], "only the pure engine is told the time"

@@ -2,21 +2,24 @@
 
 Mutants of `decide` and `match` are first held against the reference over a fixed set of worlds, in a forked process,
 because that takes a moment. A mutant that no test notices is a survivor. They are listed in `survivors.md` beside
-this file; what somebody wrote there about one (after the colon) is kept as long as it survives. Nothing in the
-checkout is changed but that file.
+this file; what somebody wrote there about one (after the colon) is kept as long as it survives, and so is what is
+there about modules and mutants that were not tried this time. Nothing in the checkout is changed but that file.
 
-    python -m tests.deep.mutants [--minutes M] [decide] [match] [globs] [verify]
+    python -m tests.deep.mutants [--minutes M] [--workers N] [--survivors] [decide] [match] [globs] [canonical]
+        [verify]
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
 import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,19 +31,20 @@ from pathlib import Path
 from queue import Queue
 from typing import Any, NamedTuple
 
-from act.policies.index import PolicyIndex
-
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = Path(__file__).with_name("survivors.md")
-WORKERS = 2
 WORLDS = 2_000
 TIME_LIMIT = 240.0
-"""Seconds after which a run of tests counts as noticing: a mutant that hangs is seen."""
+"""Seconds for the tests without any mutant, and for one mutant against the worlds."""
 
 MODULES = {
     "decide": ("act/enforcement/decide.py", ["tests/properties/test_near.py", "tests/enforcement/test_decide.py"]),
     "match": ("act/policies/match.py", ["tests/properties/test_near.py", "tests/properties/test_reference.py"]),
     "globs": ("act/policies/globs.py", ["tests/policies/test_globs.py", "tests/policies/test_globs_algebra.py"]),
+    "canonical": (
+        "act/policies/canonical.py",
+        [f"tests/policies/test_{part}.py" for part in ("canonical", "resources", "globs_algebra")],
+    ),
     "verify": ("act/tokens/verify.py", ["tests/attacks/test_tokens.py"]),
 }
 
@@ -73,6 +77,8 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its lines."""
     tree = ast.parse(source)
     ours = [node for function in ast.walk(tree) if isinstance(function, ast.FunctionDef) for node in function.body]
+    # Of what stands outside functions only the limits: numbers on the right of an assignment.
+    ours += [statement.value for statement in tree.body if isinstance(statement, ast.Assign)]
     inside = {id(node) for statement in ours for node in ast.walk(statement)}
     for at, node in enumerate(ast.walk(tree)):
         if id(node) not in inside:
@@ -149,27 +155,65 @@ def pytest_collection() -> None:
     settings.load_profile("hasty")
 
 
-def run(folder: Path, tests: list[str], *options: str) -> tuple[bool, str]:
-    """Whether the tests pass on the copy of `act` in `folder`, and what they say."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.deep.mutants"]
-    environment = os.environ | {
+class Ran(NamedTuple):
+    """What a run of tests came to; `said` is its output."""
+
+    passed: bool
+    said: str
+    seconds: float
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """For processes that import the copy of `act` in `folder`, and so do the servers that they start."""
+    return os.environ | {
         "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder.parent / "examples"),
     }
+
+
+def run(folder: Path, tests: list[str], *options: str, limit: float = TIME_LIMIT) -> Ran:
+    """The tests on the copy of `act` in `folder`. Past the limit they have not passed: a mutant that hangs is seen."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.deep.mutants"]
+    started = time.monotonic()
+    # A session of its own, so that the servers of the tests can be ended with it.
+    with subprocess.Popen(
+        [*command, *options, *tests],
+        cwd=ROOT,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            said = "time is up"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return Ran(process.returncode == 0 and said != "time is up", said, time.monotonic() - started)
+
+
+def imports_the_copy(folder: Path) -> bool:
+    """Whether Python and the installed command, as tests start them, both stumble over a fault in the copy."""
+    start = folder / "act" / "__init__.py"
+    original = start.read_text()
+    start.write_text("raise SystemExit(87)")
     try:
-        done = subprocess.run(
-            [*command, *options, *tests], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT
-        )
-    except subprocess.TimeoutExpired:
-        return False, "time is up"
-    return done.returncode == 0, done.stdout
+        commands = ([sys.executable, "-c", "import act"], [str(Path(sys.executable).with_name("actctl")), "--version"])
+        ended = [subprocess.run(command, env=environment(folder), cwd=ROOT).returncode for command in commands]
+    finally:
+        start.write_text(original)
+    return ended == [87, 87]
 
 
 def worlds() -> list[World]:
     """Always the same worlds, each with what the reference says; built once, for all mutants."""
     from hypothesis import Phase, given, settings
 
+    from act.policies.index import PolicyIndex
     from tests.properties.test_reference import expected
     from tests.properties.worlds import Documents, Question, compiled, questions, tenants
 
@@ -220,79 +264,112 @@ def noticed_at_once(mutant: Mutant, made: list[World]) -> bool:
     return process.exitcode != 0
 
 
-def known_reasons() -> dict[tuple[str, str], str]:
-    """What is written in the report already: module and change, to the reason."""
-    if not REPORT.exists():
-        return {}
-    found = re.findall(r"^- ([\w/.]+):\d+ (`.*?` → `.*?`): (.+)$", REPORT.read_text(), re.MULTILINE)
-    return {(path, change): reason for path, change, reason in found}
+class Report(NamedTuple):
+    """`survivors.md`: lines of the table by path, and for each path its survivors, (line, change) and the reason."""
+
+    rows: dict[str, str]
+    survivors: dict[str, list[tuple[int, str, str]]]
+
+    @classmethod
+    def read(cls) -> Report:
+        written = REPORT.read_text() if REPORT.exists() else ""
+        rows = {found[2]: found[1] for found in re.finditer(r"^(\| (act/\S+) \|.*\|)$", written, re.MULTILINE)}
+        survivors: dict[str, list[tuple[int, str, str]]] = {}
+        for path, line, change, reason in re.findall(
+            r"^- ([\w/.]+):(\d+) (`.*?` → `.*?`): (.+)$", written, re.MULTILINE
+        ):
+            survivors.setdefault(path, []).append((int(line), change, reason))
+        return cls(rows, survivors)
+
+    def put(self, path: str, made: list[Mutant], alive: list[Mutant], untried: list[Mutant]) -> None:
+        """In the place of what was there about a module. A mutant that was not tried stays if it was there."""
+        reasons = {change: reason for _, change, reason in self.survivors.get(path, [])}
+        kept = alive + [mutant for mutant in untried if mutant.change in reasons]
+        self.rows[path] = f"| {path} | {len(made)} | {len(made) - len(untried)} | {len(kept)} |"
+        self.survivors[path] = sorted(
+            (mutant.line, mutant.change, reasons.get(mutant.change, "not explained yet")) for mutant in kept
+        )
+
+    def write(self) -> None:
+        lines = ["# Mutants of the decision core that no test notices", ""]
+        lines += ["Written by `python -m tests.deep.mutants`; the reasons are written by hand and kept.", ""]
+        lines += ["| module | mutants | tried | survived |", "|---|---|---|---|", *self.rows.values(), ""]
+        for path, survivors in self.survivors.items():
+            lines += [f"- {path}:{line} {change}: {reason}" for line, change, reason in survivors]
+        REPORT.write_text("\n".join(lines) + "\n")
 
 
-def report(survivors: list[Mutant], counts: dict[str, tuple[int, int, int]]) -> None:
-    reasons = known_reasons()
-    lines = ["# Mutants of the decision core that no test notices", ""]
-    lines += ["Written by `python -m tests.deep.mutants`; the reasons are written by hand and kept.", ""]
-    lines += ["| module | mutants | tried | survived |", "|---|---|---|---|"]
-    lines += [f"| {path} | {made} | {tried} | {survived} |" for path, (made, tried, survived) in counts.items()]
-    lines += [""]
-    for mutant in survivors:
-        reason = reasons.get((mutant.path, mutant.change), "not explained yet")
-        lines.append(f"- {mutant.path}:{mutant.line} {mutant.change}: {reason}")
-    REPORT.write_text("\n".join(lines) + "\n")
+def try_module(name: str, folders: Queue[Path], workers: int, deadline: float, again: bool) -> None:
+    """All mutants of a module (or those that are in the report `again`), and what came of them into the report."""
+    path, tests = MODULES[name]
+    folder = folders.get()
+    original = (folder / path).read_text()
+    whole = run(folder, tests)
+    folders.put(folder)
+    broken = [f"--deselect={test}" for test in re.findall(r"^FAILED (.+?)(?: - .*)?$", whole.said, re.MULTILINE)]
+    if not whole.passed and not broken:
+        raise SystemExit(f"The tests do not run without any mutant either:\n{whole.said}")
+    limit = 20 + 5 * whole.seconds
+    print(
+        f"{path}: tests take {whole.seconds:.0f} s, {limit:.0f} at most; {len(broken)} fail and are left out",
+        flush=True,
+    )
+
+    made = list(mutants(path, original))
+    left = made
+    if again:
+        known = {change for _, change, _ in Report.read().survivors.get(path, [])}
+        left = [mutant for mutant in made if mutant.change in known]
+    elif name in ("decide", "match"):
+        corpus = worlds()
+        left = [mutant for mutant in made if not noticed_at_once(mutant, corpus)]
+        print(f"{path}: {len(made) - len(left)} of {len(made)} noticed by the reference", flush=True)
+
+    def survives(numbered: tuple[int, Mutant]) -> bool | None:
+        number, mutant = numbered
+        if time.monotonic() > deadline:
+            return None
+        folder = folders.get()
+        try:
+            (folder / path).write_text(mutant.source)
+            ran = run(folder, tests, "-x", *broken, limit=limit)
+        finally:
+            (folder / path).write_text(original)
+            folders.put(folder)
+        word = "SURVIVED" if ran.passed else "noticed "
+        print(f"{number}/{len(left)} {ran.seconds:4.0f} s {word} {path}:{mutant.line} {mutant.change}", flush=True)
+        return ran.passed
+
+    with ThreadPoolExecutor(workers) as pool:
+        answers = list(pool.map(survives, enumerate(left, 1)))
+    alive = [mutant for mutant, answer in zip(left, answers, strict=True) if answer]
+    untried = [mutant for mutant, answer in zip(left, answers, strict=True) if answer is None]
+    found = Report.read()
+    found.put(path, made, alive, untried)
+    found.write()
+    print(f"{path}: {len(made)} mutants, {len(untried)} not tried, {len(alive)} survived", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("modules", nargs="*", default=list(MODULES), choices=[*MODULES, []])
+    parser.add_argument("modules", nargs="*", metavar="module", help=f"of {', '.join(MODULES)} (default: all)")
     parser.add_argument("--minutes", type=float, default=120.0, help="stop after about so long (default: 120)")
+    parser.add_argument("--workers", type=int, default=1, help="so many mutants at a time (default: 1)")
+    parser.add_argument("--survivors", action="store_true", help="try only those that are in the report, again")
     chosen = parser.parse_args()
+    if unknown := [name for name in chosen.modules if name not in MODULES]:
+        parser.error(f"there is no module {unknown[0]}; choose of {', '.join(MODULES)}")
     deadline = time.monotonic() + chosen.minutes * 60
-    survivors: list[Mutant] = []
-    counts: dict[str, tuple[int, int, int]] = {}
-    corpus: list[World] = []
     with tempfile.TemporaryDirectory() as temporary:
         folders: Queue[Path] = Queue()
-        for number in range(WORKERS):
-            shutil.copytree(ROOT / "src", Path(temporary, str(number)))
-            folders.put(Path(temporary, str(number)))
-
-        for name in chosen.modules:
-            path, tests = MODULES[name]
-            tests = [test for test in tests if (ROOT / test).exists()]
-            original = (ROOT / "src" / path).read_text()
-            folder = folders.get()
-            _, said = run(folder, tests)
+        for number in range(chosen.workers):
+            folder = Path(temporary, str(number))
+            shutil.copytree(ROOT / "src", folder)
+            if not imports_the_copy(folder):
+                raise SystemExit("The tests would not import the mutants; is another act before them on the path?")
             folders.put(folder)
-            broken = [f"--deselect={test}" for test in re.findall(r"^FAILED (.+?)(?: - .*)?$", said, re.MULTILINE)]
-            print(f"{path}: {len(broken)} tests fail without any mutant and are left out", flush=True)
-
-            def survives(
-                mutant: Mutant, tests: list[str] = tests, broken: list[str] = broken, original: str = original
-            ) -> bool | None:
-                if time.monotonic() > deadline:
-                    return None
-                folder = folders.get()
-                try:
-                    (folder / mutant.path).write_text(mutant.source)
-                    alive, _ = run(folder, tests, "-x", *broken)
-                finally:
-                    (folder / mutant.path).write_text(original)
-                    folders.put(folder)
-                print(f"{'SURVIVED' if alive else 'noticed'} {mutant.path}:{mutant.line} {mutant.change}", flush=True)
-                return alive
-
-            made = list(mutants(path, original))
-            left = made
-            if name in ("decide", "match"):
-                corpus = corpus or worlds()
-                left = [mutant for mutant in made if not noticed_at_once(mutant, corpus)]
-                print(f"{path}: {len(made) - len(left)} of {len(made)} noticed by the reference", flush=True)
-            with ThreadPoolExecutor(WORKERS) as pool:
-                answers = list(pool.map(survives, left))
-            alive = [mutant for mutant, answer in zip(left, answers, strict=True) if answer]
-            survivors += alive
-            counts[path] = (len(made), len(made) - answers.count(None), len(alive))
-            report(survivors, counts)
+        for name in chosen.modules or MODULES:
+            try_module(name, folders, chosen.workers, deadline, chosen.survivors)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,12 @@ import pytest
 from act.agents.agent import Agent
 from act.enforcement.decide import decide
 from act.models import ReasonCode
+from act.policies.audience import Audience
 from act.policies.globs import action_fault, resource_fault
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
-from act.policies.policy import Audience, CompiledPolicy, compile_policy
+from act.policies.policy import CompiledPolicy, compile_policy
+from act.tokens.chain import alone
 from tests.properties.worlds import NOW
 
 DEEP = os.environ.get("ACT_DEEP") == "1"
@@ -274,7 +276,7 @@ def compare(random: Random) -> tuple[int, int]:
     compared, allowed = 0, 0
     for agent, call, answer in zip(asking, asked, answers, strict=True):
         assert not answer.diagnostics.errors, answer.diagnostics.errors
-        ruling = decide(index, agent, call)
+        ruling = decide(index, alone(agent), call)
         world = (policies, agent, call)
         if action_fault(call.action):
             assert ruling.code is ReasonCode.ACTION_MALFORMED, world
@@ -311,4 +313,6 @@ def test_a_difference_would_be_seen() -> None:
     answer = cedarpy.is_authorized_batch([request | {"context": {"action": "ab"}}], policies, "[]")[0]
     policy = Written("p", "allow", None, (), ("a*",), ("*",), None)
     assert answer.decision is cedarpy.Decision.Deny
-    assert decide(PolicyIndex([for_act(policy)]), Agent("a", "a", (), "active", 0), Call("ab", "x", NOW)).permitted
+    assert decide(
+        PolicyIndex([for_act(policy)]), alone(Agent("a", "a", (), "active", 0)), Call("ab", "x", NOW)
+    ).permitted

@@ -5,20 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from act.models import PolicyDraft
-from act.policies.constraints import from_stored
-from act.policies.draft import bind, document, warnings
-from act.policies.policy import compile_policy
-from act.problems import ProblemError, faults_of_validation
+from tests.deep.loading import GOOD, loaded_or_faults
 from tests.support import Api
 
 DEEP = os.environ.get("ACT_DEEP") == "1"
@@ -26,29 +20,6 @@ SECONDS = 10.0
 """For one document: far above what any takes, far below a hang."""
 
 pytestmark = pytest.mark.timeout(1500)
-
-GOOD = {
-    "name": "Executor Capabilities",
-    "effect": "allow",
-    "actions": ["execute", "update*"],
-    "resources": ["api://tasks/*"],
-    "appliesTo": {"roles": ["executor"], "agentIds": ["a1"]},
-    "arguments": {"type": "object", "properties": {"n": {"type": "number", "maximum": 5}}, "required": ["n"]},
-    "when": "args.n < 5 && context.env == 'prod'",
-    "constraints": {
-        "requiresApproval": {"approvers": 2, "expiresIn": 60},
-        "maxConcurrentTasks": 5,
-        "leaseSeconds": 60,
-        "allowedHours": {"from": "09:00", "to": "17:00", "timezone": "UTC", "days": ["mon"]},
-        "allowedDomains": ["example.com", "*.example.org"],
-        "maxRows": 10,
-        "maxDataPoints": 10,
-    },
-    "mode": "enforce",
-    "enabled": True,
-    "validFrom": "2026-01-01T00:00:00Z",
-    "validUntil": "2027-01-01T00:00:00+01:00",
-}
 
 _KEYWORDS = (
     *("type", "properties", "required", "additionalProperties", "$ref", "$defs", "allOf", "anyOf", "oneOf", "not"),
@@ -140,49 +111,23 @@ written_documents = (
 )
 
 
-def load(written: Any) -> None:
-    """The way of a document through the service, without the database."""
-    draft = PolicyDraft.model_validate(written)
-    bound = bind(draft, (), require_binding=False)
-    stored = document(draft, bound)
-    warnings(draft, bound, [], [])
-    compile_policy(
-        id="p",
-        name=draft.name,
-        version=1,
-        effect=draft.effect,
-        audience=bound.audience,
-        actions=stored["actions"],
-        resources=stored["resources"],
-        constraints=from_stored(stored["constraints"]),
-        arguments=stored["arguments"],
-        when=stored["condition"],
-    )
-
-
-def refused(loading: Callable[[], None], written: Any) -> bool:
+def refused(written: Any) -> bool:
     """Whether it was refused, and then with a fault that says where."""
     began = time.monotonic()
-    faults: Any = None
-    try:
-        loading()
-    except ValidationError as error:
-        faults = faults_of_validation(error, written)
-    except ProblemError as problem:
-        faults = problem.faults if problem.status == 422 else ()
+    loaded, faults = loaded_or_faults(written)
     assert time.monotonic() - began < SECONDS
-    assert faults is None or faults, "a refusal says where"
-    return faults is not None
+    assert loaded is not None or faults, "a refusal says where"
+    return loaded is None
 
 
 @settings(max_examples=5_000 if DEEP else 300)
 @given(written_documents)
 def test_a_document_is_loaded_or_refused_with_faults(written: Any) -> None:
-    refused(lambda: load(written), written)
+    refused(written)
 
 
 def test_the_good_document_is_good() -> None:
-    assert not refused(lambda: load(GOOD), GOOD)
+    assert not refused(GOOD)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +148,7 @@ def test_the_good_document_is_good() -> None:
     ],
 )
 def test_what_is_known_to_be_bad_is_refused(written: Any) -> None:
-    assert refused(lambda: load(written), written)
+    assert refused(written)
 
 
 def stored(api: Api) -> dict[str, Any]:

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 
 from act.agents.agent import Agent
 from act.enforcement import decide as engine
-from act.enforcement.decide import Limit, Ruling
 from act.enforcement.explain import MAX_NEAR_MISSES
+from act.enforcement.ruling import Limit, Ruling
 from act.models import ReasonCode
+from act.policies.audience import Audience
 from act.policies.constraints import ApprovalTerms, ConcurrencyTerms, Constraints
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
-from act.policies.policy import Audience, CompiledPolicy, compile_policy
+from act.policies.policy import CompiledPolicy, compile_policy
+from act.tokens.chain import alone
 from tests import reference
 from tests.policies.strategies import (
     NOW,
@@ -41,7 +43,7 @@ Documents = list[dict[str, Any]]
 def decide(
     index: PolicyIndex, agent: Agent, action: str, resource: str, now: datetime, requester: Agent | None = None
 ) -> Ruling:
-    return engine.decide(index, agent, Call(action, resource, now), requester)
+    return engine.decide(index, alone(agent), Call(action, resource, now), alone(requester) if requester else None)
 
 
 requesters = st.none() | agent_documents()

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from act.agents.agent import Agent, effective_roles
 from act.models import Constraints
+from act.policies.audience import Audience
 from act.policies.constraints import from_wire
-from act.policies.policy import Audience, CompiledPolicy, compile_policy
+from act.policies.policy import CompiledPolicy, compile_policy
 
 NOW = datetime(2026, 11, 22, 18, tzinfo=UTC)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,14 @@ TEXTS = st.text("ab/", max_size=9)
 @given(PATTERNS, TEXTS)
 def test_a_pattern_matches_what_trying_everything_finds(pattern: str, text: str) -> None:
     assert compile_pattern(pattern)(text) == glob_matches(pattern, text)
+
+
+def test_short_patterns_and_texts_by_exhaustion() -> None:
+    texts = ["".join(text) for length in range(6) for text in product("ab", repeat=length)]
+    for pattern in ("".join(text) for length in range(1, 6) for text in product("ab*", repeat=length)):
+        matches = compile_pattern(pattern)
+        for text in texts:
+            assert matches(text) == glob_matches(pattern, text), (pattern, text)
 
 
 @given(st.lists(st.text("ab?[].+\\^$|(){}/", max_size=4), min_size=1, max_size=9), st.data())
@@ -47,6 +56,8 @@ def test_a_pattern_without_its_stars_matches_itself(pattern: str) -> None:
         ("a*a", "aa", True),
         ("ab*ba", "aba", False),
         ("*ab*ba*", "aba", False),
+        ("*b*b", "b", False),
+        ("a*ba", "aba", True),
         ("execute", "Execute", False),
         ("execute", "execute ", False),
         ("api://caf\u00e9/*", "api://cafe\u0301/1", False),

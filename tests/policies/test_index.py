@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from act.agents.agent import Agent
+from act.policies.audience import Audience
 from act.policies.index import PolicyIndex
-from act.policies.policy import Audience, CompiledPolicy, compile_policy
+from act.policies.policy import CompiledPolicy, compile_policy
+from act.policies.shelf import LOOKED_AT
 from tests import reference
 from tests.policies.strategies import agent_documents, agent_of, documents, policy_of, questions
 
@@ -58,7 +60,28 @@ def test_an_empty_index_finds_nothing() -> None:
     agent = Agent("a1", "a1", ("r1",), "active", 0)
     assert PolicyIndex().matching(agent, "x", "p/1") == []
     assert PolicyIndex().policies == {}
-    assert PolicyIndex().near(agent, "x", "p/1", 5) == []
+    assert PolicyIndex().near(agent, "x", "p/1") == []
+
+
+@pytest.mark.parametrize(("asked", "pointer"), [(("x", "q/1"), "/resourceId"), (("y", "p/1"), "/action")])
+def test_of_many_that_came_close_the_first_are_told(asked: tuple[str, str], pointer: str) -> None:
+    agent = Agent("a1", "a1", ("r1",), "active", 0)
+    audiences = (Audience(everyone=True), Audience(roles=frozenset(("r1",))))
+    index = PolicyIndex(
+        compile_policy(
+            id=f"p{number:02}",
+            name="p",
+            version=1,
+            effect="deny" if number % 5 == 0 else "allow",
+            audience=audiences[number % 2],
+            actions=["x"],
+            resources=["p/*"],
+        )
+        for number in reversed(range(80))
+    )
+    near = index.near(agent, *asked)
+    assert [miss.id for miss in near][:LOOKED_AT] == [f"p{n:02}" for n in range(80) if n % 5][:LOOKED_AT]
+    assert {miss.pointer for miss in near} == {pointer}
 
 
 # Prefixes within prefixes, overlapping audiences, ids that change hands
@@ -118,12 +141,16 @@ def assert_finds_all(index: PolicyIndex, policies: dict[str, CompiledPolicy]) ->
             for resource in RESOURCES:
                 expected = [policy for policy in having if policy.matches_resource(resource)]
                 assert index.matching(agent, action, resource) == expected
-                near = [
-                    policy
-                    for policy in applying
-                    if policy.effect == "allow" and (policy in having or policy.matches_resource(resource))
+                allowing = [policy for policy in applying if policy.effect == "allow"]
+                near = index.near(agent, action, resource)
+                assert list({miss.id: miss.policy for miss in near}.values()) == [
+                    policy for policy in allowing if policy in having or policy.matches_resource(resource)
                 ]
-                assert index.near(agent, action, resource, 2) == near[:2]
+                for _, pointer, message, policy in near:
+                    if policy not in having:
+                        assert (pointer, message) == ("/action", policy.other_actions)
+                    elif policy not in expected:
+                        assert (pointer, message) == ("/resourceId", policy.other_resources)
 
 
 @given(tenants())

@@ -120,6 +120,41 @@ def test_a_policy_that_is_valid_is_not_stored_by_validating_it(api: Api, agent: 
     assert code(api, agent) == "no_matching_policy"
 
 
+def test_validate_says_that_an_id_is_taken_where_creating_would(api: Api, agent: str) -> None:
+    stored = api.post("/v1/policies", draft(agent, id=f"pol-{uuid4().hex}"))
+    again = draft(agent, id=stored["id"])
+    for _ in range(2):  # the id of a deleted policy is not given again
+        answer = api.post("/v1/policies/validate", again, status=200)
+        detail = api.post("/v1/policies", again, status=409)["detail"]
+        assert (answer["valid"], answer["errors"]) == (False, [{"pointer": "/id", "message": detail}])
+        api.send("DELETE", f"/v1/policies/{stored['id']}")
+
+
+def test_validate_of_a_next_version_answers_as_replacing_would(api: Api, agent: str) -> None:
+    stored = api.post("/v1/policies", draft(agent))
+    path, query = f"/v1/policies/{stored['id']}", f"/v1/policies/validate?policyId={stored['id']}"
+    for body in (draft(agent, id=stored["id"]), draft(agent), draft(agent, appliesTo=None)):
+        answer = api.post(query, body, status=200)
+        replaced = api.put(path, body)
+        assert (answer["valid"], answer["errors"]) == (True, [])
+        assert {key: answer[key] for key in ("binding", "appliesTo", "warnings")} == {
+            key: replaced[key] for key in ("binding", "appliesTo", "warnings")
+        }
+        assert answer["binding"] == "explicit"  # as it was, also where appliesTo is left out
+    other = draft(agent, id="another")
+    answer = api.post(query, other, status=200)
+    assert (answer["valid"], answer["errors"]) == (False, api.put(path, other, status=422)["errors"])
+    assert [fault["pointer"] for fault in answer["errors"]] == ["/id"]
+    assert api.get(f"{path}/versions")["items"][-1]["version"] == 4
+
+
+def test_validate_of_a_next_version_needs_the_policy(api: Api, agent: str) -> None:
+    stored = api.post("/v1/policies", draft(agent))
+    api.delete(f"/v1/policies/{stored['id']}")
+    for id in (stored["id"], "never-given"):
+        assert api.post(f"/v1/policies/validate?policyId={id}", draft(agent), status=404)["code"] == "not_found"
+
+
 def test_what_is_no_object_has_a_fault_too(api: Api) -> None:
     for body in ([], "run", 7, True):
         answer = api.post("/v1/policies/validate", body, status=200)
@@ -166,6 +201,43 @@ def test_each_warning(api: Api, agent: str) -> None:
         assert warned(api.get(f"/v1/policies/{stored['id']}")) == [expected]
         api.delete(f"/v1/policies/{stored['id']}")
     assert warned(api.post("/v1/policies", draft(agent))) == []
+
+
+def test_an_action_pattern_that_is_longer_than_an_action_never_matches(api: Api, agent: str) -> None:
+    """Its stars count for nothing, because they match nothing, too."""
+    can = ["a" * 256, "*" + "a" * 256, "a*" * 8 + "a" * 248]
+    assert warned(api.post("/v1/policies/validate", draft(agent, actions=can), status=200)) == []
+    for pattern in ("a" * 257, "a" * 200 + "*" + "a" * 57):
+        answer = api.post("/v1/policies/validate", draft(agent, actions=["run", pattern]), status=200)
+        assert answer["warnings"] == [
+            {
+                "code": "never_matches",
+                "message": "No action can match /actions/1. The action has more than 256 characters.",
+            }
+        ]
+
+
+def test_a_restored_version_has_the_warnings_of_now(api: Api) -> None:
+    role, place = f"later-{uuid4().hex}", f"covered-{uuid4().hex}"
+    body = {
+        "name": f"p-{uuid4().hex}",
+        "actions": ["run"],
+        "resources": [f"{place}://*"],
+        "appliesTo": {"roles": [role]},
+    }
+    stored = api.post("/v1/policies", body)
+    path = f"/v1/policies/{stored['id']}"
+    assert warned(stored) == ["applies_to_nobody"]
+    agent = api.agent(None, role)
+    api.post(
+        "/v1/policies",
+        draft(agent, appliesTo={"roles": [role]}, effect="deny", actions=["*"], resources=[f"{place}://*"]),
+    )
+    restored = api.post(f"{path}/restore", {"version": 1}, status=200)
+    assert warned(restored) == ["shadowed_by_deny"] == warned(api.get(path))
+    assert warned(api.get(f"{path}/versions")["items"][0]) == ["applies_to_nobody"]
+    unchanged = api.get(f"{path}/compare?from=1&to=2")["changes"]
+    assert unchanged == []
 
 
 def test_what_is_not_quite_covered_by_a_deny_is_not_warned_of(api: Api, agent: str) -> None:

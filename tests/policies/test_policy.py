@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from act.policies.policy import Audience, CompiledPolicy, compile_policy
+from act.policies.audience import Audience
+from act.policies.policy import CompiledPolicy, compile_policy
 from tests.policies.strategies import NOW
 
 BEFORE, AFTER = NOW - timedelta(microseconds=1), NOW + timedelta(microseconds=1)

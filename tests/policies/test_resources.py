@@ -105,6 +105,8 @@ def test_what_could_be_read_in_two_ways(resource: str, fault: str) -> None:
         "api://tasks/execute/",
         "file:///etc/hosts",
         "https://user@host:8080/a/b?next=//elsewhere#x//y",
+        "?a//b",
+        "#a//b",
         "api://tasks/a..b/...",
         "api://tasks/.hidden/v1.2",
         "api://caf\u00e9/\u4e2d\u6587",

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from act.agents.agent import Agent, effective_roles
-from act.enforcement.decide import Ruling
 from act.enforcement.decide import decide as engine
+from act.enforcement.ruling import Ruling
 from act.models import PolicyDraft
 from act.policies.constraints import from_stored
 from act.policies.draft import bind, document
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
 from act.policies.policy import CompiledPolicy, compile_policy
+from act.tokens.chain import alone as chain_of
 from tests import reference
 from tests.pairs import CONDITIONS
 
@@ -201,7 +202,9 @@ def compiled(written: Document) -> CompiledPolicy:
 def ruled(tenant: Documents, asked: Question) -> Ruling:
     index = PolicyIndex(compiled(policy) for policy in tenant if policy["enabled"])
     call = Call(asked.action, asked.resource, NOW, asked.arguments, asked.context)
-    return engine(index, agent_of(asked.agent), call, agent_of(asked.requester) if asked.requester else None)
+    return engine(
+        index, alone(agent_of(asked.agent)), call, alone(agent_of(asked.requester)) if asked.requester else None
+    )
 
 
 def told(ruling: Ruling) -> reference.Answer:

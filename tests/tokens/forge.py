@@ -30,6 +30,7 @@ CLAIMS = Claims(
     agent_id="agt_1",
     sequence=7,
     node="nod_1",
+    actors=("agt_1",),
 )
 
 

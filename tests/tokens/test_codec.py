@@ -38,7 +38,7 @@ def test_a_good_token() -> None:
 
 @given(st.integers(0, 2**53 - 1), st.text("abc:._-", min_size=1, max_size=20))
 def test_what_is_signed_is_read_back(number: int, text: str) -> None:
-    claims = replace(CLAIMS, sequence=number, expires_at=number, agent_id=text, node=text)
+    claims = replace(CLAIMS, sequence=number, expires_at=number, agent_id=text, node=text, actors=(text,))
     string = sign(claims, KID, "RS256", SIGNING_KEY)
     assert read(string, KEYS) == Verified(claims, KID)
 

@@ -15,7 +15,7 @@ from act.audit.writer import Writer
 from act.database.pages import page, read_number_cursor
 from act.problems import not_found
 from act.tenants.tenant import ApiKey
-from act.tokens.live import LiveKeys
+from act.tokens.live_keys import LiveKeys
 
 
 class AuditService:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from act.cli.agents import agents
+from act.cli.api_keys import api_keys
 from act.cli.approvals import approvals
 from act.cli.audit import audit
 from act.cli.command import Group
@@ -30,6 +31,7 @@ COMMANDS: tuple[click.Command, ...] = (
     outcome,
     approvals,
     audit,
+    api_keys,
     keys,
     tenants,
     serve,

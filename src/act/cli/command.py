@@ -89,21 +89,13 @@ class Group(_Sections, click.Group):
 
     command_class: type[click.Command] | None = Command
     group_class = type
-    offline = False
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.params += [_output()] if self.offline else [_output(), *_server()]
+        self.params += [_output(), *_server()]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
-
-
-class OfflineGroup(Group):
-    """A noun whose commands need no server."""
-
-    command_class = OfflineCommand
-    offline = True
 
 
 def wants_json() -> bool:

@@ -52,7 +52,7 @@ def sentence(error: ActError) -> str:
     if isinstance(error, Unauthorized):
         text += " Set ACT_API_KEY, or name a file that holds a key with --api-key-file."
     elif isinstance(error, Forbidden) and error.code == "scope_missing":
-        text += " Use a key that has it; `actctl keys create` makes one."
+        text += " Use a key that has it; `actctl api-keys create` makes one."
     return text
 
 

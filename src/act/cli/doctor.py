@@ -154,7 +154,7 @@ def _key(transport: SyncTransport, given: bool) -> Iterator[Check]:
         try:
             transport.send(call)
         except Unauthorized:
-            detail = "It is not valid: unknown, revoked or expired. Another admin key can make one: actctl keys create"
+            detail = "It is not valid: unknown, revoked or expired. An admin key can make one: actctl api-keys create"
             yield Check("api key", "wrong", detail)
             return
         except Forbidden:

@@ -114,8 +114,20 @@ def _advise(decision: Decision) -> None:
 @click.command(cls=Command)
 @click.argument("decision_id")
 @click.argument("status", type=click.Choice(["succeeded", "failed", "cancelled"]))
-def outcome(decision_id: str, status: Literal["succeeded", "failed", "cancelled"]) -> None:
-    """Say what became of an allowed action; ends its lease."""
+@click.option("--label", "labels", metavar="NAME", multiple=True, help="What was read has this label; may be repeated.")
+@click.option(
+    "--created", metavar="RESOURCE", multiple=True, help="A resource that the action has made; may be repeated."
+)
+def outcome(
+    decision_id: str,
+    status: Literal["succeeded", "failed", "cancelled"],
+    labels: tuple[str, ...],
+    created: tuple[str, ...],
+) -> None:
+    """Say what became of an allowed action; ends its lease.
+
+    Labels and created resources stay in the session of the decision, where the conditions of policies see them.
+    """
     with connected() as act:
-        recorded = act.report_outcome(decision_id, status)
+        recorded = act.report_outcome(decision_id, status, labels, created)
     print_one(recorded, _OUTCOME)

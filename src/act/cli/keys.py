@@ -1,77 +1,72 @@
-"""`actctl keys`: API keys."""
+"""`actctl keys`: the keys that sign tokens."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from act.cli.command import Group, confirm, yes_option
-from act.cli.connection import agent_id, connected
+from act.cli.connection import connected
 from act.cli.output import Column, print_list, print_one
-from act.cli.secrets import issue
 
 if TYPE_CHECKING:
-    from act.models import ApiKey
+    from act.models import SigningAlgorithm, SigningKey, SigningKeyRotated
 
-SCOPES = ("admin", "agents", "policies", "tokens", "enforce", "approve", "audit", "analysis")
+ALGORITHMS = ("RS256", "EdDSA", "ES256")
 
-_COLUMNS: list[Column[ApiKey]] = [
-    ("id", lambda key: key.id),
-    ("name", lambda key: key.name),
-    ("prefix", lambda key: key.prefix),
-    ("scopes", lambda key: [str(scope) for scope in key.scopes]),
-    ("agent", lambda key: key.agent_id),
+_COLUMNS: list[Column[SigningKey]] = [
+    ("kid", lambda key: key.kid),
+    ("use", lambda key: key.use),
+    ("algorithm", lambda key: key.algorithm),
+    ("status", lambda key: key.status),
     ("created", lambda key: key.created_at),
-    ("expires", lambda key: key.expires_at),
-    ("last used", lambda key: key.last_used_at),
-    ("revoked", lambda key: key.revoked_at),
+    ("retires", lambda key: key.retires_at),
 ]
-_ISSUED = [column for column in _COLUMNS if column[0] in ("id", "name", "scopes", "agent", "expires")]
+_ROTATED: list[Column[SigningKeyRotated]] = [
+    ("kid", lambda key: key.kid),
+    ("algorithm", lambda key: key.algorithm),
+    ("status", lambda key: key.status),
+    ("revision", lambda key: key.revision),
+]
 
 
 @click.group(cls=Group)
 def keys() -> None:
-    """Who may call ACT: API keys.
+    """The keys that sign tokens.
 
-    These commands need a key with the scope admin.
+    A tenant has one active key, which signs, and one next key, which is published and signs after a rotation.
+    These commands need a key with the scope admin; the keys that callers have are in api-keys.
     """
-
-
-@keys.command()
-@click.argument("name")
-@click.option("--scope", "scopes", type=click.Choice(SCOPES), multiple=True, required=True, help="May be repeated.")
-@click.option("--agent", help="Accept only tokens of this agent (id or name).")
-@click.option("--expires-in", type=int, metavar="SECONDS", help="[default: never]")
-@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the key there, mode 0600.")
-def create(name: str, scopes: tuple[str, ...], agent: str | None, expires_in: int | None, save: Path | None) -> None:
-    """Make an API key. It is shown now and never again.
-
-    An agent's own process should hold a key with the scope enforce alone; an approver one with approve.
-
-    \b
-    Example:
-      actctl keys create executor --scope enforce --agent "Executor Agent" --save executor.key
-    """
-    with connected() as act:
-        bound = agent_id(act, agent) if agent else None
-        issue(lambda: act.api_keys.create(name, scopes, agent_id=bound, expires_in=expires_in), "key", _ISSUED, save)
 
 
 @keys.command("list")
 def list_keys() -> None:
-    """All API keys, without their strings."""
+    """All signing keys, without their private halves."""
     with connected() as act:
-        print_list(act.api_keys.list(), _COLUMNS, nothing="No API keys.")
+        print_list(act.keys.list(), _COLUMNS, nothing="No signing keys.")
 
 
 @keys.command()
-@click.argument("id")
-@yes_option
-def revoke(id: str, yes: bool) -> None:
-    """Revoke an API key, effective on the next request."""
-    confirm(f"Revoke the API key {id}?", yes)
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), help="Sign with this one.  [default: the next key's]")
+def rotate(algorithm: SigningAlgorithm | None) -> None:
+    """Sign with the next key from now on.
+
+    Tokens signed before stay good until they expire; no request is refused.
+    """
     with connected() as act:
-        revoked = act.api_keys.revoke(id)
-    print_one(revoked, [("id", lambda answer: answer.id), ("revision", lambda answer: answer.revision)])
+        print_one(act.keys.rotate(algorithm), _ROTATED)
+
+
+@keys.command()
+@click.argument("kid")
+@yes_option
+def revoke(kid: str, yes: bool) -> None:
+    """Trust nothing that a key has signed, from the next request on.
+
+    For a key that others may know. Every token it has signed is denied. The next key takes over from an active one.
+    """
+    confirm(f"Revoke the signing key {kid} and with it every token that it has signed?", yes)
+    with connected() as act:
+        revoked = act.keys.revoke(kid)
+    print_one(revoked, [("kid", lambda answer: answer.kid), ("revision", lambda answer: answer.revision)])

@@ -1,23 +1,52 @@
-"""`actctl tenants`: works on the database itself, while no server has it open."""
+"""`actctl tenants`: the caller's own tenant; and `create`, which works on the database itself."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from act.cli.command import OfflineGroup, wants_json
+from act.cli.command import Group, OfflineCommand, confirm, wants_json, yes_option
+from act.cli.connection import connected
 from act.cli.node import needs_server
-from act.cli.output import print_json, say
+from act.cli.output import Column, print_json, print_one, say
+
+if TYPE_CHECKING:
+    from act.models import Tenant, TenantFrozen
+
+_COLUMNS: list[Column[Tenant]] = [
+    ("id", lambda tenant: tenant.id),
+    ("name", lambda tenant: tenant.name),
+    ("longest token", lambda tenant: _seconds(tenant.max_token_ttl)),
+    ("default token", lambda tenant: _seconds(tenant.default_token_ttl)),
+    ("frozen", lambda tenant: tenant.frozen),
+    ("since", lambda tenant: tenant.frozen_at),
+    ("reason", lambda tenant: tenant.frozen_reason),
+    ("created", lambda tenant: tenant.created_at),
+]
+_SWITCHED: list[Column[TenantFrozen]] = [
+    ("id", lambda tenant: tenant.tenant_id),
+    ("frozen", lambda tenant: tenant.frozen),
+    ("since", lambda tenant: tenant.frozen_at),
+    ("reason", lambda tenant: tenant.reason),
+    ("revision", lambda tenant: tenant.revision),
+]
 
 
-@click.group(cls=OfflineGroup)
+def _seconds(seconds: int) -> str:
+    return f"{seconds} s"
+
+
+@click.group(cls=Group)
 def tenants() -> None:
     """Separate worlds in one database.
 
-    A tenant has agents, policies, keys and an audit log of its own.
+    A tenant has agents, policies, keys and an audit log of its own. An API key is of one tenant and sees no other;
+    all commands but create need one with the scope admin.
     """
 
 
-@tenants.command()
+@tenants.command(cls=OfflineCommand)
 @click.argument("id")
 @click.option("--name", help="[default: the id]")
 @click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
@@ -33,7 +62,7 @@ def create(id: str, name: str | None, database: str | None) -> None:
     needs_server()
     from pydantic import TypeAdapter, ValidationError
 
-    from act.database.engine import DatabaseUnusable
+    from act.database.engine import DatabaseUnusable, sqlite_path
     from act.models import Identifier, Name
     from act.problems import ProblemError
     from act.server.app import Node
@@ -46,6 +75,13 @@ def create(id: str, name: str | None, database: str | None) -> None:
             raise click.UsageError(f"{value!r}: {error.errors()[0]['msg']}.") from None
     try:
         settings = Settings.from_environment(database=database)
+        path = sqlite_path(settings.database)
+        if not path.exists():
+            # A mistyped path would become a second database, and the server would never see the tenant.
+            raise DatabaseUnusable(
+                f"There is no database at {path}. Name the one that the server serves with --database or "
+                "ACT_DATABASE; `actctl migrate` makes a new one."
+            )
         with Node(settings) as node:
             if node.new_admin_key is not None:
                 _say_first_start(node.new_admin_key, chosen=settings.bootstrap_api_key is not None)
@@ -59,6 +95,63 @@ def create(id: str, name: str | None, database: str | None) -> None:
     else:
         click.echo(key)
     say(f"Made the tenant '{id}'. The admin API key on stdout is shown once and kept nowhere.")
+
+
+@tenants.command()
+@click.argument("id")
+def show(id: str) -> None:
+    """The tenant: how long its tokens live, and whether it is frozen."""
+    with connected() as act:
+        print_one(act.tenants.get(id), _COLUMNS)
+
+
+@tenants.command("set")
+@click.argument("id")
+@click.option("--max-token-ttl", type=int, metavar="SECONDS", help="The longest life of a token.")
+@click.option("--default-token-ttl", type=int, metavar="SECONDS", help="The life of a token that names none.")
+def set_lifetimes(id: str, max_token_ttl: int | None, default_token_ttl: int | None) -> None:
+    """Change how long tokens live. What is not named stays.
+
+    A lower maximum also refuses tokens that are out and live longer, from the next request on.
+
+    \b
+    Example:
+      actctl tenants set default-tenant --max-token-ttl 900 --default-token-ttl 900
+    """
+    if max_token_ttl is None and default_token_ttl is None:
+        raise click.UsageError("Say what to change; see --help.")
+    with connected() as act:
+        changed = act.tenants.update(id, max_token_ttl=max_token_ttl, default_token_ttl=default_token_ttl)
+    print_one(changed, _COLUMNS)
+
+
+@tenants.command()
+@click.argument("id")
+@click.option("--reason", help="For the record.")
+@yes_option
+def freeze(id: str, reason: str | None, yes: bool) -> None:
+    """Deny everything that agents ask, effective on the next request.
+
+    The kill switch. It does not stop actions that were allowed before and are running.
+
+    \b
+    Example:
+      actctl tenants freeze default-tenant --reason "incident 42"
+    """
+    confirm(f"Freeze the tenant '{id}'? Everything its agents ask is denied until it is unfrozen.", yes)
+    with connected() as act:
+        frozen = act.tenants.freeze(id, reason)
+    print_one(frozen, _SWITCHED)
+
+
+@tenants.command()
+@click.argument("id")
+@click.option("--reason", help="For the record.")
+def unfreeze(id: str, reason: str | None) -> None:
+    """Decide again by tokens and policies."""
+    with connected() as act:
+        unfrozen = act.tenants.unfreeze(id, reason)
+    print_one(unfrozen, _SWITCHED)
 
 
 def _say_first_start(key: str, *, chosen: bool) -> None:

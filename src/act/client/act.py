@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ import httpx2
 from act.client import calls
 from act.client.deciding import Question, new_id
 from act.client.errors import ActError
-from act.client.groups import Agents, ApiKeys, Approvals, Audit, Policies, Tokens
+from act.client.groups import Agents, ApiKeys, Approvals, Audit, Keys, Policies, Tenants, Tokens
 from act.client.guard import Guard
 from act.client.transport import Shared, SyncTransport, checked_url, headers_for, is_loopback
 from act.models import Decision, Health, OutcomeRecorded
@@ -66,6 +66,8 @@ class Act:
         self.approvals = Approvals(self._transport)
         self.audit = Audit(self._transport)
         self.api_keys = ApiKeys(self._transport)
+        self.keys = Keys(self._transport)
+        self.tenants = Tenants(self._transport)
 
     @classmethod
     def embedded(
@@ -105,6 +107,7 @@ class Act:
         requester: str | None = None,
         requester_token: str | None = None,
         request_id: str | None = None,
+        min_revision: int | None = None,
         dry_run: bool = False,
         raise_on_error: bool = False,
     ) -> Decision:
@@ -118,6 +121,7 @@ class Act:
             requester: id or name of the agent that asked for the call, when it is another.
             requester_token: that agent's own token; it has to be good as well.
             request_id: 1 to 128 characters; the same again within 2 minutes gives the same decision.
+            min_revision: the `revision` of a change; no decision is made on an older state.
             dry_run: decide and explain, spend nothing.
             raise_on_error: raise the `ActError` instead of denying.
 
@@ -135,6 +139,7 @@ class Act:
             self._tenant_id,
             dry_run,
             requester_token,
+            min_revision,
         )
         if not token:
             return question.no_token()
@@ -145,9 +150,20 @@ class Act:
                 raise
             return question.unreachable(error)
 
-    def report_outcome(self, decision_id: str, status: calls.Outcome) -> OutcomeRecorded:
-        """Say what became of an allowed action; ends its lease."""
-        return self._transport.send(calls.report_outcome(decision_id, status))
+    def report_outcome(
+        self,
+        decision_id: str,
+        status: calls.Outcome,
+        labels: Iterable[str] | None = None,
+        created: Iterable[str] | None = None,
+    ) -> OutcomeRecorded:
+        """Say what became of an allowed action; ends its lease.
+
+        Args:
+            labels: of what was read, such as `untrusted`; they stay in the session of the decision.
+            created: resources that were made; they stay there too.
+        """
+        return self._transport.send(calls.report_outcome(decision_id, status, labels, created))
 
     def guard(self, token: str | None, *, wait: float = 900.0) -> Guard:
         """What stands between one agent and its tools; `wait` is how long it waits for a person, in seconds."""

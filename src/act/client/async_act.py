@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ import httpx2
 
 from act.client import calls
 from act.client.act import settings
-from act.client.async_groups import Agents, ApiKeys, Approvals, Audit, Policies, Tokens
+from act.client.async_groups import Agents, ApiKeys, Approvals, Audit, Keys, Policies, Tenants, Tokens
 from act.client.deciding import Deciding, Question, new_id
 from act.client.errors import ActError
 from act.client.guard import AsyncGuard
@@ -54,6 +54,8 @@ class AsyncAct:
         self.approvals = Approvals(self._transport)
         self.audit = Audit(self._transport)
         self.api_keys = ApiKeys(self._transport)
+        self.keys = Keys(self._transport)
+        self.tenants = Tenants(self._transport)
 
     @classmethod
     def embedded(
@@ -82,6 +84,7 @@ class AsyncAct:
         requester: str | None = None,
         requester_token: str | None = None,
         request_id: str | None = None,
+        min_revision: int | None = None,
         dry_run: bool = False,
         raise_on_error: bool = False,
     ) -> Deciding:
@@ -97,6 +100,7 @@ class AsyncAct:
             self._tenant_id,
             dry_run,
             requester_token,
+            min_revision,
         )
         return Deciding(self._decide(question, raise_on_error))
 
@@ -110,9 +114,15 @@ class AsyncAct:
                 raise
             return question.unreachable(error)
 
-    async def report_outcome(self, decision_id: str, status: calls.Outcome) -> OutcomeRecorded:
-        """Say what became of an allowed action; ends its lease."""
-        return await self._transport.send(calls.report_outcome(decision_id, status))
+    async def report_outcome(
+        self,
+        decision_id: str,
+        status: calls.Outcome,
+        labels: Iterable[str] | None = None,
+        created: Iterable[str] | None = None,
+    ) -> OutcomeRecorded:
+        """Say what became of an allowed action; ends its lease. See `Act.report_outcome`."""
+        return await self._transport.send(calls.report_outcome(decision_id, status, labels, created))
 
     def guard(self, token: str | None, *, wait: float = 900.0) -> AsyncGuard:
         """What stands between one agent and its tools; `wait` is how long it waits for a person, in seconds."""

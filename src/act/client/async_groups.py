@@ -29,6 +29,12 @@ from act.models import (
     Policy,
     PolicyComparison,
     PolicyValidated,
+    SigningAlgorithm,
+    SigningKey,
+    SigningKeyRevoked,
+    SigningKeyRotated,
+    Tenant,
+    TenantFrozen,
     Token,
     TokenRevoked,
 )
@@ -205,6 +211,19 @@ class Audit(_Group):
         return await self._send(calls.checkpoint())
 
 
+class Keys(_Group):
+    """The keys that sign tokens."""
+
+    def list(self) -> AsyncIterator[SigningKey]:
+        return self._all(lambda cursor: calls.list_keys(cursor=cursor))
+
+    async def rotate(self, algorithm: SigningAlgorithm | None = None) -> SigningKeyRotated:
+        return await self._send(calls.rotate_key(algorithm))
+
+    async def revoke(self, kid: str) -> SigningKeyRevoked:
+        return await self._send(calls.revoke_key(kid))
+
+
 class ApiKeys(_Group):
     """Who may call ACT."""
 
@@ -218,3 +237,21 @@ class ApiKeys(_Group):
 
     async def revoke(self, id: str) -> ApiKeyRevoked:
         return await self._send(calls.revoke_api_key(id))
+
+
+class Tenants(_Group):
+    """The tenant that the API key belongs to."""
+
+    async def get(self, id: str) -> Tenant:
+        return await self._send(calls.get_tenant(id))
+
+    async def update(
+        self, id: str, *, max_token_ttl: int | None = None, default_token_ttl: int | None = None
+    ) -> Tenant:
+        return await self._send(calls.update_tenant(id, max_token_ttl, default_token_ttl))
+
+    async def freeze(self, id: str, reason: str | None = None) -> TenantFrozen:
+        return await self._send(calls.freeze_tenant(id, reason))
+
+    async def unfreeze(self, id: str, reason: str | None = None) -> TenantFrozen:
+        return await self._send(calls.unfreeze_tenant(id, reason))

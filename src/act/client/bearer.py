@@ -7,12 +7,13 @@ import base64
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
 from act.client.calls import Outcome
 from act.client.deciding import Ask, Deciding, denied, kept
 from act.client.errors import ActError
+from act.client.notes import Created, Notes
 from act.client.tool import OnPending, protect
 from act.models import Approval, Decision, OutcomeRecorded, ReasonCode, Verdict
 
@@ -51,7 +52,13 @@ class Bearer(ABC):
         """May the agent do this? Await it; everything that goes wrong is a denial, arguments that are not JSON too."""
 
     @abstractmethod
-    async def areport(self, decision: Decision, status: Outcome) -> OutcomeRecorded:
+    async def areport(
+        self,
+        decision: Decision,
+        status: Outcome,
+        labels: Iterable[str] | None = None,
+        created: Iterable[str] | None = None,
+    ) -> OutcomeRecorded:
         """Say what became of an allowed action."""
 
     @abstractmethod
@@ -96,10 +103,16 @@ class Bearer(ABC):
         return Deciding(work())
 
     def tool(
-        self, action: str = "execute", resource: str = "", *, on_pending: OnPending = "raise"
+        self,
+        action: str = "execute",
+        resource: str = "",
+        *,
+        on_pending: OnPending = "raise",
+        labels: Iterable[str] = (),
+        created: Created | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Let a function run only when it is allowed. See `act.tool`, which takes the guard that is bound instead."""
-        return protect(lambda: self, action, resource, on_pending)
+        return protect(lambda: self, action, resource, on_pending, Notes.of(labels, created))
 
 
 class Poll:

@@ -29,6 +29,12 @@ from act.models import (
     Policy,
     PolicyComparison,
     PolicyValidated,
+    SigningAlgorithm,
+    SigningKey,
+    SigningKeyRevoked,
+    SigningKeyRotated,
+    Tenant,
+    TenantFrozen,
     Token,
     TokenRevoked,
     rfc3339,
@@ -174,8 +180,18 @@ def enforce(body: Mapping[str, Any], parse: Callable[[bytes], Decision]) -> Call
     return Call("POST", path("enforce"), parse, body=body, idempotent=True)
 
 
-def report_outcome(decision_id: str, status: Outcome) -> Call[OutcomeRecorded]:
-    return post(path("decisions", decision_id, "outcome"), OutcomeRecorded, {"status": status})
+def report_outcome(
+    decision_id: str, status: Outcome, labels: Iterable[str] | None, created: Iterable[str] | None
+) -> Call[OutcomeRecorded]:
+    """Idempotent: the server records the same report once."""
+    body: dict[str, Any] = {"status": status}
+    for name, given in (("labels", labels), ("created", created)):
+        if isinstance(given, str):
+            raise TypeError(f"{name} is a list of texts, not one text.")
+        if listed := list(given or ()):
+            body[name] = listed
+    at = path("decisions", decision_id, "outcome")
+    return Call("POST", at, OutcomeRecorded.model_validate_json, body=body, idempotent=True)
 
 
 def list_approvals(status: str | None = None, cursor: str | None = None) -> Call[Page[Approval]]:
@@ -192,6 +208,21 @@ def approve(id: str, reason: str | None) -> Call[Approval]:
 
 def reject(id: str, reason: str) -> Call[Approval]:
     return post(path("approvals", id, "reject"), Approval, {"reason": reason})
+
+
+# --- signing keys -----------------------------------------------------------------------------------------------------
+
+
+def list_keys(cursor: str | None = None) -> Call[Page[SigningKey]]:
+    return get(path("keys"), Page[SigningKey], {"cursor": cursor})
+
+
+def rotate_key(algorithm: SigningAlgorithm | None) -> Call[SigningKeyRotated]:
+    return post(path("keys", "rotate"), SigningKeyRotated, {"algorithm": algorithm})
+
+
+def revoke_key(kid: str) -> Call[SigningKeyRevoked]:
+    return post(path("keys", kid, "revoke"), SigningKeyRevoked)
 
 
 # --- API keys ---------------------------------------------------------------------------------------------------------
@@ -211,6 +242,29 @@ def list_api_keys(cursor: str | None = None) -> Call[Page[ApiKey]]:
 
 def revoke_api_key(id: str) -> Call[ApiKeyRevoked]:
     return Call("DELETE", path("api-keys", id), ApiKeyRevoked.model_validate_json)
+
+
+# --- tenants ----------------------------------------------------------------------------------------------------------
+
+
+def get_tenant(id: str) -> Call[Tenant]:
+    return get(path("tenants", id), Tenant)
+
+
+def update_tenant(id: str, max_token_ttl: int | None, default_token_ttl: int | None) -> Call[Tenant]:
+    body = {"maxTokenTtl": max_token_ttl, "defaultTokenTtl": default_token_ttl}
+    return post(path("tenants", id), Tenant, body, method="PATCH")
+
+
+def freeze_tenant(id: str, reason: str | None) -> Call[TenantFrozen]:
+    """Idempotent: it is repeated until an answer says that it holds. To unfreeze is not, for it could undo a freeze."""
+    body = {} if reason is None else {"reason": reason}
+    at = path("tenants", id, "freeze")
+    return Call("POST", at, TenantFrozen.model_validate_json, body=body, idempotent=True)
+
+
+def unfreeze_tenant(id: str, reason: str | None) -> Call[TenantFrozen]:
+    return post(path("tenants", id, "unfreeze"), TenantFrozen, {"reason": reason})
 
 
 # --- audit ------------------------------------------------------------------------------------------------------------

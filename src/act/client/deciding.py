@@ -41,6 +41,7 @@ class Question:
     tenant_id: str | None = None
     dry_run: bool = False
     requester_token: str | None = field(default=None, repr=False)
+    min_revision: int | None = None
 
     def call(self) -> Call[Decision]:
         """The call to make; `self.token` must not be empty."""
@@ -54,6 +55,7 @@ class Question:
             "arguments": self.arguments,
             "requester": self.requester,
             "requesterToken": self.requester_token,
+            "minRevision": self.min_revision,
             "dryRun": self.dry_run or None,
         }
         return calls.enforce({name: value for name, value in body.items() if value is not None}, self.read)
@@ -71,6 +73,8 @@ class Question:
             raise ValueError("it mixes up a dry run and a real one.")
         if self.tenant_id is not None and decision.tenant_id not in (None, self.tenant_id):
             raise ValueError("it belongs to another tenant.")
+        if self.min_revision is not None and (decision.revision is None or decision.revision < self.min_revision):
+            raise ValueError("it stands on an older state than the question insists on.")
         if _word_for(decision.reason_code) is not decision.decision:
             raise ValueError(f"'{decision.decision}' and reason code '{decision.reason_code}' contradict each other.")
         if decision.decision is not Verdict.DENIED and not self.dry_run and decision.decision_id is None:

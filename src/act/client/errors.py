@@ -54,7 +54,7 @@ class BadRequest(ActError):
 class Unauthorized(ActError):
     """401: the API key is missing or not valid."""
 
-    advice = "Set ACT_API_KEY or pass api_key; `actctl keys create` makes a key."
+    advice = "Set ACT_API_KEY or pass api_key; `actctl api-keys create` makes a key."
 
 
 class Forbidden(ActError):
@@ -110,6 +110,10 @@ class Unreachable(ActError):
 
 class UnexpectedAnswer(Unreachable):
     """Something answered, but not as ACT answers; nothing in it is believed."""
+
+
+class NotReported(ActError):
+    """A guarded tool ran, but what it has read or made could not be told to its session, so its result is withheld."""
 
 
 class PermissionDenied(ActError):

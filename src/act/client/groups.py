@@ -29,6 +29,12 @@ from act.models import (
     Policy,
     PolicyComparison,
     PolicyValidated,
+    SigningAlgorithm,
+    SigningKey,
+    SigningKeyRevoked,
+    SigningKeyRotated,
+    Tenant,
+    TenantFrozen,
     Token,
     TokenRevoked,
 )
@@ -239,6 +245,22 @@ class Audit(_Group):
         return self._send(calls.checkpoint())
 
 
+class Keys(_Group):
+    """The keys that sign tokens."""
+
+    def list(self) -> Iterator[SigningKey]:
+        """All of the tenant's, in the order in which they were made."""
+        return self._all(lambda cursor: calls.list_keys(cursor=cursor))
+
+    def rotate(self, algorithm: SigningAlgorithm | None = None) -> SigningKeyRotated:
+        """Sign with the next key from now on, or with a new one of `algorithm`; old tokens stay good for their time."""
+        return self._send(calls.rotate_key(algorithm))
+
+    def revoke(self, kid: str) -> SigningKeyRevoked:
+        """Trust nothing that the key has signed, from the next request on."""
+        return self._send(calls.revoke_key(kid))
+
+
 class ApiKeys(_Group):
     """Who may call ACT."""
 
@@ -253,3 +275,21 @@ class ApiKeys(_Group):
 
     def revoke(self, id: str) -> ApiKeyRevoked:
         return self._send(calls.revoke_api_key(id))
+
+
+class Tenants(_Group):
+    """The tenant that the API key belongs to."""
+
+    def get(self, id: str) -> Tenant:
+        return self._send(calls.get_tenant(id))
+
+    def update(self, id: str, *, max_token_ttl: int | None = None, default_token_ttl: int | None = None) -> Tenant:
+        """Change how many seconds tokens live. A lower maximum also refuses tokens that are out and live longer."""
+        return self._send(calls.update_tenant(id, max_token_ttl, default_token_ttl))
+
+    def freeze(self, id: str, reason: str | None = None) -> TenantFrozen:
+        """The kill switch: everything is denied from the next request on (`tenant_frozen`), until `unfreeze`."""
+        return self._send(calls.freeze_tenant(id, reason))
+
+    def unfreeze(self, id: str, reason: str | None = None) -> TenantFrozen:
+        return self._send(calls.unfreeze_tenant(id, reason))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -37,7 +37,13 @@ class Enforcer(Protocol):
         requester: str | None = None,
     ) -> Decision: ...
 
-    def report_outcome(self, decision_id: str, status: Outcome) -> OutcomeRecorded: ...
+    def report_outcome(
+        self,
+        decision_id: str,
+        status: Outcome,
+        labels: Iterable[str] | None = None,
+        created: Iterable[str] | None = None,
+    ) -> OutcomeRecorded: ...
 
 
 class AsyncApprovalReader(Protocol):
@@ -61,7 +67,13 @@ class AsyncEnforcer(Protocol):
         requester: str | None = None,
     ) -> Deciding: ...
 
-    async def report_outcome(self, decision_id: str, status: Outcome) -> OutcomeRecorded: ...
+    async def report_outcome(
+        self,
+        decision_id: str,
+        status: Outcome,
+        labels: Iterable[str] | None = None,
+        created: Iterable[str] | None = None,
+    ) -> OutcomeRecorded: ...
 
 
 class Guard(Bearer):
@@ -129,9 +141,15 @@ class Guard(Bearer):
                 return approval
             time.sleep(pause)
 
-    def report(self, decision: Decision, status: Outcome) -> OutcomeRecorded:
-        """Say what became of an allowed action; ends its lease. Raises `ActError`."""
-        return self._act.report_outcome(reportable(decision), status)
+    def report(
+        self,
+        decision: Decision,
+        status: Outcome,
+        labels: Iterable[str] | None = None,
+        created: Iterable[str] | None = None,
+    ) -> OutcomeRecorded:
+        """Say what became of an allowed action; ends its lease. See `Act.report_outcome`. Raises `ActError`."""
+        return self._act.report_outcome(reportable(decision), status, labels, created)
 
     def bind(self) -> AbstractContextManager[Guard]:
         """Make this the guard of the code in the block (`act.tool`, `act.current_guard`)."""
@@ -150,9 +168,15 @@ class Guard(Bearer):
         ask = Ask(arguments=arguments, context=context, requester=requester)
         return Deciding(asyncio.to_thread(self.check, action, resource, **ask))
 
-    async def areport(self, decision: Decision, status: Outcome) -> OutcomeRecorded:
+    async def areport(
+        self,
+        decision: Decision,
+        status: Outcome,
+        labels: Iterable[str] | None = None,
+        created: Iterable[str] | None = None,
+    ) -> OutcomeRecorded:
         """`report`, in a worker thread."""
-        return await asyncio.to_thread(self.report, decision, status)
+        return await asyncio.to_thread(self.report, decision, status, labels, created)
 
     async def _approval(self, id: str, wait: int) -> Approval:
         return await asyncio.to_thread(self._act.approvals.get, id, wait)
@@ -190,9 +214,15 @@ class AsyncGuard(Bearer):
 
         return Deciding(work())
 
-    async def areport(self, decision: Decision, status: Outcome) -> OutcomeRecorded:
-        """Say what became of an allowed action; ends its lease. Raises `ActError`."""
-        return await self._act.report_outcome(reportable(decision), status)
+    async def areport(
+        self,
+        decision: Decision,
+        status: Outcome,
+        labels: Iterable[str] | None = None,
+        created: Iterable[str] | None = None,
+    ) -> OutcomeRecorded:
+        """Say what became of an allowed action; ends its lease. See `Act.report_outcome`. Raises `ActError`."""
+        return await self._act.report_outcome(reportable(decision), status, labels, created)
 
     async def _approval(self, id: str, wait: int) -> Approval:
         return await self._act.approvals.get(id, wait)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from act.client.call import encoded
-from act.client.calls import Outcome
+from act.client.calls import Outcome, report_outcome
 from act.client.deciding import Question, kept, new_id
 from act.client.errors import NotFound
 from act.client.guard import Guard
@@ -42,6 +42,7 @@ class FakeAct:
     Attributes:
         asked: every question, in order.
         outcomes: every reported outcome, as (decision id, status).
+        labels, created: what was reported with them; one session for all.
         approvals: what a person is asked; `approve` and `reject` answer.
 
     Example:
@@ -54,6 +55,8 @@ class FakeAct:
     pending: Iterable[Rule] = ()
     asked: list[Question] = field(default_factory=list, init=False)
     outcomes: list[tuple[str, Outcome]] = field(default_factory=list, init=False)
+    labels: set[str] = field(default_factory=set, init=False)
+    created: list[str] = field(default_factory=list, init=False)
     approvals: FakeApprovals = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +74,7 @@ class FakeAct:
         requester: str | None = None,
         requester_token: str | None = None,
         request_id: str | None = None,
+        min_revision: int | None = None,
         dry_run: bool = False,
         raise_on_error: bool = False,
     ) -> Decision:
@@ -85,6 +89,7 @@ class FakeAct:
             requester,
             dry_run=dry_run,
             requester_token=requester_token,
+            min_revision=min_revision,
         )
         self.asked.append(question)
         if not token:
@@ -96,8 +101,18 @@ class FakeAct:
             return _decision(question, ReasonCode.ALLOWED, "Allowed by FakeAct.")
         return _decision(question, ReasonCode.NO_MATCHING_POLICY, "FakeAct was not told to allow this.")
 
-    def report_outcome(self, decision_id: str, status: Outcome) -> OutcomeRecorded:
-        """Remember the outcome."""
+    def report_outcome(
+        self,
+        decision_id: str,
+        status: Outcome,
+        labels: Iterable[str] | None = None,
+        created: Iterable[str] | None = None,
+    ) -> OutcomeRecorded:
+        """Remember the outcome, and what it tells the session."""
+        call = report_outcome(decision_id, status, labels, created)  # raises as Act does
+        told = call.body or {}
+        self.labels.update(told.get("labels", ()))
+        self.created[:] = dict.fromkeys((*self.created, *told.get("created", ())))
         self.outcomes.append((decision_id, status))
         reference = AuditReference(index=len(self.outcomes) - 1, leaf_hash="00" * 32)
         return OutcomeRecorded(decision_id=decision_id, status=status, audit=reference)

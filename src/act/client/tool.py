@@ -3,7 +3,8 @@
 - The decision is asked for with the very arguments of the call, defaults included; they must be JSON.
 - If they changed while the decision was on its way, the function does not run.
 - What became of the call is reported. A report that fails hides neither the result nor the exception of the function:
-  the lease then ends by its own time-out.
+  the lease then ends by its own time-out. But what has labels or has made something is withheld when that could not be
+  reported: the next decision would know nothing of it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from act.client.binding import current_guard
 from act.client.deciding import denied
-from act.client.errors import ActError, PermissionDenied, denial
+from act.client.errors import ActError, NotReported, PermissionDenied, denial
+from act.client.notes import Created, Notes
 from act.client.plan import Plan
 from act.models import Decision, ReasonCode
 
@@ -33,7 +35,12 @@ log = logging.getLogger("act.client")
 
 
 def tool(
-    action: str = "execute", resource: str = "", *, on_pending: OnPending = "raise"
+    action: str = "execute",
+    resource: str = "",
+    *,
+    on_pending: OnPending = "raise",
+    labels: Iterable[str] = (),
+    created: Created | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let a function, sync or async, run only when the agent of the running code may do `action` on `resource`.
 
@@ -43,17 +50,20 @@ def tool(
         resource: a template such as `api://tasks/execute/{task_id}`; its fields are parameters of the function, filled
             with str or int values, percent-encoded. An absent or empty value is a denial.
         on_pending: when a person has to approve, raise `ApprovalPending`, or wait as long as the guard waits.
+        labels: of what the function reads, such as `untrusted`; told to the session, also when the function fails.
+        created: from the result, the resources that were made; told to the session when the function succeeds.
 
     Raises:
         TypeError: while decorating, the function is a generator, which would be checked before its body runs.
-        ValueError: while decorating, the template does not fit the function.
+        ValueError: while decorating, the template does not fit the function, or a label is none.
         PermissionDenied: at the call; carries the decision. The function did not run.
+        NotReported: at the call; the function ran, and its labels or what it made could not be told.
     """
-    return protect(current_guard, action, resource, on_pending)
+    return protect(current_guard, action, resource, on_pending, Notes.of(labels, created))
 
 
 def protect(
-    guard_of: Callable[[], Bearer | None], action: str, resource: str, on_pending: OnPending
+    guard_of: Callable[[], Bearer | None], action: str, resource: str, on_pending: OnPending, notes: Notes
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """The decorator, for whatever guard `guard_of` finds at the call."""
     if on_pending not in ("raise", "wait"):
@@ -62,7 +72,7 @@ def protect(
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         plan = Plan.of(function, action, resource)
         way = _guard_async if plan.is_async else _guard_sync
-        guarded = way(cast("Callable[..., Any]", function), plan, guard_of, on_pending == "wait")
+        guarded = way(cast("Callable[..., Any]", function), plan, guard_of, on_pending == "wait", notes)
         functools.update_wrapper(guarded, function)
         # Frameworks look through __wrapped__ to the bare function, and some call what they find there.
         del guarded.__wrapped__  # type: ignore[attr-defined]
@@ -74,7 +84,7 @@ def protect(
 
 
 def _guard_sync(
-    function: Callable[..., Any], plan: Plan, guard_of: Callable[[], Bearer | None], waits: bool
+    function: Callable[..., Any], plan: Plan, guard_of: Callable[[], Bearer | None], waits: bool, notes: Notes
 ) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         asked, guard = plan.asked(args, kwargs), _blocking(_bearer(guard_of))
@@ -85,20 +95,22 @@ def _guard_sync(
             raise PermissionDenied(_CHANGED)
         try:
             result = _finished(function(*asked.args, **asked.kwargs))
-        except Exception:
-            _report(guard, decision, "failed")
+        except BaseException as error:
+            _report(guard, decision, _status(error), notes.labels, error)
             raise
+        try:
+            made = notes.made(result)
         except BaseException:
-            _report(guard, decision, "cancelled")
+            _report(guard, decision, "succeeded", notes.labels)
             raise
-        _report(guard, decision, "succeeded")
+        _report(guard, decision, "succeeded", notes.labels, created=made)
         return result
 
     return guarded
 
 
 def _guard_async(
-    function: Callable[..., Any], plan: Plan, guard_of: Callable[[], Bearer | None], waits: bool
+    function: Callable[..., Any], plan: Plan, guard_of: Callable[[], Bearer | None], waits: bool, notes: Notes
 ) -> Callable[..., Any]:
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         asked, guard = plan.asked(args, kwargs), _bearer(guard_of)
@@ -109,16 +121,18 @@ def _guard_async(
             raise PermissionDenied(_CHANGED)
         try:
             result = await function(*asked.args, **asked.kwargs)
-        except Exception:
-            await _areport(guard, decision, "failed")
-            raise
         except GeneratorExit:
             # A coroutine that is being closed cannot await a report; its lease ends by the time-out.
             raise
-        except BaseException:
-            await _areport(guard, decision, "cancelled")
+        except BaseException as error:
+            await _areport(guard, decision, _status(error), notes.labels, error)
             raise
-        await _areport(guard, decision, "succeeded")
+        try:
+            made = notes.made(result)
+        except BaseException:
+            await _areport(guard, decision, "succeeded", notes.labels)
+            raise
+        await _areport(guard, decision, "succeeded", notes.labels, created=made)
         return result
 
     return guarded
@@ -160,19 +174,43 @@ def _finished(result: Any) -> Any:
     return result
 
 
-def _report(guard: Guard, decision: Decision, outcome: Outcome) -> None:
+def _status(error: BaseException) -> Outcome:
+    return "failed" if isinstance(error, Exception) else "cancelled"
+
+
+def _report(
+    guard: Guard,
+    decision: Decision,
+    outcome: Outcome,
+    labels: tuple[str, ...] = (),
+    raised: BaseException | None = None,
+    created: tuple[str, ...] = (),
+) -> None:
     try:
-        guard.report(decision, outcome)
+        guard.report(decision, outcome, labels, created)
     except (ActError, ValueError) as error:
-        _not_reported(decision, outcome, error)
+        _not_reported(decision, outcome, error, bool(labels or created), raised)
 
 
-async def _areport(guard: Bearer, decision: Decision, outcome: Outcome) -> None:
+async def _areport(
+    guard: Bearer,
+    decision: Decision,
+    outcome: Outcome,
+    labels: tuple[str, ...] = (),
+    raised: BaseException | None = None,
+    created: tuple[str, ...] = (),
+) -> None:
     try:
-        await guard.areport(decision, outcome)
+        await guard.areport(decision, outcome, labels, created)
     except (ActError, ValueError) as error:
-        _not_reported(decision, outcome, error)
+        _not_reported(decision, outcome, error, bool(labels or created), raised)
 
 
-def _not_reported(decision: Decision, outcome: Outcome, error: Exception) -> None:
+def _not_reported(
+    decision: Decision, outcome: Outcome, error: Exception, noted: bool, raised: BaseException | None
+) -> None:
+    """`raised` is what the function itself ended with; what ends the program or the task is never replaced."""
     log.warning("The outcome %s of %s was not reported: %s", outcome, decision.decision_id, error)
+    if noted and (raised is None or isinstance(raised, Exception)):
+        message = f"The tool ran ({outcome}), but its session could not be told of it; its result is withheld. {error}"
+        raise NotReported(message, request_id=decision.request_id) from error

@@ -83,6 +83,8 @@ tenants = Table(
     Column("max_token_ttl", Integer, nullable=False),
     Column("default_token_ttl", Integer, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("frozen_at", Moment),
+    Column("frozen_reason", Text),
 )
 
 api_keys = Table(
@@ -145,6 +147,8 @@ policy_versions = Table(
     Column("arguments", JSON(none_as_null=True)),
     Column("condition", Text),
     Column("constraints", JSON, nullable=False),
+    Column("grants", JSON, nullable=False, server_default='["use"]'),
+    Column("delegation", JSON(none_as_null=True)),
     Column("mode", String, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("valid_from", Moment),
@@ -165,6 +169,31 @@ signing_keys = Table(
     Column("public_jwk", JSON, nullable=False),
     Column("status", String, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("retires_at", Moment),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", String, primary_key=True),
+    _tenant(),
+    Column("parent", String),
+    Column("path", JSON, nullable=False),
+    Column("agent_id", String, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("scope", JSON(none_as_null=True)),
+    Column("grants", JSON, nullable=False),
+    Column("hand_to", JSON(none_as_null=True)),
+    Column("max_depth", Integer, nullable=False),
+    Column("task", JSON(none_as_null=True)),
+    Column("on_behalf_of", String),
+    Column("cnf", JSON(none_as_null=True)),
+    Column("created_at", Moment, nullable=False),
+    Column("renew_until", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    Index("nodes_parent", "parent"),
+    Index("nodes_agent", "tenant_id", "agent_id"),
 )
 
 tokens = Table(
@@ -177,9 +206,10 @@ tokens = Table(
     Column("sequence", Integer, nullable=False),
     Column("issued_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
-    Column("revoked_at", Moment),
+    Column("superseded_at", Moment),
     UniqueConstraint("tenant_id", "sequence"),
     Index("tokens_agent", "tenant_id", "agent_id"),
+    Index("tokens_node", "node"),
 )
 
 approvals = Table(
@@ -219,12 +249,24 @@ leases = Table(
     UniqueConstraint("decision_id", "policy_id", "agent_id"),
 )
 
+sessions = Table(
+    "sessions",
+    metadata,
+    _tenant(),
+    Column("key", String, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("created", JSON, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    UniqueConstraint("tenant_id", "key"),
+)
+
 outcomes = Table(
     "outcomes",
     metadata,
     _tenant(),
     Column("decision_id", String, nullable=False),
     Column("status", String, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
     Column("record_index", Integer, nullable=False),
     Column("leaf_hash", String, nullable=False),
     UniqueConstraint("tenant_id", "decision_id"),

@@ -7,10 +7,11 @@ from typing import Any
 
 from act.audit.record import arguments_hash, clip
 from act.audit.transaction import Sealed
-from act.enforcement.decide import Shadow
-from act.enforcement.explain import Near
-from act.enforcement.judge import Asked, Judgement, deciding
+from act.enforcement.bearers import Asked
+from act.enforcement.judge import Judgement, deciding
+from act.enforcement.ruling import Shadow
 from act.models import ApprovalReference, AuditReference, Decision, Lease, NearMiss, Verdict
+from act.policies.near import Near
 
 
 def answer(
@@ -57,7 +58,10 @@ def record(asked: Asked, judgement: Judgement, decision_id: str, revision: int, 
         "agentId": judgement.agent_id,
         "agentName": accepted.agent.name if accepted else None,
         "tokenId": judgement.token_id,
-        "chain": [judgement.agent_id] if judgement.agent_id else None,
+        "taskId": accepted.claims.task_id if accepted else None,
+        "rootNode": accepted.claims.root if accepted else None,
+        "chain": [link.agent.id for link in accepted.links] if accepted else None,
+        "onBehalfOf": clip(user) if accepted and (user := accepted.claims.on_behalf_of) else None,
         "requesterId": judgement.requester.id if judgement.requester else None,
         "requesterClaimed": clip(request.requester) if request.requester and not judgement.requester else None,
         "action": clip(request.action),

@@ -13,6 +13,9 @@ from act.audit.transaction import Transaction
 from act.limits.leases import Wanted
 from act.limits.service import LimitService
 from act.policies.constraints import ApprovalTerms
+from act.tenants.tenant import ApiKey
+from act.tokens.possession import Possession
+from act.tokens.revocation import end_reused
 
 
 class Effect(Protocol):
@@ -21,6 +24,35 @@ class Effect(Protocol):
 
     def undo(self) -> None:
         """Give it back in memory; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseProof:
+    """A proof of possession that is used up in memory already."""
+
+    possession: Possession
+    proof: str = field(repr=False)
+
+    def write(self, transaction: Transaction) -> None:
+        """Nothing: after a restart no earlier proof is accepted."""
+
+    def undo(self) -> None:
+        self.possession.give_back(self.proof)
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeReused:
+    """A token was used that another had replaced; its node is revoked in the commit that denies."""
+
+    caller: ApiKey
+    node: str
+    now: datetime
+
+    def write(self, transaction: Transaction) -> None:
+        end_reused(transaction, self.caller, self.node, self.now)
+
+    def undo(self) -> None:
+        """Nothing was taken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from act.agents.agent import Agent
+from act.enforcement.ruling import Ruling
+from act.models import ReasonCode
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
+from act.policies.near import Near
 from act.policies.policy import CompiledPolicy
 
 MAX_NEAR_MISSES = 5
-_PATTERNS_SHOWN = 5
-_LOOKED_AT = 20
 
 
-class Near(NamedTuple):
-    """A policy that would have matched but for what `pointer` (into the enforce request) names."""
-
-    policy: CompiledPolicy
-    pointer: str
-    message: str
-
-
-def near_misses(index: PolicyIndex, agent: Agent, call: Call, missed: Sequence[Near]) -> tuple[Near, ...]:
+def near_misses(
+    index: PolicyIndex, agent: Agent, call: Call, fitting: Sequence[CompiledPolicy], missed: Sequence[Near]
+) -> tuple[Near, ...]:
     """Enforced allow policies of the agent that fail in exactly one respect; looked for only after a denial.
 
     Args:
-        missed: those whose action and resource fit, with what else was in the way.
+        fitting: those whose action and resource fit.
+        missed: of those, the ones that do not match, with what else was in the way.
     """
-    near = [miss for miss in missed if _could_allow(miss.policy)]
-    for policy in index.near(agent, call.action, call.resource, _LOOKED_AT):
-        if len(near) >= MAX_NEAR_MISSES:
-            break
-        if not _could_allow(policy) or not policy.in_force(call.now):
+    near: list[Near] = []
+    if missed:
+        near = [miss for miss in missed if miss.policy.effect == "allow" and not miss.policy.shadow][:MAX_NEAR_MISSES]
+    known = {policy.id for policy in fitting} if fitting else _NONE
+    last = ""
+    for miss in index.near(agent, call.action, call.resource):
+        id = miss.id
+        if id == last or id in known:
             continue
-        fits_resource = policy.matches_resource(call.resource)
-        if fits_resource and policy.matches_action(call.action):
-            continue  # it is among the missed, for what else was in the way
-        if fits_resource:
-            near.append(Near(policy, "/action", f"It allows the actions {_listed(policy.actions)}."))
-        else:
-            near.append(Near(policy, "/resourceId", f"It covers the resources {_listed(policy.resources)}."))
-    return tuple(near[:MAX_NEAR_MISSES])
+        if len(near) == MAX_NEAR_MISSES:
+            break
+        last = id
+        policy = miss.policy
+        if policy.timeless or policy.in_force(call.now):
+            near.append(miss)
+    return tuple(near)
+
+
+_NONE: frozenset[str] = frozenset()
 
 
 def no_match(agent: Agent, call: Call, near: Sequence[Near]) -> str:
@@ -57,10 +57,8 @@ def named(policies: Sequence[CompiledPolicy]) -> str:
     return f"policies {', '.join([policy.label for policy in policies])}"
 
 
-def _could_allow(policy: CompiledPolicy) -> bool:
-    return policy.effect == "allow" and not policy.shadow
-
-
-def _listed(patterns: Sequence[str]) -> str:
-    shown = ", ".join(patterns[:_PATTERNS_SHOWN])
-    return shown if len(patterns) <= _PATTERNS_SHOWN else f"{shown} and {len(patterns) - _PATTERNS_SHOWN} more"
+def denied(matching: Sequence[CompiledPolicy], doubt: str | None) -> Ruling:
+    """The ruling when a deny policy is among those that match."""
+    denying = tuple([policy for policy in matching if policy.effect == "deny"])
+    because = f" because {doubt[:1].lower()}{doubt[1:].rstrip('.')}" if doubt else ""
+    return Ruling(False, ReasonCode.POLICY_DENIED, f"Denied by {named(denying)}{because}.", denying)

@@ -7,25 +7,25 @@ from datetime import datetime
 
 from act.agents.agent import Agent
 from act.agents.live import LiveAgents
-from act.enforcement.decide import Ruling, decide
+from act.enforcement.bearers import Asked, Bearers
+from act.enforcement.decide import decide
+from act.enforcement.effects import Effect
+from act.enforcement.ruling import Ruling
 from act.enforcement.settle import Question, Settlement, Settler
-from act.models import DecidingPolicy, Decision, EnforceRequest, ReasonCode, Verdict
+from act.models import DecidingPolicy, Decision, ReasonCode, Verdict
+from act.policies.globs import resource_fault
 from act.policies.live import LivePolicies
 from act.policies.match import Call
 from act.policies.policy import CompiledPolicy
-from act.tenants.tenant import ApiKey
+from act.sessions.live import LiveSessions
+from act.sessions.session import session_key
+from act.tenants.live import LiveTenants
+from act.tokens.chain import Link
 from act.tokens.refusal import Refusal
-from act.tokens.verify import Accepted, Verifier
+from act.tokens.verify import Accepted
 
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request as it came in: `digest` is the SHA-256 of its body."""
-
-    caller: ApiKey
-    request: EnforceRequest
-    digest: bytes
-    traceparent: str | None = None
+_FROZEN = "The tenant is frozen: everything is denied until an administrator unfreezes it."
+AGENT = "agent://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,34 @@ class Judgement:
 
 
 class Judge:
-    def __init__(self, verifier: Verifier, agents: LiveAgents, policies: LivePolicies, settler: Settler) -> None:
-        self._verifier = verifier
+    def __init__(
+        self,
+        bearers: Bearers,
+        tenants: LiveTenants,
+        agents: LiveAgents,
+        policies: LivePolicies,
+        sessions: LiveSessions,
+        settler: Settler,
+    ) -> None:
+        self._bearers = bearers
+        self._tenants = tenants
         self._agents = agents
         self._policies = policies
+        self._sessions = sessions
         self._settler = settler
 
     def judge(self, asked: Asked, decision_id: str, now: datetime) -> Judgement:
         """Judge a request, and reserve what it spends. Whoever cannot record it must `undo` it."""
-        accepted = self._verify(asked, now)
-        if isinstance(accepted, Refusal):
-            return Judgement(Settlement(Verdict.DENIED, accepted.code, accepted.reason), refused=accepted)
-        requester = self._requester(asked, now)
-        if isinstance(requester, Refusal):
-            return Judgement(Settlement(Verdict.DENIED, requester.code, requester.reason), accepted=accepted)
-        ruling = self._rule(asked, accepted.agent, requester, now)
+        if self._frozen(asked):
+            return Judgement(Settlement(Verdict.DENIED, ReasonCode.TENANT_FROZEN, _FROZEN))
+        shown = self._bearers.shown(asked, now)
+        if isinstance(shown.accepted, Refusal):
+            return Judgement(_refusal(shown.accepted, shown.effects), refused=shown.accepted)
+        accepted = shown.accepted
+        if isinstance(shown.requester, Refusal):
+            return Judgement(_refusal(shown.requester, shown.effects), accepted=accepted)
+        requester = shown.requester[-1].agent if shown.requester else None
+        ruling = self._rule(asked, accepted, shown.requester, now)
         if ruling.permitted:
             question = Question(
                 asked.caller, asked.request, accepted.claims, accepted.agent, requester, decision_id, now
@@ -76,56 +89,58 @@ class Judge:
             settlement = self._settler.settle(question, ruling)
         else:
             settlement = Settlement(Verdict.DENIED, ruling.code, ruling.reason)
+        if shown.effects:
+            settlement = replace(settlement, effects=(*settlement.effects, *shown.effects))
         return Judgement(settlement, ruling, accepted, requester=requester)
 
     def still_stands(self, asked: Asked, decision: Decision, revision: int, now: datetime) -> bool:
         """Whether an earlier answer may be given again: nothing that it rested on has changed."""
-        accepted = self._verify(asked, now)
+        if self._frozen(asked):
+            return False
+        accepted = self._bearers.accepted(asked, now)
         if isinstance(accepted, Refusal):
             return False
         if decision.decision is not Verdict.ALLOWED:
             return decision.revision == revision
         if decision.lease is not None and decision.lease.expires_at <= now:
             return False  # its place may be another's by now
-        requester = self._requester(asked, now)
+        requester = self._bearers.requester(asked, now)
         if isinstance(requester, Refusal):
             return False
-        ruling = self._rule(asked, accepted.agent, requester, now)
+        ruling = self._rule(asked, accepted, requester, now)
         return ruling.permitted and [deciding(policy) for policy in ruling.policies] == decision.policies
 
-    def _verify(self, asked: Asked, now: datetime) -> Accepted | Refusal:
-        request = asked.request
-        return self._verifier.verify(request.capability_token, asked.caller, request.tenant_id, now.timestamp())
+    def _frozen(self, asked: Asked) -> bool:
+        return self._tenants.get(asked.caller.tenant_id).frozen
 
-    def _rule(self, asked: Asked, agent: Agent, requester: Agent | None, now: datetime) -> Ruling:
-        index = self._policies.of_tenant(asked.caller.tenant_id)
-        request = asked.request
-        call = Call(request.action, request.resource_id, now, request.arguments, request.context)
-        return decide(index, agent, call, requester)
+    def _rule(self, asked: Asked, accepted: Accepted, requester: tuple[Link, ...] | None, now: datetime) -> Ruling:
+        tenant_id, request, claims = asked.caller.tenant_id, asked.request, accepted.claims
+        session = self._sessions.get(tenant_id, session_key(claims.task_id, claims.root))
+        resource = request.resource_id
+        call = Call(
+            request.action,
+            resource,
+            now,
+            request.arguments,
+            request.context,
+            accepted.links[-1].seen,
+            session.seen,
+            self._alias(tenant_id, resource) if resource.startswith(AGENT) else None,
+        )
+        return decide(self._policies.of_tenant(tenant_id), accepted.links, call, requester)
 
-    def _requester(self, asked: Asked, now: datetime) -> Agent | Refusal | None:
-        """Who asked for the call: proved by a token, or else told by the caller."""
-        label, token = asked.request.requester, asked.request.requester_token
-        if token is None:
-            return None if label is None else self._named(asked, label)
-        caller = replace(asked.caller, agent_id=None)  # a key is bound to the agent that acts, not to who asks it
-        proved = self._verifier.verify(token, caller, asked.request.tenant_id, now.timestamp())
-        if isinstance(proved, Refusal):
-            reason = f"The token of the agent that asked is not accepted ({proved.code}). {proved.reason}"
-            return Refusal(ReasonCode.REQUESTER_NOT_PERMITTED, reason)
-        if label is not None and label not in (proved.agent.id, proved.agent.name):
-            reason = f"The requester '{label[:128]}' is not the agent that requesterToken belongs to."
-            return Refusal(ReasonCode.REQUESTER_NOT_PERMITTED, reason)
-        return proved.agent
+    def _alias(self, tenant_id: str, resource: str) -> str | None:
+        """An agent has two spellings, its id and its name; a policy on one of them holds for both."""
+        label = resource.removeprefix(AGENT)
+        agent = self._agents.find(tenant_id, label)
+        if agent is None:
+            return None
+        other = AGENT + (agent.name if label == agent.id else agent.id)
+        return None if resource_fault(other) else other
 
-    def _named(self, asked: Asked, label: str) -> Agent | Refusal:
-        requester = self._agents.find(asked.caller.tenant_id, label)
-        if requester is None or requester.status == "deleted":
-            return Refusal(ReasonCode.REQUESTER_UNKNOWN, f"The requester '{label[:128]}' is not a registered agent.")
-        if requester.status != "active":
-            reason = f"'{requester.name}', which asked for this, is suspended."
-            return Refusal(ReasonCode.REQUESTER_NOT_PERMITTED, reason)
-        return requester
+
+def _refusal(refusal: Refusal, effects: tuple[Effect, ...]) -> Settlement:
+    return Settlement(Verdict.DENIED, refusal.code, refusal.reason, effects)
 
 
 def deciding(policy: CompiledPolicy) -> DecidingPolicy:

@@ -1,6 +1,10 @@
-"""`POST /v1/decisions/{id}/outcome`: what became of an allowed action; it ends the lease."""
+"""`POST /v1/decisions/{id}/outcome`: what became of an allowed action; it ends the lease and feeds the session."""
 
 from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
 
 from fastapi import APIRouter, Depends
 
@@ -13,8 +17,13 @@ from act.enforcement.replays import Replays
 from act.limits.service import LimitService
 from act.models import Scope
 from act.problems import conflict, not_found
+from act.sessions.service import SessionService
+from act.sessions.session import session_key
 from act.tenants.access import Access
 from act.tenants.tenant import ApiKey
+
+# What the record of an outcome repeats of its decision.
+_COPIED = ("agentId", "action", "resourceId", "taskId", "rootNode")
 
 
 class _Reported(Exception):
@@ -26,18 +35,24 @@ class _Reported(Exception):
 
 
 class OutcomeService:
-    def __init__(self, writer: Writer, audit: AuditService, limits: LimitService, replays: Replays) -> None:
+    def __init__(
+        self, writer: Writer, audit: AuditService, limits: LimitService, sessions: SessionService, replays: Replays
+    ) -> None:
         self._writer = writer
         self._audit = audit
         self._limits = limits
+        self._sessions = sessions
         self._replays = replays
 
     async def report(self, caller: ApiKey, decision_id: str, body: models.OutcomeReport) -> models.OutcomeRecorded:
-        """Record how an allowed action ended. Saying the same again changes nothing.
+        """Record how an allowed action ended, and what it adds to its session. Saying the same again changes nothing.
 
         Raises:
-            ProblemError: 404 for an unknown decision, 409 for one that allowed nothing or ended otherwise.
+            ProblemError: 404 for an unknown decision, 409 for one that allowed nothing or ended otherwise, and for a
+                session that has no room: then nothing is recorded, and the lease goes on.
         """
+        labels, created = sorted(set(body.labels)), list(dict.fromkeys(body.created))
+        digest = _digest(body.status, labels, created)
 
         def work(transaction: Transaction) -> Sealed:
             connection = transaction.connection
@@ -49,12 +64,19 @@ class OutcomeService:
             if known := store.find(connection, caller.tenant_id, decision_id):
                 if known.status != body.status:
                     raise conflict("outcome_reported", f"The outcome was reported as '{known.status}' already.")
+                if known.digest != digest:
+                    detail = "The outcome was reported already, with other labels or created resources."
+                    raise conflict("outcome_reported", detail)
                 raise _Reported(Sealed(known.record_index, known.leaf_hash))
             self._limits.end(transaction, decision_id)
-            told = {"keyId": caller.id, "decisionId": decision_id, "status": body.status}
-            told |= {name: decision[name] for name in ("agentId", "action", "resourceId") if name in decision}
+            told: dict[str, Any] = {"keyId": caller.id, "decisionId": decision_id, "status": body.status}
+            told |= {name: decision[name] for name in _COPIED if name in decision}
+            if labels or created:
+                key = session_key(decision.get("taskId"), decision["rootNode"])
+                revision = self._sessions.add(transaction, caller.tenant_id, key, labels, created)
+                told |= {"labels": labels, "created": created, "revision": revision}
             sealed = transaction.record(caller.tenant_id, "decision.outcome", told)
-            store.add(connection, caller.tenant_id, decision_id, body.status, sealed)
+            store.add(connection, caller.tenant_id, decision_id, body.status, digest, sealed)
             return sealed
 
         repeated = False
@@ -70,6 +92,11 @@ class OutcomeService:
             audit=models.AuditReference(index=sealed.index, leaf_hash=sealed.leaf_hash),
             repeated=repeated,
         )
+
+
+def _digest(status: str, labels: list[str], created: list[str]) -> bytes:
+    """What tells one report from another."""
+    return hashlib.sha256(json.dumps([status, labels, created]).encode()).digest()
 
 
 def routes(service: OutcomeService, access: Access) -> APIRouter:

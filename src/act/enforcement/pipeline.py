@@ -16,7 +16,8 @@ from act.database.changes import ChangeFeed
 from act.database.clock import Clock
 from act.database.ids import new_id
 from act.enforcement.answer import answer, record
-from act.enforcement.judge import Asked, Judge, Judgement
+from act.enforcement.bearers import Asked
+from act.enforcement.judge import Judge, Judgement
 from act.enforcement.replays import Key, Replays
 from act.models import Decision
 from act.problems import ProblemError, conflict, internal_error, overloaded
@@ -39,8 +40,9 @@ class Pipeline:
 
         Raises:
             ProblemError: 409 for a request id that was used for something else, 503 when no durable answer is
-                possible now. A problem is a denial.
+                possible now or the state is older than the caller insists on. A problem is a denial.
         """
+        self._refuse_older(asked)
         key = (asked.caller.id, asked.request.request_id)
         while earlier := self._replays.find(key, self._clock.monotonic()):
             if earlier.digest != asked.digest:
@@ -52,6 +54,13 @@ class Pipeline:
                 return earlier.decision.model_copy(update={"replayed": True})
             break
         return await self._decide_once(asked, key)
+
+    def _refuse_older(self, asked: Asked) -> None:
+        # Once is enough: a revision never goes down.
+        least, revision = asked.request.min_revision, self._feed.revision
+        if least is not None and revision < least:
+            detail = f"The state is of revision {revision}, and minRevision is {least}. Nothing was allowed; try again."
+            raise _stale(detail, {"Retry-After": "1"})
 
     def _stands(self, asked: Asked, decision: Decision) -> bool:
         if self._feed.broken:
@@ -70,8 +79,7 @@ class Pipeline:
     async def _decide(self, asked: Asked) -> Decision:
         for _ in range(ATTEMPTS):
             if self._feed.broken:
-                detail = "The server does not know how old its state is; it has to be restarted."
-                raise ProblemError(503, "stale_state", "Stale state", detail)
+                raise _stale("The server does not know how old its state is; it has to be restarted.", {})
             started = self._clock.monotonic()
             revision = self._feed.revision  # read first: the answer may rest on newer state, never on older
             decision_id, now = new_id("dec"), self._clock.now()
@@ -105,3 +113,7 @@ class Pipeline:
             return transaction.record(asked.caller.tenant_id, "decision", fields, salt)
 
         return await self._writer.commit(work)
+
+
+def _stale(detail: str, headers: dict[str, str]) -> ProblemError:
+    return ProblemError(503, "stale_state", "Stale state", detail, headers=headers)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from act import bodies
-from act.enforcement.judge import Asked
+from act.enforcement.bearers import Asked
 from act.enforcement.pipeline import Pipeline
 from act.models import EnforceRequest, Scope
 from act.problems import ProblemError, faults_of_validation, internal_error, unprocessable

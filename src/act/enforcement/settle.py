@@ -15,8 +15,8 @@ from typing import Any
 from act.agents.agent import Agent
 from act.approvals.approval import Approval, binding_of, expired
 from act.approvals.service import ApprovalService
-from act.enforcement.decide import Ruling
 from act.enforcement.effects import AskPerson, Effect, JoinQuestion, TakeLeases, UseApproval
+from act.enforcement.ruling import Ruling
 from act.limits.leases import Exceeded, LeaseKey, Wanted
 from act.limits.service import LimitService
 from act.models import EnforceRequest, ReasonCode, Verdict
@@ -148,7 +148,7 @@ def _binding(question: Question) -> bytes:
     return binding_of(
         tenant_id=question.caller.tenant_id,
         asked_by=question.caller.id,
-        node=question.claims.node,
+        node=question.claims.root,
         agent_id=question.agent.id,
         requester_id=question.requester_id,
         action=question.request.action,

@@ -15,12 +15,14 @@ def find(connection: Connection, tenant_id: str, decision_id: str) -> Row[Any] |
     return connection.execute(query).first()
 
 
-def add(connection: Connection, tenant_id: str, decision_id: str, status: str, sealed: Sealed) -> None:
+def add(connection: Connection, tenant_id: str, decision_id: str, status: str, digest: bytes, sealed: Sealed) -> None:
+    """`digest` is that of everything that was reported."""
     connection.execute(
         insert(outcomes).values(
             tenant_id=tenant_id,
             decision_id=decision_id,
             status=status,
+            digest=digest,
             record_index=sealed.index,
             leaf_hash=sealed.leaf_hash,
         )

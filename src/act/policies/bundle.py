@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from act import models
 from act.agents.agent import Agent
 from act.policies import constraints
-from act.policies.draft import Bound, bind, document, warnings
+from act.policies.draft import Bound, bind, document, hand_down, warnings
 from act.policies.policy import CompiledPolicy, compile_policy
 from act.problems import ProblemError, faults_of_validation
 from act.strict_json import Fault
@@ -126,6 +126,8 @@ def compiled(policy: Written, id: str, agents: Sequence[Agent]) -> tuple[Compile
         constraints=constraints.from_wire(draft.constraints),
         arguments=draft.arguments,
         when=draft.when,
+        usable="use" in draft.grants,
+        hand_down=hand_down(draft.delegation),
         shadow=draft.mode == "shadow",
         valid_from=draft.valid_from,
         valid_until=draft.valid_until,

@@ -72,6 +72,15 @@ def exact_action_fault(action: str) -> str | None:
     return text_fault(action)
 
 
+def never_an_action(pattern: str) -> str | None:
+    """The fault of every action that `pattern` (which has none of its own) matches, as a sentence; None when there is
+    an action that it matches.
+    """
+    if len(pattern) - pattern.count("*") > MAX_ACTION:
+        return f"The action has more than {MAX_ACTION} characters."
+    return None
+
+
 def never_canonical(pattern: str) -> str | None:
     """The fault of every resource that `pattern` matches, as a sentence; None when it matches a canonical one.
 

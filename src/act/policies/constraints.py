@@ -8,6 +8,7 @@ from typing import Any
 
 from act import models
 from act.policies.amounts import Kind
+from act.policies.audience import Audience
 from act.policies.domains import Domains, parse_domains
 from act.policies.hours import Hours, parse_hours
 
@@ -31,6 +32,13 @@ class ConcurrencyTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class DelegationTerms:
+    """The agent must act under a delegation, by one of `by`."""
+
+    by: Audience
+
+
+@dataclass(frozen=True, slots=True)
 class Constraints:
     """`amounts` holds `maxRows` and `maxDataPoints`, each checked where a call carries the number, and told on."""
 
@@ -39,6 +47,7 @@ class Constraints:
     hours: Hours | None = None
     domains: Domains | None = None
     amounts: tuple[tuple[Kind, int], ...] = ()
+    delegation: DelegationTerms | None = None
 
 
 NONE = Constraints()
@@ -62,6 +71,7 @@ def from_wire(written: models.Constraints | None) -> Constraints:
         None if written.allowed_hours is None else _readable(parse_hours(written.allowed_hours), str),
         None if written.allowed_domains is None else _readable(parse_domains(written.allowed_domains), list),
         tuple((kind, limit) for kind, limit in amounts.items() if limit is not None),
+        _delegation(written),
     )
     return NONE if found == NONE else found
 
@@ -84,6 +94,17 @@ def _approval(written: models.Constraints) -> ApprovalTerms | None:
         usual = models.ApprovalRule()
         return ApprovalTerms(usual.approvers, usual.expires_in)
     return None
+
+
+def _delegation(written: models.Constraints) -> DelegationTerms | None:
+    rule = written.requires_delegation
+    if isinstance(rule, models.DelegationRule):
+        return DelegationTerms(audience_of(rule.from_))
+    return DelegationTerms(Audience(everyone=True)) if rule else None
+
+
+def audience_of(written: models.Delegators) -> Audience:
+    return Audience(roles=frozenset(written.roles), agent_ids=frozenset(written.agent_ids))
 
 
 def _readable(parsed: Any, faulty: type) -> Any:

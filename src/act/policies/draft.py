@@ -9,9 +9,11 @@ from typing import Any
 from act import models
 from act.agents.agent import Agent
 from act.policies.arguments import Arguments, compile_arguments
+from act.policies.audience import Audience
 from act.policies.binding import inferred_roles
-from act.policies.globs import contains, never_canonical
-from act.policies.policy import Audience, CompiledPolicy
+from act.policies.constraints import audience_of
+from act.policies.globs import contains, never_an_action, never_canonical
+from act.policies.policy import CompiledPolicy, HandDown
 from act.problems import unprocessable
 from act.strict_json import Fault
 
@@ -63,11 +65,18 @@ def document(draft: models.PolicyDraft, bound: Bound) -> dict[str, Any]:
         "arguments": None if compiled is None else compiled.stored,
         "condition": draft.when,
         "constraints": draft.constraints.model_dump(by_alias=True, exclude_none=True) if draft.constraints else {},
+        "grants": sorted(set(draft.grants), reverse=True),
+        "delegation": draft.delegation.model_dump(by_alias=True) if draft.delegation else None,
         "mode": draft.mode,
         "enabled": draft.enabled,
         "valid_from": draft.valid_from,
         "valid_until": draft.valid_until,
     }
+
+
+def hand_down(written: models.HandDown | None) -> HandDown | None:
+    """To whom a right may be handed down, as decisions see it."""
+    return None if written is None else HandDown(audience_of(written.to), written.max_depth)
 
 
 def warnings(
@@ -107,6 +116,9 @@ def _about_audience(draft: models.PolicyDraft, bound: Bound, agents: Sequence[Ag
 
 
 def _about_patterns(draft: models.PolicyDraft) -> Iterable[tuple[str, str]]:
+    for position, pattern in enumerate(draft.actions):
+        if why := never_an_action(pattern):
+            yield "never_matches", f"No action can match /actions/{position}. {why}"
     for position, pattern in enumerate(draft.resources):
         if why := never_canonical(pattern):
             yield "never_matches", f"No resource can match /resources/{position} ({pattern}). {why}"

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from act.policies.canonical import MAX_ACTION, MAX_RESOURCE, action_fault, never_canonical, resource_fault
+from act.policies.canonical import (
+    MAX_ACTION,
+    MAX_RESOURCE,
+    action_fault,
+    never_an_action,
+    never_canonical,
+    resource_fault,
+)
 from act.text import text_fault
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "contains",
     "intersect",
     "intersects",
+    "never_an_action",
     "never_canonical",
     "pattern_fault",
     "resource_fault",

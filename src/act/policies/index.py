@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from act.agents.agent import Agent
-from act.policies.policy import Audience, CompiledPolicy
+from act.policies.audience import Audience
+from act.policies.near import Near
+from act.policies.policy import CompiledPolicy
 from act.policies.shelf import Shelf, by_id
 
 _EVERYONE, _ROLE, _AGENT = range(3)
@@ -57,7 +59,7 @@ class PolicyIndex:
                     by_address[address][id] = policy
         for (kind, name), changes in by_address.items():
             shelf = shelves[kind].pop(name, _EMPTY).replace(changes)
-            if shelf.all.policies:
+            if shelf.policies:
                 shelves[kind][name] = shelf
         self.policies = MappingProxyType(policies)
         self._shelves = shelves
@@ -77,17 +79,26 @@ class PolicyIndex:
 
     def applying(self, agent: Agent) -> list[CompiledPolicy]:
         """All policies that apply to the agent."""
-        return _in_order([policy for shelf in self._of(agent) for policy in shelf.all.policies])
+        return _in_order([policy for shelf in self._of(agent) for policy in shelf.policies])
 
-    def near(self, agent: Agent, action: str, resource: str, limit: int) -> list[CompiledPolicy]:
-        """The allow policies that apply to the agent and match action or resource or both; the first `limit` by id.
+    def near(self, agent: Agent, action: str, resource: str) -> list[Near]:
+        """Enforced allow policies that apply to the agent and match action or resource, in the order of ids.
 
-        Where nothing is `matching`, each of them matches one of the two and not the other.
+        All those that match the resource are among them, and of each audience's for the action at least the first
+        `LOOKED_AT`. One may come twice; and one that matches both, which whoever asks knows from `matching`, is told
+        as if it did not match one of them.
         """
-        found: list[CompiledPolicy] = []
-        for shelf in self._of(agent):
-            shelf.find_near(action, resource, limit, found)
-        return [policy for policy in _in_order(found) if policy.effect == "allow"][:limit]
+        everyone, by_role, by_agent = self._shelves
+        found: list[Near] = []
+        if everyone:
+            everyone[""].find_near(action, resource, found)
+        for role in agent.roles:
+            if role in by_role:
+                by_role[role].find_near(action, resource, found)
+        if agent.id in by_agent:
+            by_agent[agent.id].find_near(action, resource, found)
+        found.sort()
+        return found
 
     def _of(self, agent: Agent) -> list[Shelf]:
         everyone, by_role, by_agent = self._shelves

@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from act import models
 from act.policies import constraints, store
-from act.policies.draft import Bound
+from act.policies.draft import Bound, hand_down
 from act.policies.index import PolicyIndex
 from act.policies.policy import CompiledPolicy, compile_policy
 
@@ -55,6 +56,8 @@ def _compiled(row: Row[Any]) -> CompiledPolicy:
         constraints=constraints.from_stored(row.constraints),
         arguments=row.arguments,
         when=row.condition,
+        usable="use" in row.grants,
+        hand_down=hand_down(models.HandDown.model_validate(row.delegation) if row.delegation else None),
         shadow=row.mode == "shadow",
         valid_from=row.valid_from,
         valid_until=row.valid_until,

@@ -6,9 +6,8 @@ Doubt narrows: an `arguments` or `when` that errors does not match in an allow p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from act.agents.agent import Agent
 from act.policies.conditions import ConditionError
@@ -17,24 +16,33 @@ from act.policies.policy import CompiledPolicy
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What is asked for. `now` is in UTC; `token` and `session` are as conditions see them."""
+# Shared by all calls: nothing changes a call. Conditions know no maps but `dict`.
+_NOTHING: Json = {}
+_NO_TOKEN: Json = {"facts": {}, "task": None, "onBehalfOf": None, "depth": 0}
+_NO_SESSION: Json = {"labels": [], "created": []}
+
+
+class Call(NamedTuple):
+    """What is asked for. `now` is in UTC; `token` and `session` are as conditions see them.
+
+    `alias` is another spelling of the resource, where it has one: of an agent the id, or the name.
+    """
 
     action: str
     resource: str
     now: datetime
-    arguments: Json = field(default_factory=dict)
-    context: Json = field(default_factory=dict)
-    token: Json = field(default_factory=lambda: {"facts": {}, "task": None, "onBehalfOf": None, "depth": 0})
-    session: Json = field(default_factory=lambda: {"labels": [], "created": []})
+    arguments: Json = _NOTHING
+    context: Json = _NOTHING
+    token: Json = _NO_TOKEN
+    session: Json = _NO_SESSION
+    alias: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """Whether it matches. Otherwise `pointer` (into the enforce request) and `message` say what is in the way.
 
-    `doubt` says why a deny policy matches although its own words could not be held against the call.
+    `doubt` says that the policy could not be held against the call at all, and why: a deny policy then matches, an
+    allow policy does not.
     """
 
     matches: bool
@@ -54,13 +62,14 @@ def match(policy: CompiledPolicy, agent: Agent, call: Call) -> Match:
     if policy.arguments is not None:
         found = policy.arguments.match(call.arguments)
         if not found.matches:
-            return Match(False, f"/arguments{found.pointer}", found.reason)
+            return Match(False, f"/arguments{found.pointer}", found.reason, found.reason if found.errored else None)
         doubt = found.reason if found.errored else None
     if policy.condition is not None:
         answer = policy.condition.evaluate(_variables(policy.condition.variables, agent, call))
         if isinstance(answer, ConditionError):
             if policy.effect == "allow":
-                return Match(False, "", f"Its condition cannot be held against the call: {answer.message}.")
+                message = f"Its condition cannot be held against the call: {answer.message}."
+                return Match(False, "", message, answer.message)
             doubt = doubt or f"its condition cannot be held against the call ({answer.message})"
         elif not answer:
             return Match(False, "", f"Its condition is false: {policy.condition.text}")
@@ -71,15 +80,17 @@ def _variables(wanted: frozenset[str], agent: Agent, call: Call) -> dict[str, An
     """Only what the condition uses."""
     found: dict[str, Any] = {}
     for name in wanted:
-        if name == "agent":
+        if name == "context":
+            found[name] = call.context
+        elif name == "args":
+            found[name] = call.arguments
+        elif name == "agent":
             found[name] = {
                 "id": agent.id,
                 "name": agent.name,
                 "roles": list(agent.roles),
                 "metadata": agent.metadata,
             }
-        elif name == "args":
-            found[name] = call.arguments
         else:
             found[name] = getattr(call, name)
     return found

@@ -15,19 +15,32 @@ from act.policies import store
 from act.policies.live import LivePolicies
 from act.policies.policy import CompiledPolicy
 from act.problems import not_found
+from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
+from act.tokens.tree import Tree
 
 
 class PermissionService:
-    def __init__(self, reader: Engine, clock: Clock, feed: ChangeFeed, agents: LiveAgents, live: LivePolicies) -> None:
+    def __init__(
+        self,
+        reader: Engine,
+        clock: Clock,
+        feed: ChangeFeed,
+        tenants: LiveTenants,
+        agents: LiveAgents,
+        live: LivePolicies,
+        tree: Tree,
+    ) -> None:
         self._reader = reader
         self._clock = clock
         self._feed = feed
+        self._tenants = tenants
         self._agents = agents
         self._live = live
+        self._tree = tree
 
     def of_agent(self, caller: ApiKey, agent_id: str) -> models.Permissions:
-        """Every live policy that applies to the agent, allows and denies, in the order of their ids."""
+        """Every live policy that applies to the agent, allows and denies, by id, and what was handed down to it."""
         revision = self._feed.revision
         agent = self._agents.get(caller.tenant_id, agent_id)
         if agent is None or agent.status == "deleted":
@@ -38,8 +51,9 @@ class PermissionService:
             rows = {row.policy_id: row for row in store.current(connection, caller.tenant_id, ids)}
         return models.Permissions(
             agent_id=agent.id,
-            can_act=agent.status == "active",
+            can_act=agent.status == "active" and not self._tenants.get(caller.tenant_id).frozen,
             permissions=[self._one(policy, rows[policy.id], agent) for policy in applying if policy.id in rows],
+            delegations=self._tree.received(caller.tenant_id, agent.id),
             revision=revision,
         )
 
@@ -56,6 +70,8 @@ class PermissionService:
             arguments=row.arguments,
             when=row.condition,
             constraints=row.constraints,
+            grants=row.grants,
+            delegation=row.delegation,
             valid_from=policy.valid_from,
             valid_until=policy.valid_until,
             in_force=policy.in_force(self._clock.now()),

@@ -8,23 +8,21 @@ from datetime import datetime
 from typing import Any, Literal
 
 from act.policies.arguments import Arguments, compile_arguments
+from act.policies.audience import Audience
 from act.policies.conditions import Condition, ConditionFault, compile_condition
 from act.policies.constraints import NONE, Constraints
 from act.policies.globs import Matcher, compile_pattern
+from act.policies.near import other_actions, other_resources
 
 Effect = Literal["allow", "deny"]
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
-    """The agents a policy applies to: those with one of `roles`, those in `agent_ids`, or `everyone` of the tenant.
+class HandDown:
+    """To whom a right may be handed down, and how many agents may follow (1: the next one only)."""
 
-    An audience that names nobody is nobody: only `everyone` widens.
-    """
-
-    everyone: bool = False
-    roles: frozenset[str] = frozenset()
-    agent_ids: frozenset[str] = frozenset()
+    to: Audience
+    max_depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +37,30 @@ class CompiledPolicy:
     constraints: Constraints = NONE
     arguments: Arguments | None = None
     condition: Condition | None = None
+    usable: bool = True
+    hand_down: HandDown | None = None
     shadow: bool = False
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     action_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
     resource_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
     label: str = field(init=False, repr=False, compare=False)
+    timeless: bool = field(init=False, repr=False, compare=False)
     plain: bool = field(init=False, repr=False, compare=False)
+    other_actions: str = field(init=False, repr=False, compare=False)
+    other_resources: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """What decisions ask every time, found once: how it is named, and whether action and resource are all."""
+        """What decisions ask every time, found once: the words about it, and whether anything can be in the way.
+
+        `timeless` is always in force; `plain` matches whenever action and resource do, and is enforced.
+        """
         object.__setattr__(self, "label", f"'{self.name}' v{self.version}")
-        conditional = self.arguments or self.condition or self.valid_from or self.valid_until or self.shadow
-        object.__setattr__(self, "plain", not conditional)
+        object.__setattr__(self, "timeless", self.valid_from is None and self.valid_until is None)
+        conditional = self.arguments is not None or self.condition is not None
+        object.__setattr__(self, "plain", self.timeless and self.usable and not self.shadow and not conditional)
+        object.__setattr__(self, "other_actions", other_actions(self.actions))
+        object.__setattr__(self, "other_resources", other_resources(self.resources))
 
     def in_force(self, now: datetime) -> bool:
         """Within the validity window `[valid_from, valid_until)`."""
@@ -78,6 +87,8 @@ def compile_policy(
     constraints: Constraints = NONE,
     arguments: Mapping[str, Any] | None = None,
     when: str | None = None,
+    usable: bool = True,
+    hand_down: HandDown | None = None,
     shadow: bool = False,
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
@@ -98,6 +109,8 @@ def compile_policy(
         constraints=constraints,
         arguments=None if arguments is None else _arguments(arguments, effect),
         condition=None if when is None else _condition(when),
+        usable=usable,
+        hand_down=hand_down,
         shadow=shadow,
         valid_from=valid_from,
         valid_until=valid_until,

@@ -26,8 +26,12 @@ def routes(service: PolicyService, permissions: PermissionService, access: Acces
         return _tagged(response, service.create(caller, body))
 
     @router.post("/v1/policies/validate")
-    def validate_policy(body: Any = Body(...), caller: ApiKey = needed) -> models.PolicyValidated:
-        return service.validate(caller, body)
+    def validate_policy(
+        body: Any = Body(...),
+        policy_id: str | None = Query(None, alias="policyId", description="The policy whose next version it would be."),
+        caller: ApiKey = needed,
+    ) -> models.PolicyValidated:
+        return service.validate(caller, body, policy_id)
 
     @router.get("/v1/policies")
     def list_policies(

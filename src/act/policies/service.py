@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +57,7 @@ class PolicyService:
 
         def work(transaction: Transaction) -> Row[Any]:
             if store.exists(transaction.connection, caller.tenant_id, id):
-                raise conflict("policy_id_taken", f"The policy id '{id}' was given before; choose another.")
+                raise conflict("policy_id_taken", _taken(id))
             store.add(transaction.connection, caller.tenant_id, id, self._clock.now())
             bound = self._bind(caller.tenant_id, draft)
             return self._new_version(
@@ -72,19 +73,16 @@ class PolicyService:
             ProblemError: 404; 412 and 428 about `If-Match`; 422 when the draft names another id, or a binding is
                 required and missing.
         """
-        if draft.id not in (None, id):
-            raise unprocessable([Fault("/id", f"The policy is '{id}'; leave the id out or write that one.")])
+        if faults := _faults_of_id(draft, id):
+            raise unprocessable(faults)
 
         def values(old: Row[Any], _: Connection) -> dict[str, Any]:
-            # Leaving appliesTo out of an update must not widen what an earlier version narrowed.
-            kept = draft.applies_to is None and draft.effect == old.effect == "allow" and not self._require_binding
-            bound = Bound(old.binding, old.applies_to) if kept else self._bind(caller.tenant_id, draft)
-            return self._values(caller, id, draft, bound)
+            return self._values(caller, id, draft, self._bind_again(caller.tenant_id, draft, old))
 
         return self._change(caller, id, if_match, "policy.updated", values)
 
     def restore(self, caller: ApiKey, id: str, version: int, if_match: str | None) -> models.Policy:
-        """Make an old version the next one, binding included.
+        """Make an old version the next one, binding included; its warnings are those of now.
 
         Raises:
             ProblemError: 404 for the policy or the version; 412 and 428 about `If-Match`.
@@ -94,7 +92,12 @@ class PolicyService:
             old = store.version(connection, caller.tenant_id, id, version)
             if old is None:
                 raise not_found("version", f"{id} v{version}")
-            return {name: getattr(old, name) for name in store.DOCUMENT}
+            # Not validated again: it was, by the rules of its time, and is in force by those.
+            draft = models.PolicyDraft.model_construct(
+                name=old.name, effect=old.effect, actions=old.actions, resources=old.resources, arguments=old.arguments
+            )
+            warned = self._warnings(caller, id, draft, Bound(old.binding, old.applies_to))
+            return {name: getattr(old, name) for name in store.DOCUMENT} | {"warnings": warned}
 
         return self._change(caller, id, if_match, "policy.restored", values)
 
@@ -111,16 +114,33 @@ class PolicyService:
 
         self._writer.write(work)
 
-    def validate(self, caller: ApiKey, written: Any) -> models.PolicyValidated:
-        """All faults and warnings of a draft; stores nothing."""
+    def validate(self, caller: ApiKey, written: Any, id: str | None = None) -> models.PolicyValidated:
+        """All faults and warnings of a draft, as the next version of the policy `id` or as a new one; stores nothing.
+
+        Raises:
+            ProblemError: 404 for the policy.
+        """
+        faults: list[Fault] = []
         try:
             draft = models.PolicyDraft.model_validate(written)
-            bound = self._bind(caller.tenant_id, draft)
-            values = self._values(caller, draft.id or "", draft, bound)
+            with self._reader.begin() as connection:
+                if id is not None:
+                    old = _row(connection, caller.tenant_id, id)
+                    faults = _faults_of_id(draft, id)
+                elif draft.id is not None and store.exists(connection, caller.tenant_id, draft.id):
+                    faults = [Fault("/id", _taken(draft.id))]
+            bound = (
+                self._bind(caller.tenant_id, draft) if id is None else self._bind_again(caller.tenant_id, draft, old)
+            )
+            values = self._values(caller, id or draft.id or "", draft, bound)
         except ValidationError as error:
-            return _invalid(faults_of_validation(error, written))
+            faults = faults_of_validation(error, written)
         except ProblemError as problem:
-            return _invalid(list(problem.faults))
+            if problem.status != 422:
+                raise
+            faults += problem.faults
+        if faults:
+            return _invalid(faults)
         found = [models.Warned(**warning) for warning in values["warnings"]]
         return models.PolicyValidated(valid=True, warnings=found, binding=bound.binding, applies_to=bound.applies_to)
 
@@ -175,10 +195,20 @@ class PolicyService:
     def _bind(self, tenant_id: str, draft: models.PolicyDraft) -> Bound:
         return bind(draft, self._agents.of_tenant(tenant_id), require_binding=self._require_binding)
 
+    def _bind_again(self, tenant_id: str, draft: models.PolicyDraft, old: Row[Any]) -> Bound:
+        """Leaving appliesTo out of an update must not widen what an earlier version narrowed."""
+        kept = draft.applies_to is None and draft.effect == old.effect == "allow" and not self._require_binding
+        return Bound(old.binding, old.applies_to) if kept else self._bind(tenant_id, draft)
+
     def _values(self, caller: ApiKey, id: str, draft: models.PolicyDraft, bound: Bound) -> dict[str, Any]:
+        return document(draft, bound) | {"warnings": self._warnings(caller, id, draft, bound)}
+
+    def _warnings(
+        self, caller: ApiKey, id: str, draft: models.PolicyDraft, bound: Bound
+    ) -> builtins.list[dict[str, Any]]:
         others = [policy for policy in self._live.of_tenant(caller.tenant_id).policies.values() if policy.id != id]
         found = warnings(draft, bound, list(self._agents.of_tenant(caller.tenant_id)), others)
-        return document(draft, bound) | {"warnings": [warning.model_dump() for warning in found]}
+        return [warning.model_dump() for warning in found]
 
     def _new_version(
         self, transaction: Transaction, caller: ApiKey, id: str, version: int, kind: str, values: dict[str, Any]
@@ -212,6 +242,17 @@ def _row(connection: Connection, tenant_id: str, id: str) -> Row[Any]:
     if row is None:
         raise not_found("policy", id)
     return row
+
+
+def _taken(id: str) -> str:
+    return f"The policy id '{id}' was given before; choose another."
+
+
+def _faults_of_id(draft: models.PolicyDraft, id: str) -> list[Fault]:
+    """What is wrong with the id that a new version of the policy `id` has."""
+    if draft.id in (None, id):
+        return []
+    return [Fault("/id", f"The policy is '{id}'; leave the id out or write that one.")]
 
 
 def etag(version: int) -> str:
@@ -250,6 +291,8 @@ def _answer(row: Row[Any]) -> models.Policy:
         arguments=row.arguments,
         when=row.condition,
         constraints=row.constraints,
+        grants=row.grants,
+        delegation=row.delegation,
         mode=row.mode,
         enabled=row.enabled,
         valid_from=row.valid_from,

@@ -14,7 +14,7 @@ _joined = policies.join(
     policy_versions,
     (policies.c.tenant_id == policy_versions.c.tenant_id) & (policies.c.id == policy_versions.c.policy_id),
 )
-# What makes a version, beside its number: copied as it is when an old version is restored.
+# What makes a version, beside its number and its warnings: copied as it is when an old version is restored.
 DOCUMENT = (
     "name",
     "description",
@@ -26,11 +26,12 @@ DOCUMENT = (
     "arguments",
     "condition",
     "constraints",
+    "grants",
+    "delegation",
     "mode",
     "enabled",
     "valid_from",
     "valid_until",
-    "warnings",
 )
 _born = policies.c.created_at.label("born_at")
 

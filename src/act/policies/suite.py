@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from act.agents.agent import Agent, effective_roles
-from act.enforcement.decide import Ruling, decide
+from act.enforcement.decide import decide
+from act.enforcement.ruling import Ruling
 from act.models import AgentCreate, ReasonCode
 from act.policies.bundle import Written, compiled, read_policies, repeated_ids
 from act.policies.index import PolicyIndex
@@ -20,6 +21,7 @@ from act.policies.match import Call
 from act.policies.suite_cases import Case, CaseReader, read_model
 from act.policies.suite_document import Decision, Expected, SuiteDocument
 from act.strict_json import MAX_FAULTS, Fault
+from act.tokens.chain import alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Suite:
 
     def _decided(self, case: Case, now: datetime) -> Result:
         call = Call(case.action, case.resource, now, case.arguments, case.context)
-        requester = self.agents[case.requester] if case.requester is not None else None
-        ruling = decide(self.index, self.agents[case.agent], call, requester)
+        requester = alone(self.agents[case.requester]) if case.requester is not None else None
+        ruling = decide(self.index, alone(self.agents[case.agent]), call, requester)
         decision, code, reason = _answer(ruling)
         names = tuple(policy.name for policy in ruling.policies)
         return Result(case, decision, code, reason, names, tuple(_failures(case.expected, decision, code, names)))

@@ -29,7 +29,10 @@ from act.database.ids import new_id
 from act.database.keyfiles import KeyFiles
 from act.database.migrate import ensure_current
 from act.database.tables import instance
+from act.delegations import routes as delegation_routes
+from act.delegations.service import DelegationService
 from act.enforcement import outcomes
+from act.enforcement.bearers import Bearers
 from act.enforcement.judge import Judge
 from act.enforcement.pipeline import Pipeline
 from act.enforcement.replays import Replays
@@ -43,15 +46,27 @@ from act.policies.service import PolicyService
 from act.server import health, openapi, problems
 from act.server.middleware import RequestId, StrictBodies
 from act.server.settings import Settings
+from act.sessions.live import LiveSessions
+from act.sessions.service import SessionService
 from act.tenants import routes as tenant_routes
 from act.tenants.access import Access
+from act.tenants.control import TenantControl
 from act.tenants.live import LiveApiKeys, LiveTenants
 from act.tenants.service import TenantService
 from act.tenants.tenant import DEFAULT_TENANT
+from act.tokens import key_routes
 from act.tokens import routes as token_routes
-from act.tokens.live import LiveKeys, LiveTokens
+from act.tokens.introspection import IntrospectionService
+from act.tokens.key_service import KeyService
+from act.tokens.live import LiveTokens
+from act.tokens.live_keys import LiveKeys
+from act.tokens.mint import Mint
+from act.tokens.nodes import LiveNodes
+from act.tokens.possession import Possession
+from act.tokens.rotation import RotationService
 from act.tokens.sequence import Sequences
 from act.tokens.service import TokenService
+from act.tokens.tree import Tree
 from act.tokens.verify import Verifier
 
 SWEEP_SECONDS = 1.0
@@ -69,13 +84,15 @@ class Node:
         self.settings = settings
         self._clock = clock or SystemClock()
         path = sqlite_path(settings.database)
-        files = KeyFiles(path.with_name(path.name + ".keys"))
+        files = KeyFiles(path.with_name(path.name + ".keys"), settings.master_key)
         self._lock = FileLock(path).acquire()
         try:
             if files.any() and not path.exists():
                 raise DatabaseUnusable(
                     f"{path} is missing, but its keys are there; put the database back, or move {path}.keys away."
                 )
+            if encrypted := files.encrypt_plain():
+                log.info("encrypted %d private keys with the master key: %s", len(encrypted), ", ".join(encrypted))
             self._writing = writing_engine(path)
             self._reading = reading_engine(path)
             ensure_current(self._writing, settings.database)
@@ -101,6 +118,8 @@ class Node:
 
         self.tenants, self.api_keys, agents = LiveTenants(), LiveApiKeys(), LiveAgents()
         policies, tokens, keys, approvals = LivePolicies(), LiveTokens(clock), LiveKeys(files), LiveApprovals(clock)
+        self._nodes = nodes = LiveNodes(clock)
+        self._sessions = sessions = LiveSessions(clock)
         feed = ChangeFeed(
             {
                 "tenant": self.tenants,
@@ -109,7 +128,9 @@ class Node:
                 "agent": agents,
                 "policy": policies,
                 "token": tokens,
+                "node": nodes,
                 "approval": approvals,
+                "session": sessions,
             }
         )
         self._writer = writer = Writer(self._writing, feed, clock, sqlite_path(settings.database))
@@ -120,43 +141,42 @@ class Node:
 
         reader, sequences, access, replays = self._reading, Sequences(clock), Access(self.api_keys, clock), Replays()
         self._tokens = tokens
+        self._keys = KeyService(writer, reader, clock, files, self.tenants, keys)
         self._approvals = ApprovalService(writer, reader, clock, approvals, agents, self.api_keys)
         self.tenant_service = TenantService(
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
         )
         audit = AuditService(writer, reader, keys, issuer=issuer)
-        verifier = Verifier(self.tenants, agents, tokens, keys, issuer=issuer, audience=audience)
-        judge = Judge(verifier, agents, policies, Settler(limits, self._approvals))
+        verifier = Verifier(self.tenants, agents, tokens, nodes, keys, issuer=issuer, audience=audience)
+        mint, possession = Mint(clock, sequences, keys, issuer=issuer, audience=audience), Possession(clock, verifier)
+        tree = Tree(reader, clock)
+        bearers = Bearers(verifier, agents, possession)
+        judge = Judge(bearers, self.tenants, agents, policies, sessions, Settler(limits, self._approvals))
         pipeline = Pipeline(clock, feed, judge, replays, writer)
         management = _management()
         for router in (
             agent_routes.routes(AgentService(writer, reader, clock, sequences), access),
             policy_routes.routes(
                 PolicyService(writer, reader, clock, agents, policies, require_binding=settings.require_binding),
-                PermissionService(reader, clock, feed, agents, policies),
+                PermissionService(reader, clock, feed, self.tenants, agents, policies, tree),
                 access,
             ),
             token_routes.routes(
-                TokenService(
-                    writer,
-                    reader,
-                    clock,
-                    sequences,
-                    self.tenants,
-                    agents,
-                    policies,
-                    keys,
-                    issuer=issuer,
-                    audience=audience,
-                ),
-                keys,
+                TokenService(writer, reader, clock, self.tenants, agents, policies, mint),
+                RotationService(writer, clock, self.tenants, agents, mint, possession),
+                IntrospectionService(clock, self.tenants, verifier),
                 access,
             ),
+            delegation_routes.routes(
+                DelegationService(writer, clock, self.tenants, agents, policies, mint, possession), tree, access
+            ),
+            key_routes.routes(self._keys, keys, access),
             openapi.enforce_stub(access),
-            outcomes.routes(outcomes.OutcomeService(writer, audit, limits, replays), access),
+            outcomes.routes(outcomes.OutcomeService(writer, audit, limits, SessionService(clock), replays), access),
             approval_routes.routes(self._approvals, access),
             audit_routes.routes(audit, access),
             tenant_routes.routes(self.tenant_service, access),
+            tenant_routes.tenant_routes(TenantControl(writer, reader, clock), access),
             health.routes(health.Readiness(writer, feed, self.tenants, keys, clock)),
         ):
             management.include_router(router)
@@ -185,6 +205,10 @@ class Node:
                 self._approvals.sweep()
                 self._limits.sweep()
                 self._tokens.forget_expired()
+                self._nodes.forget_expired()
+                self._keys.sweep()
+                with self._reading.connect() as connection:
+                    self._sessions.forget_ended(connection)
             except Exception:
                 log.exception("the sweep failed and will be tried again")
 

@@ -12,7 +12,7 @@ from act.database.changes import ChangeFeed
 from act.database.clock import Clock
 from act.models import Health
 from act.tenants.live import LiveTenants
-from act.tokens.live import LiveKeys
+from act.tokens.live_keys import LiveKeys
 
 PROBE_SECONDS = 1.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -38,6 +39,9 @@ def serve(settings: Settings) -> None:
     with Node(settings) as node:
         if node.new_admin_key is not None:
             _show_key(node.new_admin_key, chosen=settings.bootstrap_api_key is not None)
+        # What was loaded stays: the collector need not look through it, again and again, while requests wait.
+        gc.collect()
+        gc.freeze()
         shown = f"[{host}]" if ":" in host else host
         print(f"ACT serves {settings.database} at http://{shown}:{port} (API: /docs)", file=sys.stderr, flush=True)
         config = uvicorn.Config(

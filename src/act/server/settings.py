@@ -10,6 +10,7 @@ from typing import Any
 
 from act.tenants.tenant import MAX_TOKEN_TTL, SHORTEST_KEY
 
+SHORTEST_MASTER_KEY = 32
 DEFAULT_DATABASE = "sqlite:///act.db"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8377
@@ -29,12 +30,14 @@ class Settings:
 
     `issuer` and `audience` are what tokens name; by default they come from the database's own id, so that a token
     is good wherever the file is served, and nowhere else. `max_token_ttl` (seconds) is for new tenants.
+    `master_key` encrypts the private keys beside the database.
     """
 
     database: str = DEFAULT_DATABASE
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     bootstrap_api_key: str | None = field(default=None, repr=False)
+    master_key: str | None = field(default=None, repr=False)
     issuer: str | None = None
     audience: str | None = None
     max_token_ttl: int = MAX_TOKEN_TTL
@@ -48,6 +51,10 @@ class Settings:
         if self.bootstrap_api_key is not None and not _SENDABLE.fullmatch(self.bootstrap_api_key):
             raise SettingsInvalid(
                 "ACT_BOOTSTRAP_API_KEY has white space or characters that no header can carry; a line end, perhaps?"
+            )
+        if self.master_key is not None and len(self.master_key) < SHORTEST_MASTER_KEY:
+            raise SettingsInvalid(
+                f"ACT_MASTER_KEY has {len(self.master_key)} characters; it needs {SHORTEST_MASTER_KEY} or more."
             )
         if not 0 <= self.port <= 65535:
             raise SettingsInvalid(f"The port {self.port} is not between 0 and 65535.")
@@ -98,6 +105,7 @@ _READERS = {
     "host": _text,
     "port": _integer,
     "bootstrap_api_key": _text,
+    "master_key": _text,
     "issuer": _text,
     "audience": _text,
     "max_token_ttl": _integer,

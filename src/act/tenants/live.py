@@ -29,7 +29,8 @@ class LiveTenants:
             self._put(row)
 
     def _put(self, row: Row[Any]) -> None:
-        self._tenants[row.id] = Tenant(row.id, row.name, row.max_token_ttl, row.default_token_ttl)
+        frozen = row.frozen_at is not None
+        self._tenants[row.id] = Tenant(row.id, row.name, row.max_token_ttl, row.default_token_ttl, frozen)
 
     def get(self, tenant_id: str) -> Tenant:
         return self._tenants[tenant_id]

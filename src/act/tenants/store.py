@@ -20,6 +20,14 @@ def tenant_rows(connection: Connection, ids: Iterable[str] | None = None) -> Seq
     return connection.execute(query if ids is None else query.where(tenants.c.id.in_(list(ids)))).all()
 
 
+def tenant_row(connection: Connection, id: str) -> Row[Any] | None:
+    return connection.execute(select(tenants).where(tenants.c.id == id)).first()
+
+
+def change_tenant(connection: Connection, id: str, **values: Any) -> None:
+    connection.execute(update(tenants).where(tenants.c.id == id).values(**values))
+
+
 def insert_key(connection: Connection, **values: Any) -> None:
     connection.execute(insert(api_keys).values(**values))
 

@@ -17,12 +17,13 @@ SHORTEST_KEY = 32
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Token lifetimes in seconds."""
+    """Token lifetimes in seconds. While it is `frozen`, everything that its agents ask is denied."""
 
     id: str
     name: str
     max_token_ttl: int
     default_token_ttl: int
+    frozen: bool
 
 
 @dataclass(frozen=True, slots=True)

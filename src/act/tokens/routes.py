@@ -1,8 +1,6 @@
-"""`/v1/tokens` and the public keys."""
+"""`/v1/tokens`."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fastapi import APIRouter, Depends, Query
 
@@ -11,13 +9,18 @@ from act.database.pages import DEFAULT_LIMIT, MAX_LIMIT
 from act.models import Scope
 from act.tenants.access import Access
 from act.tenants.tenant import ApiKey
-from act.tokens.live import LiveKeys
+from act.tokens.introspection import IntrospectionService
+from act.tokens.rotation import RotationService
 from act.tokens.service import TokenService
 
 
-def routes(service: TokenService, keys: LiveKeys, access: Access) -> APIRouter:
+def routes(
+    service: TokenService, rotation: RotationService, introspection: IntrospectionService, access: Access
+) -> APIRouter:
     router = APIRouter(tags=["tokens"])
     needed = Depends(access.requires(Scope.TOKENS))
+    # Who holds a token may rotate it, also with the key of an agent's own process.
+    holder = Depends(access.requires(Scope.TOKENS, Scope.ENFORCE))
 
     @router.post("/v1/tokens", status_code=201)
     def issue_token(body: models.TokenRequest, caller: ApiKey = needed) -> models.IssuedToken:
@@ -32,6 +35,10 @@ def routes(service: TokenService, keys: LiveKeys, access: Access) -> APIRouter:
     ) -> models.Page[models.Token]:
         return service.list(caller, agent_id, limit, cursor)
 
+    @router.post("/v1/tokens/introspect")
+    def introspect_token(body: models.TokenIntrospect, caller: ApiKey = needed) -> models.Introspection:
+        return introspection.introspect(caller, body)
+
     @router.get("/v1/tokens/{token_id}")
     def get_token(token_id: str, caller: ApiKey = needed) -> models.Token:
         return service.get(caller, token_id)
@@ -40,8 +47,8 @@ def routes(service: TokenService, keys: LiveKeys, access: Access) -> APIRouter:
     def revoke_token(token_id: str, caller: ApiKey = needed) -> models.TokenRevoked:
         return service.revoke(caller, token_id)
 
-    @router.get("/.well-known/jwks.json")
-    def public_keys() -> dict[str, Any]:
-        return keys.jwks()
+    @router.post("/v1/tokens/{token_id}/rotate", status_code=201)
+    def rotate_token(token_id: str, body: models.TokenRotate, caller: ApiKey = holder) -> models.IssuedToken:
+        return rotation.rotate(caller, token_id, body)
 
     return router

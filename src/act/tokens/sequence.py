@@ -17,6 +17,7 @@ class Sequences:
         return store.last_sequence(connection, tenant_id) + 1
 
     def mark(self, connection: Connection, tenant_id: str, agent_id: str, old_mark: int) -> tuple[int, int]:
-        """A mark above every token issued so far, and how many live tokens of the agent it revokes."""
-        revoked = store.count_live(connection, tenant_id, agent_id, old_mark, self._clock.now())
-        return store.last_sequence(connection, tenant_id), revoked
+        """A mark above every token issued so far, and how many live tokens it revokes, those
+        handed on from the agent among them."""
+        live = store.live_of_agent(connection, tenant_id, agent_id, old_mark, self._clock.now())
+        return store.last_sequence(connection, tenant_id), len(live)

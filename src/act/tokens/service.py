@@ -1,29 +1,32 @@
-"""Issuing and revoking tokens."""
+"""Issuing, rotating, revoking and reading tokens."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
 from act import models
+from act.agents.agent import Agent
 from act.agents.live import LiveAgents
 from act.audit.transaction import Transaction
 from act.audit.writer import Writer
 from act.database.clock import Clock
-from act.database.ids import new_id
 from act.database.pages import page, read_cursor
 from act.policies.live import LivePolicies
 from act.problems import conflict, not_found, unprocessable
 from act.strict_json import Fault
+from act.tenants.frozen import refuse_frozen
 from act.tenants.live import LiveTenants
-from act.tenants.tenant import ApiKey
+from act.tenants.tenant import ApiKey, Tenant
 from act.tokens import store
-from act.tokens.claims import Claims
-from act.tokens.codec import sign
-from act.tokens.live import LiveKeys
-from act.tokens.sequence import Sequences
+from act.tokens.mint import Grant, Mint, Minted, told
+from act.tokens.proof import confirmation_fault
+from act.tokens.revocation import revoke_node
+from act.tokens.scope import Scope, scope_of
+
+Warnings = list[models.Warned]
 
 
 class TokenService:
@@ -32,102 +35,69 @@ class TokenService:
         writer: Writer,
         reader: Engine,
         clock: Clock,
-        sequences: Sequences,
         tenants: LiveTenants,
         agents: LiveAgents,
         policies: LivePolicies,
-        keys: LiveKeys,
-        *,
-        issuer: str,
-        audience: str,
+        mint: Mint,
     ) -> None:
         self._writer = writer
         self._reader = reader
         self._clock = clock
-        self._sequences = sequences
         self._tenants = tenants
         self._agents = agents
         self._policies = policies
-        self._keys = keys
-        self._issuer = issuer
-        self._audience = audience
+        self._mint = mint
 
     def issue(self, caller: ApiKey, body: models.TokenRequest) -> models.IssuedToken:
         """Issue a token to an agent. The string is in this answer and nowhere else.
 
         Raises:
-            ProblemError: 404 for an unknown agent, 409 for a suspended one, 422 for a time to live over the maximum.
+            ProblemError: 404 for an unknown agent, 409 for a suspended one, 422 for a time to live over the maximum or
+                a key that a token cannot be bound to.
         """
         tenant = self._tenants.get(caller.tenant_id)
-        seconds = body.expires_in
-        if seconds is None:
-            seconds = min(tenant.default_token_ttl, tenant.max_token_ttl)
-        if seconds > tenant.max_token_ttl:
-            message = f"A token of this tenant lives at most {tenant.max_token_ttl} seconds."
-            raise unprocessable([Fault("/expiresIn", message)])
+        seconds = lifetime(tenant, body.expires_in)
         agent = self._agents.get(tenant.id, body.agent_id)
         if agent is None or agent.status == "deleted":
             raise not_found("agent", body.agent_id)
         if agent.status != "active":
             raise conflict("agent_suspended", f"The agent '{agent.name}' is suspended; resume it first.")
-
-        def work(transaction: Transaction) -> tuple[Claims, datetime, int]:
-            issued_at = self._clock.now().replace(microsecond=0)
-            expires_at = issued_at + timedelta(seconds=seconds)
-            claims = Claims(
-                issuer=self._issuer,
-                audience=self._audience,
-                token_id=new_id("tok"),
-                issued_at=int(issued_at.timestamp()),
-                not_before=int(issued_at.timestamp()),
-                expires_at=int(expires_at.timestamp()),
-                tenant_id=tenant.id,
-                subject=agent.id,
-                agent_id=agent.id,
-                sequence=self._sequences.next(transaction.connection, tenant.id),
-                node=new_id("nod"),
-            )
-            store.add(
-                transaction.connection,
-                id=claims.token_id,
-                tenant_id=tenant.id,
-                agent_id=agent.id,
-                node=claims.node,
-                sequence=claims.sequence,
-                issued_at=issued_at,
-                expires_at=expires_at,
-            )
-            revision = transaction.change(tenant.id, "token", claims.token_id)
-            told = {"agentId": agent.id, "tokenId": claims.token_id, "expiresAt": models.rfc3339(expires_at)}
-            transaction.record(tenant.id, "token.issued", told | {"keyId": caller.id, "revision": revision})
-            return claims, expires_at, revision
-
-        claims, expires_at, revision = self._writer.write(work)
-        warnings = []
-        if not self._policies.of_tenant(tenant.id).applying(agent):
-            message = f"No policy applies to '{agent.name}' now, so everything it asks is denied."
-            warnings.append(models.Warned(code="no_policies", message=message))
-        return models.IssuedToken(
-            token=sign(claims, *self._keys.signing(tenant.id)),
-            token_id=claims.token_id,
-            agent_id=agent.id,
-            expires_at=expires_at,
-            warnings=warnings,
-            revision=revision,
+        grant = Grant(
+            (agent.id,),
+            scope=_scope(body),
+            task_id=body.task.id if body.task else None,
+            facts=body.task.facts if body.task else {},
+            on_behalf_of=None if body.on_behalf_of == agent.id else body.on_behalf_of,
+            confirmation=confirmation(body.cnf),
         )
 
+        def work(transaction: Transaction) -> Minted:
+            refuse_frozen(transaction.connection, tenant.id)
+            now = self._clock.now().replace(microsecond=0)
+            renew_until = now + timedelta(seconds=tenant.max_token_ttl)
+            expires_at = now + timedelta(seconds=seconds)
+            minted = self._mint.new_node(transaction, tenant.id, grant, now, expires_at, renew_until)
+            fields = told(minted.claims) | {"keyId": caller.id, "revision": minted.revision}
+            transaction.record(tenant.id, "token.issued", fields)
+            return minted
+
+        return self._issued(self._writer.write(work), self._warnings(tenant, agent, body))
+
     def revoke(self, caller: ApiKey, id: str) -> models.TokenRevoked:
-        """Revoke one token; denied from the next request on. Revoking twice is no error."""
+        """Revoke a token, whatever was rotated from it, and all that was handed down from it.
+
+        Denied from the next request on. Revoking twice is no error.
+        """
         tenant_id = caller.tenant_id
 
         def work(transaction: Transaction) -> models.TokenRevoked:
             row = _row(transaction.connection, tenant_id, id)
-            if row.revoked_at is None:
-                store.revoke(transaction.connection, id, self._clock.now())
-            revision = transaction.change(tenant_id, "token", id)
-            told = {"keyId": caller.id, "agentId": row.agent_id, "tokenId": id, "revision": revision}
-            transaction.record(tenant_id, "token.revoked", told)
-            return models.TokenRevoked(token_id=id, revoked=0 if row.revoked_at else 1, revision=revision)
+            live, revision = revoke_node(transaction, tenant_id, row.node, self._clock.now())
+            below = sum(node != row.node for node in live)
+            fields = {"keyId": caller.id, "agentId": row.agent_id, "tokenId": id, "node": row.node}
+            counts = {"tokens": len(live), "delegated": below, "revision": revision}
+            transaction.record(tenant_id, "token.revoked", fields | counts)
+            return models.TokenRevoked(token_id=id, revoked=len(live), delegated=below, revision=revision)
 
         return self._writer.write(work)
 
@@ -140,18 +110,92 @@ class TokenService:
             rows = store.page(connection, caller.tenant_id, agent_id, read_cursor(cursor), limit + 1)
         return page(rows, limit, lambda row: row.id, self._answer)
 
+    def _issued(self, minted: Minted, warnings: Warnings) -> models.IssuedToken:
+        return models.IssuedToken(
+            token=self._mint.sign(minted.claims),
+            token_id=minted.claims.token_id,
+            agent_id=minted.claims.agent_id,
+            node=minted.claims.node,
+            expires_at=minted.expires_at,
+            warnings=warnings,
+            revision=minted.revision,
+        )
+
+    def _warnings(self, tenant: Tenant, agent: Agent, body: models.TokenRequest) -> Warnings:
+        applying = self._policies.of_tenant(tenant.id).applying(agent)
+        warnings: Warnings = []
+        if not applying:
+            message = f"No policy applies to '{agent.name}' now, so everything it asks is denied."
+            warnings.append(models.Warned(code="no_policies", message=message))
+        strange = sorted(set(body.policy_ids or ()) - {policy.id for policy in applying})
+        if applying and strange:
+            message = f"These policies do not apply to '{agent.name}' now, so they allow nothing: {', '.join(strange)}."
+            warnings.append(models.Warned(code="policies_do_not_apply", message=message))
+        return warnings
+
     def _answer(self, row: Row[Any]) -> models.Token:
-        agent = self._agents.get(row.tenant_id, row.agent_id)
-        dead = agent is None or agent.status == "deleted" or row.sequence <= agent.mark
-        expired = row.expires_at <= self._clock.now()
         return models.Token(
             id=row.id,
             agent_id=row.agent_id,
-            status="revoked" if row.revoked_at or dead else "expired" if expired else "active",
+            status=self._status(row),
+            node=row.node,
+            parent=row.parent,
+            depth=len(row.path),
+            scope=None if row.scope is None else row.scope["parts"],
+            policy_ids=None if row.scope is None else row.scope["policyIds"],
+            grants=row.grants,
+            task=row.task,
+            on_behalf_of=row.on_behalf_of,
+            bound_to_key=row.cnf is not None,
             issued_at=row.issued_at,
             expires_at=row.expires_at,
+            superseded_at=row.superseded_at,
             revoked_at=row.revoked_at,
         )
+
+    def _status(self, row: Row[Any]) -> str:
+        """What the token is by itself; what it was handed down from is looked at when it is used."""
+        now = self._clock.now()
+        agent = self._agents.get(row.tenant_id, row.agent_id)
+        if row.revoked_at or agent is None or agent.status == "deleted" or row.sequence <= agent.mark:
+            return "revoked"
+        if row.expires_at <= now:
+            return "expired"
+        return "superseded" if row.superseded_at is not None and row.superseded_at <= now else "active"
+
+
+def lifetime(tenant: Tenant, wanted: int | None) -> int:
+    """Seconds that a token is to live.
+
+    Raises:
+        ProblemError: 422 when that is more than the tenant allows.
+    """
+    if wanted is None:
+        return min(tenant.default_token_ttl, tenant.max_token_ttl)
+    if wanted > tenant.max_token_ttl:
+        message = f"A token of this tenant lives at most {tenant.max_token_ttl} seconds."
+        raise unprocessable([Fault("/expiresIn", message)])
+    return wanted
+
+
+def confirmation(written: models.Confirmation | None) -> dict[str, Any] | None:
+    """The key to bind a token to.
+
+    Raises:
+        ProblemError: 422 when it is not a public key that ACT knows.
+    """
+    if written is None:
+        return None
+    if fault := confirmation_fault(written.jwk):
+        raise unprocessable([Fault("/cnf/jwk", f"Send a public Ed25519 or P-256 JWK: {fault}.")])
+    return written.jwk
+
+
+def _scope(body: models.TokenRequest) -> Scope | None:
+    if body.scope is None and body.policy_ids is None:
+        return None
+    parts = [(item.actions, item.resources) for item in body.scope or ()] or [(["*"], ["*"])]
+    return scope_of(parts, body.policy_ids)
 
 
 def _row(connection: Connection, tenant_id: str, id: str) -> Row[Any]:

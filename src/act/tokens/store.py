@@ -1,4 +1,4 @@
-"""Tokens and signing keys as rows. The token string is never stored."""
+"""Tokens and the nodes they stand for, as rows. The token string is never stored."""
 
 from __future__ import annotations
 
@@ -6,9 +6,22 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, select, update
 
-from act.database.tables import signing_keys, tokens
+from act.database.tables import nodes, tokens
+
+# What every read of a token also tells of its node.
+_joined = tokens.join(nodes, tokens.c.node == nodes.c.id)
+_of_node = (
+    nodes.c.parent,
+    nodes.c.path,
+    nodes.c.scope,
+    nodes.c.grants,
+    nodes.c.task,
+    nodes.c.on_behalf_of,
+    nodes.c.cnf,
+    nodes.c.revoked_at,
+)
 
 
 def add(connection: Connection, **values: Any) -> None:
@@ -16,15 +29,12 @@ def add(connection: Connection, **values: Any) -> None:
 
 
 def find(connection: Connection, tenant_id: str, id: str) -> Row[Any] | None:
-    return connection.execute(select(tokens).where(tokens.c.tenant_id == tenant_id, tokens.c.id == id)).first()
-
-
-def revoke(connection: Connection, id: str, at: datetime) -> None:
-    connection.execute(update(tokens).where(tokens.c.id == id).values(revoked_at=at))
+    query = select(tokens, *_of_node).select_from(_joined)
+    return connection.execute(query.where(tokens.c.tenant_id == tenant_id, tokens.c.id == id)).first()
 
 
 def page(connection: Connection, tenant_id: str, agent_id: str | None, after: str, limit: int) -> Sequence[Row[Any]]:
-    query = select(tokens).where(tokens.c.tenant_id == tenant_id, tokens.c.id > after)
+    query = select(tokens, *_of_node).select_from(_joined).where(tokens.c.tenant_id == tenant_id, tokens.c.id > after)
     if agent_id is not None:
         query = query.where(tokens.c.agent_id == agent_id)
     return connection.execute(query.order_by(tokens.c.id).limit(limit)).all()
@@ -32,18 +42,6 @@ def page(connection: Connection, tenant_id: str, agent_id: str | None, after: st
 
 def last_sequence(connection: Connection, tenant_id: str) -> int:
     return connection.execute(select(func.max(tokens.c.sequence)).where(tokens.c.tenant_id == tenant_id)).scalar() or 0
-
-
-def count_live(connection: Connection, tenant_id: str, agent_id: str, mark: int, now: datetime) -> int:
-    """Tokens of an agent that are neither expired nor revoked, alone or by a mark."""
-    query = select(func.count()).where(
-        tokens.c.tenant_id == tenant_id,
-        tokens.c.agent_id == agent_id,
-        tokens.c.sequence > mark,
-        tokens.c.expires_at > now,
-        tokens.c.revoked_at.is_(None),
-    )
-    return connection.execute(query).scalar_one()
 
 
 def unexpired(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
@@ -54,10 +52,86 @@ def rows(connection: Connection, ids: Iterable[str]) -> Sequence[Row[Any]]:
     return connection.execute(select(tokens).where(tokens.c.id.in_(list(ids)))).all()
 
 
-def add_key(connection: Connection, **values: Any) -> None:
-    connection.execute(insert(signing_keys).values(**values))
+def tokens_of(connection: Connection, root: str, limit: int) -> Sequence[Row[Any]]:
+    """The tokens of a node and of all below it."""
+    tree = select(nodes.c.id).where(nodes.c.id == root).cte("tree", recursive=True)
+    tree = tree.union_all(select(nodes.c.id).where(nodes.c.parent == tree.c.id))
+    query = select(tokens).join(tree, tokens.c.node == tree.c.id)
+    return connection.execute(query.order_by(tokens.c.id).limit(limit)).all()
 
 
-def key_rows(connection: Connection, ids: Iterable[str] | None = None) -> Sequence[Row[Any]]:
-    query = select(signing_keys)
-    return connection.execute(query if ids is None else query.where(signing_keys.c.kid.in_(list(ids)))).all()
+def supersede(connection: Connection, node: str, at: datetime) -> list[str]:
+    """Let every token of the node end at `at`, unless it ends earlier. Answers the ids of those that changed."""
+    later = tokens.c.superseded_at.is_(None) | (tokens.c.superseded_at > at)
+    ids = [row.id for row in connection.execute(select(tokens.c.id).where(tokens.c.node == node, later))]
+    connection.execute(update(tokens).where(tokens.c.id.in_(ids)).values(superseded_at=at))
+    return ids
+
+
+def add_node(connection: Connection, **values: Any) -> None:
+    connection.execute(insert(nodes).values(**values))
+
+
+def node(connection: Connection, id: str) -> Row[Any] | None:
+    return connection.execute(select(nodes).where(nodes.c.id == id)).first()
+
+
+def node_rows(connection: Connection, ids: Iterable[str]) -> Sequence[Row[Any]]:
+    return connection.execute(select(nodes).where(nodes.c.id.in_(list(ids)))).all()
+
+
+def unexpired_nodes(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
+    return connection.execute(select(nodes).where(nodes.c.expires_at > now)).all()
+
+
+def received(connection: Connection, tenant_id: str, agent_id: str, now: datetime) -> Sequence[Row[Any]]:
+    """What is handed down to an agent: neither expired nor itself revoked."""
+    query = select(nodes).where(
+        nodes.c.tenant_id == tenant_id,
+        nodes.c.agent_id == agent_id,
+        nodes.c.parent.is_not(None),
+        nodes.c.expires_at > now,
+        nodes.c.revoked_at.is_(None),
+    )
+    return connection.execute(query.order_by(nodes.c.id)).all()
+
+
+def extend_node(connection: Connection, id: str, expires_at: datetime) -> None:
+    connection.execute(update(nodes).where(nodes.c.id == id).values(expires_at=expires_at))
+
+
+def revoke_node(connection: Connection, id: str, at: datetime) -> None:
+    connection.execute(update(nodes).where(nodes.c.id == id, nodes.c.revoked_at.is_(None)).values(revoked_at=at))
+
+
+def count_children(connection: Connection, id: str, now: datetime) -> int:
+    """How many nodes directly below this one have not expired and are not revoked."""
+    here = (nodes.c.parent == id, nodes.c.expires_at > now, nodes.c.revoked_at.is_(None))
+    return connection.execute(select(func.count()).where(*here)).scalar_one()
+
+
+def subtree(connection: Connection, id: str, limit: int) -> Sequence[Row[Any]]:
+    """The node and all below it, each after its parent."""
+    tree = select(nodes.c.id, literal(0).label("level")).where(nodes.c.id == id).cte("tree", recursive=True)
+    tree = tree.union_all(select(nodes.c.id, tree.c.level + 1).where(nodes.c.parent == tree.c.id))
+    query = select(nodes).join(tree, nodes.c.id == tree.c.id).order_by(tree.c.level, nodes.c.id)
+    return connection.execute(query.limit(limit)).all()
+
+
+def live_in_subtree(connection: Connection, node: str, now: datetime) -> list[str]:
+    """The nodes of the live tokens in the subtree of a node, one for each token; none below what is revoked."""
+    return _live_below(connection, nodes.c.id == node, now)
+
+
+def live_of_agent(connection: Connection, tenant_id: str, agent_id: str, mark: int, now: datetime) -> list[str]:
+    """As `live_in_subtree`, for everything issued to an agent after its mark, and all that was handed on from it."""
+    own = (nodes.c.tenant_id == tenant_id) & (nodes.c.agent_id == agent_id) & (nodes.c.sequence > mark)
+    return _live_below(connection, own, now)
+
+
+def _live_below(connection: Connection, start: ColumnElement[bool], now: datetime) -> list[str]:
+    tree = select(nodes.c.id).where(start, nodes.c.revoked_at.is_(None)).cte("tree", recursive=True)
+    tree = tree.union(select(nodes.c.id).where(nodes.c.parent == tree.c.id, nodes.c.revoked_at.is_(None)))
+    current = tokens.c.superseded_at.is_(None) | (tokens.c.superseded_at > now)
+    query = select(tokens.c.node).join(tree, tokens.c.node == tree.c.id).where(tokens.c.expires_at > now, current)
+    return [row.node for row in connection.execute(query)]

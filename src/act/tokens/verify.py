@@ -7,7 +7,9 @@ every time, in this order:
 - the token has not expired;
 - the key is still in use;
 - the agent exists, is not deleted, is not suspended;
-- the token is on record and not revoked, alone or by its agent's mark;
+- the token is on record, and no later one has taken its place;
+- neither its node nor any node above it is revoked, alone or by the mark of its agent, and each agent above may act;
+- the chain of agents is one that the tokens allow;
 - the agent is the one that the API key is bound to.
 """
 
@@ -15,27 +17,47 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from act.agents.agent import Agent
 from act.agents.live import LiveAgents
 from act.models import ReasonCode
 from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
+from act.tokens.chain import Link, check_chain
 from act.tokens.claims import Claims, check_dates, check_expiry, check_issuer
 from act.tokens.codec import Verified, read
-from act.tokens.live import LiveKeys, LiveTokens
+from act.tokens.live import LiveTokens
+from act.tokens.live_keys import LiveKeys
+from act.tokens.nodes import LiveNodes, Node, seen
+from act.tokens.proof import ConfirmationKey, read_key
 from act.tokens.refusal import Refusal
 
 MAX_CACHED = 50_000
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What never changes of a token whose signature holds."""
+
+    verified: Verified
+    seen: Mapping[str, Any]
+    confirmation: ConfirmationKey | None
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
-    """A token that is good, and the agent that holds it."""
+    """A token that is good, the agent that holds it, and the chain that ends with that agent.
+
+    `confirmation` is the key that the token is bound to: then a proof has to come with it.
+    """
 
     claims: Claims
     agent: Agent
+    links: tuple[Link, ...]
+    confirmation: ConfirmationKey | None = None
 
 
 class Verifier:
@@ -44,6 +66,7 @@ class Verifier:
         tenants: LiveTenants,
         agents: LiveAgents,
         tokens: LiveTokens,
+        nodes: LiveNodes,
         keys: LiveKeys,
         *,
         issuer: str,
@@ -52,10 +75,11 @@ class Verifier:
         self._tenants = tenants
         self._agents = agents
         self._tokens = tokens
+        self._nodes = nodes
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
-        self._cache: OrderedDict[bytes, Verified] = OrderedDict()
+        self._cache: OrderedDict[bytes, Known] = OrderedDict()
 
     def verify(self, token: str, caller: ApiKey, tenant_id: str | None, now: float) -> Accepted | Refusal:
         """Accept or refuse a token.
@@ -64,59 +88,107 @@ class Verifier:
             tenant_id: the tenant that the body names, if it names one.
             now: seconds since the epoch.
         """
-        verified = self._read(token)
-        if isinstance(verified, Refusal):
-            return verified
-        claims = verified.claims
+        known = self._read(token)
+        if isinstance(known, Refusal):
+            return known
+        claims = known.verified.claims
         if refusal := check_dates(claims, now, self._tenants.get(claims.tenant_id).max_token_ttl):
             return refusal
         if claims.tenant_id != caller.tenant_id or tenant_id not in (None, claims.tenant_id):
             return Refusal(ReasonCode.TOKEN_TENANT_MISMATCH, "The token belongs to another tenant.")
-        accepted = self._now(verified, caller, now)
+        accepted = self._now(known, caller, now)
         if isinstance(accepted, Refusal):
             return replace(accepted, agent_id=claims.agent_id, token_id=claims.token_id)
         return accepted
 
-    def _now(self, verified: Verified, caller: ApiKey, now: float) -> Accepted | Refusal:
+    def _now(self, known: Known, caller: ApiKey, now: float) -> Accepted | Refusal:
         """Whatever can change from one request to the next."""
-        claims = verified.claims
+        claims = known.verified.claims
         if refusal := check_expiry(claims, now):
             return refusal
-        key = self._keys.verifying.get(verified.kid)
-        if key is None or key.status == "gone":
+        key = self._keys.verifying.get(known.verified.kid)
+        if key is None or not key.in_use_at(now):
             return Refusal(ReasonCode.TOKEN_KEY_UNKNOWN, "The key of the token is no longer in use.")
-        agent = self._agents.get(claims.tenant_id, claims.agent_id)
-        if agent is None or agent.status == "deleted":
-            return Refusal(ReasonCode.AGENT_DELETED, f"The agent '{claims.agent_id}' is deleted.")
-        if agent.status != "active":
-            return Refusal(ReasonCode.AGENT_SUSPENDED, f"The agent '{agent.name}' is suspended.")
-        if refusal := self._revoked(claims, agent):
+        agent = self._active(claims.tenant_id, claims.agent_id)
+        if isinstance(agent, Refusal):
+            return agent
+        if refusal := self._off_record(claims, now):
+            return refusal
+        links = self._links(known, agent, now)
+        if isinstance(links, Refusal):
+            return links
+        if refusal := check_chain(links):
             return refusal
         if caller.agent_id is not None and caller.agent_id != agent.id:
             reason = f"The API key '{caller.name}' is bound to another agent than '{agent.name}'."
             return Refusal(ReasonCode.TOKEN_AGENT_MISMATCH, reason)
-        return Accepted(claims, agent)
+        return Accepted(claims, agent, links, known.confirmation)
 
-    def _read(self, token: str) -> Verified | Refusal:
+    def _read(self, token: str) -> Known | Refusal:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         if cached := self._cache.get(digest):
             return cached
         verified = read(token, self._keys.verifying)
         if isinstance(verified, Refusal):
             return verified
-        if refusal := check_issuer(verified.claims, self._issuer, self._audience):
+        claims = verified.claims
+        if refusal := check_issuer(claims, self._issuer, self._audience):
             return refusal
-        self._cache[digest] = verified
+        try:
+            confirmation = None if claims.confirmation is None else read_key(claims.confirmation)
+        except ValueError:
+            return Refusal(ReasonCode.TOKEN_MALFORMED, "This is not a capability token. The claim cnf is not a key.")
+        token_seen = seen(claims.facts, claims.task_id, claims.on_behalf_of, len(claims.path))
+        known = self._cache[digest] = Known(verified, token_seen, confirmation)
         if len(self._cache) > MAX_CACHED:
             self._cache.popitem(last=False)
-        return verified
+        return known
 
-    def _revoked(self, claims: Claims, agent: Agent) -> Refusal | None:
+    def _active(self, tenant_id: str, agent_id: str) -> Agent | Refusal:
+        agent = self._agents.get(tenant_id, agent_id)
+        if agent is None or agent.status == "deleted":
+            return Refusal(ReasonCode.AGENT_DELETED, f"The agent '{agent_id}' is deleted.")
+        if agent.status != "active":
+            return Refusal(ReasonCode.AGENT_SUSPENDED, f"The agent '{agent.name}' is suspended.")
+        return agent
+
+    def _off_record(self, claims: Claims, now: float) -> Refusal | None:
         token = self._tokens.get(claims.token_id)
-        if token is None or token.agent_id != agent.id:
+        if token is None or token.agent_id != claims.agent_id or token.node != claims.node:
             return Refusal(ReasonCode.TOKEN_REVOKED, "The token is not on record.")
-        if token.revoked:
-            return Refusal(ReasonCode.TOKEN_REVOKED, "The token was revoked.")
-        if claims.sequence <= agent.mark:
-            return Refusal(ReasonCode.TOKEN_REVOKED, f"All tokens of '{agent.name}' issued until then were revoked.")
+        if token.superseded_at is not None and token.superseded_at <= now:
+            reason = "Another token has taken the place of this one; it may have been stolen, so both are revoked."
+            return Refusal(ReasonCode.TOKEN_SUPERSEDED, reason, reused_node=claims.node)
         return None
+
+    def _links(self, known: Known, agent: Agent, now: float) -> tuple[Link, ...] | Refusal:
+        """The chain, every node of which is in force."""
+        claims = known.verified.claims
+        node = self._nodes.get(claims.node)
+        if node is None or node.agent_id != agent.id or node.path != claims.path:
+            return Refusal(ReasonCode.TOKEN_REVOKED, "The token is not on record.")
+        if node.revoked or node.sequence <= agent.mark or claims.sequence <= agent.mark:
+            return _revoked(node, agent)
+        own = Link(agent, claims.scope, known.seen, node.hand_to, node.max_depth, node.usable)
+        if not claims.path:
+            return (own,)
+        links = []
+        for id in claims.path:
+            above = self._nodes.get(id)
+            if above is None or above.expires_at <= now:
+                return Refusal(ReasonCode.TOKEN_REVOKED, "A token that this one was handed down from is not on record.")
+            holder = self._active(claims.tenant_id, above.agent_id)
+            if isinstance(holder, Refusal):
+                return replace(holder, reason=f"{holder.reason} This token was handed down from it.")
+            if above.revoked or above.sequence <= holder.mark or claims.sequence <= holder.mark:
+                return _revoked(above, holder)
+            links.append(Link(holder, above.scope, above.seen, above.hand_to, above.max_depth, above.usable))
+        return (*links, own)
+
+
+def _revoked(node: Node, agent: Agent) -> Refusal:
+    which = "The token was revoked, or one that it was handed down from." if node.revoked else ""
+    reason = (
+        which or f"All tokens of '{agent.name}' issued until then were revoked, and what was handed down from them."
+    )
+    return Refusal(ReasonCode.TOKEN_REVOKED, reason)

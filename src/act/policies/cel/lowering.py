@@ -11,7 +11,7 @@ from typing import Any
 
 from act.policies.cel import functions, native, operators
 from act.policies.cel.loops import LOOPS
-from act.policies.cel.paths import path_of, reader
+from act.policies.cel.paths import equals_text, path_of, reader
 from act.policies.cel.regexes import regex_fault
 from act.policies.cel.tree import Call, Constant, ListOf, Loop, MapOf, Name, Node, Select, Unsupported
 from act.policies.cel.values import TYPE_NAMES, Budget, Evaluator, Fault
@@ -156,6 +156,10 @@ def _comparison(sign: str, node: Call, scope: Scope) -> Evaluator:
     if isinstance(first, Constant) and not isinstance(second, Constant):
         first, second, sign = second, first, _MIRRORED[sign]
     left = lower(first, scope)
+    if sign == "==" and isinstance(second, Constant) and isinstance(second.value, str):
+        path = path_of(first)
+        if path and len(path) == 2:
+            return equals_text(path, second.value)
     if isinstance(second, Constant):
         return operators.compare_literal(sign, left, _checked(second).value)
     return operators.compare(sign, left, lower(second, scope))

@@ -38,6 +38,19 @@ def reader(path: tuple[str, ...]) -> Evaluator:
     return read
 
 
+def equals_text(path: tuple[str, ...], text: str) -> Evaluator:
+    """Whether the value at a path of two keys is a text; no value of another kind equals one."""
+    name, field = path
+
+    def run(v: Variables, b: Budget) -> bool:
+        try:
+            return bool(v[name][field] == text)
+        except (KeyError, TypeError):
+            raise _fault(path, v) from None
+
+    return run
+
+
 def _one(name: str) -> Evaluator:
     def read(v: Variables, b: Budget) -> Any:
         try:

@@ -36,10 +36,7 @@ class Exhausted(Exception):
 class Budget:
     """What is left of the steps of one evaluation."""
 
-    __slots__ = ("left",)
-
-    def __init__(self, steps: int = MAX_STEPS) -> None:
-        self.left = steps
+    left = MAX_STEPS  # on the class until something is spent: most conditions spend nothing
 
     def spend(self, steps: int) -> None:
         self.left -= steps

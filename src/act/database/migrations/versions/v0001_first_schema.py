@@ -26,6 +26,8 @@ def upgrade() -> None:
         sa.Column("max_token_ttl", sa.Integer(), nullable=False),
         sa.Column("default_token_ttl", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("frozen_at", sa.Integer()),
+        sa.Column("frozen_reason", sa.Text()),
     )
     op.create_table(
         "agents",
@@ -110,9 +112,19 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
         sa.Column("decision_id", sa.String(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
+        sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("record_index", sa.Integer(), nullable=False),
         sa.Column("leaf_hash", sa.String(), nullable=False),
         sa.UniqueConstraint("tenant_id", "decision_id"),
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("labels", sa.JSON(), nullable=False),
+        sa.Column("created", sa.JSON(), nullable=False),
+        sa.Column("updated_at", sa.Integer(), nullable=False),
+        sa.UniqueConstraint("tenant_id", "key"),
     )
     op.create_table(
         "audit_trees",
@@ -161,6 +173,8 @@ def upgrade() -> None:
         sa.Column("arguments", sa.JSON()),
         sa.Column("condition", sa.Text()),
         sa.Column("constraints", sa.JSON(), nullable=False),
+        sa.Column("grants", sa.JSON(), nullable=False, server_default='["use"]'),
+        sa.Column("delegation", sa.JSON()),
         sa.Column("mode", sa.String(), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("valid_from", sa.Integer()),
@@ -179,6 +193,7 @@ def upgrade() -> None:
         sa.Column("public_jwk", sa.JSON(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("retires_at", sa.Integer()),
     )
     op.create_table(
         "tokens",
@@ -189,7 +204,30 @@ def upgrade() -> None:
         sa.Column("sequence", sa.Integer(), nullable=False),
         sa.Column("issued_at", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.Integer(), nullable=False),
-        sa.Column("revoked_at", sa.Integer()),
+        sa.Column("superseded_at", sa.Integer()),
         sa.UniqueConstraint("tenant_id", "sequence"),
     )
     op.create_index("tokens_agent", "tokens", ["tenant_id", "agent_id"])
+    op.create_index("tokens_node", "tokens", ["node"])
+    op.create_table(
+        "nodes",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("parent", sa.String()),
+        sa.Column("path", sa.JSON(), nullable=False),
+        sa.Column("agent_id", sa.String(), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("scope", sa.JSON()),
+        sa.Column("grants", sa.JSON(), nullable=False),
+        sa.Column("hand_to", sa.JSON()),
+        sa.Column("max_depth", sa.Integer(), nullable=False),
+        sa.Column("task", sa.JSON()),
+        sa.Column("on_behalf_of", sa.String()),
+        sa.Column("cnf", sa.JSON()),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("renew_until", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.Integer(), nullable=False),
+        sa.Column("revoked_at", sa.Integer()),
+    )
+    op.create_index("nodes_parent", "nodes", ["parent"])
+    op.create_index("nodes_agent", "nodes", ["tenant_id", "agent_id"])

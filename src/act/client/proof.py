@@ -1,0 +1,82 @@
+"""The key of a token that is bound to one: made here, kept here, never sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from act.proof_claims import TYPE, base64url, claims_of
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+class ProofKey:
+    """An Ed25519 key whose holder alone can use the tokens that are bound to it.
+
+    It lives as long as this process: it is neither shown nor written anywhere. Safe to share among threads.
+    """
+
+    __slots__ = ("_key", "_public_jwk")
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        x = base64url(key.public_key().public_bytes_raw())
+        self._public_jwk: Mapping[str, str] = MappingProxyType({"kty": "OKP", "crv": "Ed25519", "x": x})
+
+    @classmethod
+    def generate(cls) -> ProofKey:
+        """A new key.
+
+        Raises:
+            ImportError: the extra `proof` is not installed.
+        """
+        try:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        except ImportError as error:
+            raise ImportError(
+                f"A key for bound tokens needs cryptography ({error}); pip install 'agent-capability-tokens[proof]'."
+            ) from error
+        return cls(Ed25519PrivateKey.generate())
+
+    @property
+    def public_jwk(self) -> dict[str, str]:
+        """What to name as `cnf.jwk` when asking for a token (RFC 8037)."""
+        return dict(self._public_jwk)
+
+    def sign(
+        self,
+        token: str,
+        action: str,
+        resource_id: str,
+        arguments: Mapping[str, Any],
+        request_id: str,
+        tenant_id: str,
+        now: float,
+    ) -> str:
+        """The proof for one request; `now` is in seconds since the epoch. It is good once, for 60 s.
+
+        Two proofs of one second for the same request are the same proof: a request that is sent again needs a new id.
+
+        Raises:
+            ValueError: `arguments` is not JSON, or a text cannot be encoded.
+        """
+        claims = claims_of(
+            token=token,
+            action=action,
+            resource_id=resource_id,
+            arguments=arguments,
+            request_id=request_id,
+            tenant_id=tenant_id,
+        )
+        parts = ({"alg": "EdDSA", "typ": TYPE}, {"iat": int(now), **claims})
+        signed = ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in parts)
+        return f"{signed}.{base64url(self._key.sign(signed.encode()))}"
+
+    def __repr__(self) -> str:
+        return f"ProofKey(x={self._public_jwk['x']!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("A ProofKey is not pickled: the key would leave this process.")

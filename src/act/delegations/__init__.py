@@ -1,0 +1,1 @@
+"""Handing rights down from one agent to another, and looking at what was handed down."""

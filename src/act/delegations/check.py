@@ -1,0 +1,68 @@
+"""May this be handed down? The delegation check (2-semantics, "Delegation"). Pure.
+
+What is found here is for people: it refuses early what could never be used. Nothing rests on it, because every
+request is held against every link of its chain again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from act.agents.agent import Agent
+from act.policies.globs import contains
+from act.policies.index import PolicyIndex
+from act.policies.policy import CompiledPolicy
+from act.strict_json import Fault
+from act.tokens.chain import Link
+from act.tokens.scope import excess
+
+Wanted = Sequence[Mapping[str, Sequence[str]]]
+
+
+def excesses(index: PolicyIndex, links: Sequence[Link], to: Agent, wanted: Wanted, now: datetime) -> list[Fault]:
+    """Every part of a scope that is more than the chain can hand down to `to`; pointers are into the scope.
+
+    Args:
+        links: the chain of the parent token, which `to` is to follow.
+    """
+    for link in links:
+        if faults := excess(wanted, link.scope):
+            return faults
+    receivers = [*(link.agent for link in links[1:]), to]
+    for at, (link, receiver) in enumerate(zip(links, receivers, strict=True)):
+        giving = [
+            policy for policy in index.applying(link.agent) if _hands_down(policy, receiver, len(links) - at, now)
+        ]
+        if faults := _not_given(giving, link.agent, receiver, wanted):
+            return faults
+    return []
+
+
+def _hands_down(policy: CompiledPolicy, receiver: Agent, distance: int, now: datetime) -> bool:
+    return (
+        policy.effect == "allow"
+        and not policy.shadow
+        and policy.hand_down is not None
+        and policy.hand_down.max_depth >= distance
+        and policy.hand_down.to.includes(receiver)
+        and (policy.valid_until is None or now < policy.valid_until)
+    )
+
+
+def _not_given(giving: Sequence[CompiledPolicy], giver: Agent, receiver: Agent, wanted: Wanted) -> list[Fault]:
+    faults: dict[Fault, None] = {}
+    for at, item in enumerate(wanted):
+        for number, action in enumerate(item["actions"]):
+            able = [policy for policy in giving if contains(action, policy.actions)]
+            if not able:
+                message = f"No policy lets '{giver.name}' hand '{action}' down to '{receiver.name}'."
+                faults[Fault(f"/{at}/actions/{number}", message)] = None
+                continue
+            for place, resource in enumerate(item["resources"]):
+                if not any(contains(resource, policy.resources) for policy in able):
+                    message = (
+                        f"No policy lets '{giver.name}' hand '{action}' on '{resource}' down to '{receiver.name}'."
+                    )
+                    faults[Fault(f"/{at}/resources/{place}", message)] = None
+    return list(faults)

@@ -1,0 +1,171 @@
+"""Handing a part of a token down to another agent (2-semantics, "Delegation")."""
+
+from __future__ import annotations
+
+from act import models
+from act.agents.agent import Agent
+from act.agents.live import LiveAgents
+from act.audit.transaction import Transaction
+from act.audit.writer import Writer
+from act.database.clock import Clock
+from act.delegations.check import excesses
+from act.models import ReasonCode, Scope
+from act.policies.index import PolicyIndex
+from act.policies.live import LivePolicies
+from act.problems import ProblemError, conflict, not_found, unprocessable
+from act.strict_json import Fault
+from act.tenants.frozen import refuse_frozen
+from act.tenants.live import LiveTenants
+from act.tenants.tenant import ApiKey
+from act.tokens.chain import Link, check_chain
+from act.tokens.mint import Grant, Mint, Minted, told
+from act.tokens.possession import Possession
+from act.tokens.scope import scope_of
+from act.tokens.service import confirmation, lifetime
+from act.tokens.verify import Accepted
+
+
+class DelegationService:
+    def __init__(
+        self,
+        writer: Writer,
+        clock: Clock,
+        tenants: LiveTenants,
+        agents: LiveAgents,
+        policies: LivePolicies,
+        mint: Mint,
+        possession: Possession,
+    ) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._tenants = tenants
+        self._agents = agents
+        self._policies = policies
+        self._mint = mint
+        self._possession = possession
+
+    def delegate(self, caller: ApiKey, body: models.DelegationRequest) -> models.IssuedToken:
+        """Mint the token of a child. Whoever holds the parent token may ask, also with a key for `enforce` alone.
+
+        Raises:
+            ProblemError: 403 for a proof that is missing or wrong; 404 for an unknown agent; 409 when the receiver is
+                suspended, or the parent was revoked meanwhile; 422 that names every part that is too much.
+        """
+        seconds = lifetime(self._tenants.get(caller.tenant_id), body.expires_in)
+        parent = self._parent(caller, body)
+        receiver = self._receiver(caller, body)
+        index = self._policies.of_tenant(caller.tenant_id)
+        self._refuse_too_much(caller, body, parent, receiver, index)
+        grant = _grant(parent, receiver, body)
+
+        def work(transaction: Transaction) -> Minted:
+            refuse_frozen(transaction.connection, caller.tenant_id)
+            minted = self._mint.child(transaction, parent.claims, grant, seconds)
+            fields = told(minted.claims) | {"keyId": caller.id, "parentToken": parent.claims.token_id}
+            transaction.record(caller.tenant_id, "delegation.created", fields | {"revision": minted.revision})
+            return minted
+
+        minted = self._writer.write(work)
+        warnings = []
+        if not index.applying(receiver):
+            message = f"No policy applies to '{receiver.name}' now, and its own policies are its ceiling."
+            warnings.append(models.Warned(code="no_policies", message=message))
+        return models.IssuedToken(
+            token=self._mint.sign(minted.claims),
+            token_id=minted.claims.token_id,
+            agent_id=receiver.id,
+            node=minted.claims.node,
+            expires_at=minted.expires_at,
+            warnings=warnings,
+            revision=minted.revision,
+        )
+
+    def _parent(self, caller: ApiKey, body: models.DelegationRequest) -> Accepted:
+        beside = {"parent_token", "proof", "request_id"}
+        asked = body.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=beside)
+        resource = f"agent://{body.to_agent_id}"
+        return self._possession.of(
+            caller, body.parent_token, body.proof, "delegate", resource, asked, body.request_id, "/parentToken"
+        )
+
+    def _receiver(self, caller: ApiKey, body: models.DelegationRequest) -> Agent:
+        agent = self._agents.find(caller.tenant_id, body.to_agent_id)
+        if agent is None or agent.status == "deleted":
+            raise not_found("agent", body.to_agent_id)
+        if agent.status != "active":
+            raise conflict("agent_suspended", f"The agent '{agent.name}' is suspended; resume it first.")
+        return agent
+
+    def _refuse_too_much(
+        self, caller: ApiKey, body: models.DelegationRequest, parent: Accepted, receiver: Agent, index: PolicyIndex
+    ) -> None:
+        claims, faults = parent.claims, list[Fault]()
+        if refusal := check_chain((*parent.links, Link(receiver, None, {}))):
+            pointer = "/maxDepth" if refusal.code is ReasonCode.CHAIN_DEPTH_EXCEEDED else "/toAgentId"
+            raise _refused(str(refusal.code), refusal.reason, [Fault(pointer, refusal.reason)])
+        faults += [
+            Fault(f"/scope{fault.pointer}", fault.message)
+            for fault in excesses(
+                index, parent.links, receiver, [item.model_dump() for item in body.scope], self._clock.now()
+            )
+        ]
+        if body.expires_in is not None and self._clock.now().timestamp() + body.expires_in > claims.expires_at + 1:
+            left = max(0, claims.expires_at - int(self._clock.now().timestamp()))
+            faults.append(Fault("/expiresIn", f"The parent token lives for {left} s more; no child outlives it."))
+        most = parent.links[-1].max_depth - 1
+        if "delegate" in body.grants and (most < 1 or (body.max_depth or 1) > most):
+            faults.append(Fault("/maxDepth", f"The parent token lets {most + 1} follow, so {most} below the receiver."))
+        if parent.confirmation is not None and body.cnf is None:
+            faults.append(Fault("/cnf", "The parent token is bound to a key; bind the child to one as well."))
+        faults += self._task_faults(caller, body, parent)
+        denying = _denied(index, parent.links[-1].agent, receiver)
+        if denying is not None:
+            faults.append(Fault("/toAgentId", f"Policy {denying} denies handing anything down to '{receiver.name}'."))
+        if faults:
+            raise _refused("delegation_exceeds_parent", "It is more than the parent token may hand down.", faults)
+
+    @staticmethod
+    def _task_faults(caller: ApiKey, body: models.DelegationRequest, parent: Accepted) -> list[Fault]:
+        """A task goes down the chain as it is; only an operator can add to what is known of it."""
+        if body.task is None:
+            return []
+        claims, task = parent.claims, body.task
+        faults = []
+        if claims.task_id is not None and task.id != claims.task_id:
+            faults.append(
+                Fault("/task/id", f"The parent token is for the task '{claims.task_id}', so the child is too.")
+            )
+        if task.facts and not caller.has(Scope.TOKENS):
+            faults.append(Fault("/task/facts", "Facts come from an operator: use a key with the scope 'tokens'."))
+        if clash := sorted(name for name in task.facts if name in claims.facts):
+            faults.append(Fault("/task/facts", f"The parent token states these already: {', '.join(clash)}."))
+        return faults
+
+
+def _grant(parent: Accepted, receiver: Agent, body: models.DelegationRequest) -> Grant:
+    claims = parent.claims
+    return Grant(
+        (*claims.actors, receiver.id),
+        (*claims.path, claims.node),
+        scope=scope_of((item.actions, item.resources) for item in body.scope),
+        grants=tuple(sorted(set(body.grants), reverse=True)),
+        hand_to=body.to.model_dump(by_alias=True) if body.to else None,
+        max_depth=(body.max_depth or 1) if "delegate" in body.grants else 0,
+        task_id=body.task.id if body.task else claims.task_id,
+        facts={**claims.facts, **(body.task.facts if body.task else {})},
+        on_behalf_of=claims.on_behalf_of,
+        confirmation=confirmation(body.cnf),
+    )
+
+
+def _denied(index: PolicyIndex, giver: Agent, receiver: Agent) -> str | None:
+    """A deny policy on the action `delegate` also stops what is not asked at `/v1/enforce`."""
+    for name in (receiver.id, receiver.name):
+        for policy in index.matching(giver, "delegate", f"agent://{name}"):
+            if policy.effect == "deny" and not policy.shadow:
+                return policy.label
+    return None
+
+
+def _refused(code: str, detail: str, faults: list[Fault]) -> ProblemError:
+    return ProblemError(422, code, "Delegation refused", detail, unprocessable(faults).faults)

@@ -1,0 +1,72 @@
+"""The constraints of all policies that allow: those that must hold now, and those that are handed on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from act.agents.agent import Agent
+from act.enforcement.ruling import Limit, Ruling, smallest, strictest_of
+from act.models import ReasonCode
+from act.policies.amounts import amount_exceeded
+from act.policies.match import Call
+from act.policies.policy import CompiledPolicy
+
+
+def constrained(
+    root: Agent,
+    delegator: Agent | None,
+    call: Call,
+    reason: str,
+    allowing: tuple[CompiledPolicy, ...],
+    guards: Sequence[CompiledPolicy],
+) -> Ruling:
+    """What is left of an allow once the constraints of `guards` hold.
+
+    Args:
+        root: the agent that counters count at, the first of the chain.
+        delegator: who handed the right to the agent, if anybody did.
+    """
+    if failed := _unmet(delegator, call, allowing, guards):
+        return failed
+    return Ruling(
+        True,
+        ReasonCode.ALLOWED,
+        reason,
+        allowing,
+        limits=tuple(
+            Limit(policy, root.id, policy.constraints.concurrency)
+            for policy in guards
+            if policy.constraints.concurrency is not None
+        ),
+        approval=strictest_of(policy.constraints.approval for policy in guards),
+        approval_policies=tuple(policy for policy in guards if policy.constraints.approval is not None),
+        obligations=smallest(pair for policy in guards for pair in policy.constraints.amounts),
+    )
+
+
+def _unmet(
+    delegator: Agent | None, call: Call, allowing: tuple[CompiledPolicy, ...], guards: Sequence[CompiledPolicy]
+) -> Ruling | None:
+    """The first constraint that does not hold; in this order whatever the order of the policies."""
+    for policy in guards:
+        delegation = policy.constraints.delegation
+        if delegation is not None and (delegator is None or not delegation.by.includes(delegator)):
+            who = "nobody handed it down" if delegator is None else f"'{delegator.name}' may not hand it down"
+            reason = f"{policy.label} allows it only under a delegation, and {who}."
+            return Ruling(False, ReasonCode.DELEGATION_REQUIRED, reason, allowing)
+    for policy in guards:
+        hours = policy.constraints.hours
+        if hours is not None and not hours.allows(call.now):
+            reason = f"{policy.label} allows it only in these hours: {hours.text}."
+            return Ruling(False, ReasonCode.OUTSIDE_ALLOWED_HOURS, reason, allowing)
+    for policy in guards:
+        domains = policy.constraints.domains
+        if domains is not None and (refused := domains.refused(call.arguments, call.context)):
+            reason = f"{policy.label} allows only certain domains. {refused}"
+            return Ruling(False, ReasonCode.DOMAIN_NOT_ALLOWED, reason, allowing)
+    for policy in guards:
+        for kind, limit in policy.constraints.amounts:
+            if exceeded := amount_exceeded(kind, limit, call.arguments, call.context):
+                reason = f"{policy.label} allows {kind} {limit}. {exceeded}"
+                return Ruling(False, ReasonCode.LIMIT_EXCEEDED, reason, allowing)
+    return None

@@ -1,0 +1,94 @@
+"""What the policies say to one call, and how what they say to several agents becomes one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from act.models import ReasonCode
+from act.policies.constraints import ApprovalTerms, ConcurrencyTerms, strictest
+from act.policies.near import Near
+from act.policies.policy import CompiledPolicy
+
+
+class Limit(NamedTuple):
+    """A concurrency limit to be reserved: counted per policy and per agent at the root of the delegation."""
+
+    policy: CompiledPolicy
+    agent_id: str
+    terms: ConcurrencyTerms
+
+
+class Shadow(NamedTuple):
+    """What the answer would have been if the shadow policies that match were enforced."""
+
+    code: ReasonCode
+    policies: tuple[CompiledPolicy, ...]
+
+
+class Ruling(NamedTuple):
+    """What the policies say. `permitted` means: nothing but `limits` and `approval` stands in the way.
+
+    `obligations` are for the tool to keep, as (name, number).
+    """
+
+    permitted: bool
+    code: ReasonCode
+    reason: str
+    policies: tuple[CompiledPolicy, ...] = ()
+    near: tuple[Near, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    approval: ApprovalTerms | None = None
+    approval_policies: tuple[CompiledPolicy, ...] = ()
+    obligations: tuple[tuple[str, int], ...] = ()
+    shadow: Shadow | None = None
+
+
+class Side(NamedTuple):
+    """What is said to one agent: as enforced, as it would be with the shadow policies that match, and these."""
+
+    ruling: Ruling
+    would: Ruling | None = None
+    shadows: tuple[CompiledPolicy, ...] = ()
+
+    @property
+    def if_enforced(self) -> Ruling:
+        return self.ruling if self.would is None else self.would
+
+    def told(self) -> Ruling:
+        """The ruling, which tells of the shadow policies."""
+        if self.would is None:
+            return self.ruling
+        code = ReasonCode.APPROVAL_REQUIRED if self.would.permitted and self.would.approval else self.would.code
+        return self.ruling._replace(shadow=Shadow(code, self.shadows))
+
+
+def both(one: Ruling, other: Ruling, reason: str) -> Ruling:
+    """What both permit, under the constraints of both. A limit that both hold is one limit."""
+    return Ruling(
+        True,
+        ReasonCode.ALLOWED,
+        reason,
+        union(one.policies, other.policies),
+        limits=tuple({(limit.policy.id, limit.agent_id): limit for limit in (*one.limits, *other.limits)}.values()),
+        approval=strictest_of((one.approval, other.approval)),
+        approval_policies=union(one.approval_policies, other.approval_policies),
+        obligations=smallest((*one.obligations, *other.obligations)),
+    )
+
+
+def strictest_of(terms: Iterable[ApprovalTerms | None]) -> ApprovalTerms | None:
+    wanted = [term for term in terms if term is not None]
+    return strictest(wanted) if wanted else None
+
+
+def smallest(pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Each name once, with the smallest of its numbers."""
+    found: dict[str, int] = {}
+    for name, number in pairs:
+        found[name] = min(number, found.get(name, number))
+    return tuple(sorted(found.items()))
+
+
+def union(one: Sequence[CompiledPolicy], other: Sequence[CompiledPolicy]) -> tuple[CompiledPolicy, ...]:
+    return tuple({policy.id: policy for policy in (*one, *other)}.values())

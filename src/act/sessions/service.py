@@ -1,0 +1,38 @@
+"""What outcomes report about a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from act.audit.transaction import Transaction
+from act.database.clock import Clock
+from act.problems import conflict
+from act.sessions import store
+from act.sessions.session import EMPTY, SessionFull, merged
+
+
+class SessionService:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def add(
+        self, transaction: Transaction, tenant_id: str, key: str, labels: Iterable[str], created: Iterable[str]
+    ) -> int | None:
+        """Add to a session, in the commit of who reports it. Answers the revision, None when nothing is new.
+
+        Raises:
+            ProblemError: 409 when the session is full.
+        """
+        connection = transaction.connection
+        known = store.find(connection, tenant_id, key)
+        before = EMPTY if known is None else known
+        try:
+            after = merged(before, labels, created)
+        except SessionFull as error:
+            detail = f"{error} Nothing was recorded; go on with a token for another task."
+            raise conflict("session_full", detail) from None
+        if after is before:
+            return None
+        write = store.add if known is None else store.replace
+        write(connection, tenant_id, key, after, self._clock.now())
+        return transaction.change(tenant_id, "session", key)

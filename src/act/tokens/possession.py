@@ -1,0 +1,75 @@
+"""Showing a token, and the key it is bound to, where it is more than a question: handing down and rotating."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from act.database.clock import Clock
+from act.models import ReasonCode
+from act.problems import ProblemError, forbidden, unprocessable
+from act.strict_json import Fault
+from act.tenants.tenant import ApiKey
+from act.tokens import proof
+from act.tokens.proof import MAX_AHEAD, ConfirmationKey, Expected
+from act.tokens.refusal import Refusal
+from act.tokens.used_proofs import UsedProofs
+from act.tokens.verify import Accepted, Verifier
+
+
+class Possession:
+    """Belongs to one process: a proof that is dated before its start might have been used before it."""
+
+    def __init__(self, clock: Clock, verifier: Verifier) -> None:
+        self._clock = clock
+        self._verifier = verifier
+        self._used = UsedProofs()
+        self._since = clock.now().timestamp() + MAX_AHEAD
+
+    def check(self, shown: str | None, key: ConfirmationKey | None, expected: Expected, now: float) -> Refusal | None:
+        """Whether the holder of the key asks. Uses nothing up. `now` in seconds since the epoch."""
+        return proof.check(shown, key, expected, now, self._since if key is not None else 0.0)
+
+    def use(self, shown: str) -> Refusal | None:
+        """Use a proof up that `check` has accepted."""
+        if self._used.take(proof.digest(shown), self._clock.monotonic()):
+            return None
+        return Refusal(ReasonCode.PROOF_REPLAYED, "The proof was used before; make a new one for every request.")
+
+    def give_back(self, shown: str) -> None:
+        """What the proof was used for was not done."""
+        self._used.give_back(proof.digest(shown))
+
+    def of(
+        self,
+        caller: ApiKey,
+        token: str,
+        shown: str | None,
+        action: str,
+        resource_id: str,
+        arguments: Mapping[str, Any],
+        request_id: str | None,
+        pointer: str,
+    ) -> Accepted:
+        """The token, which the caller holds and may act with; its proof, if it needs one, is used up.
+
+        Raises:
+            ProblemError: 422 at `pointer` for a token that is not good, 403 for a proof that is missing or wrong.
+        """
+        now = self._clock.now().timestamp()
+        accepted = self._verifier.verify(token, caller, None, now)
+        if isinstance(accepted, Refusal):
+            raise refused(accepted, pointer)
+        expected = Expected(token, action, resource_id, arguments, request_id or "", caller.tenant_id)
+        refusal = self.check(shown, accepted.confirmation, expected, now)
+        if refusal is None and shown is not None:
+            refusal = self.use(shown)
+        if refusal is not None:
+            raise forbidden(str(refusal.code), refusal.reason)
+        return accepted
+
+
+def refused(refusal: Refusal, pointer: str) -> ProblemError:
+    """The problem that a token is which does not verify; its code is the reason code."""
+    problem = unprocessable([Fault(pointer, refusal.reason)])
+    return ProblemError(422, str(refusal.code), "Token not accepted", refusal.reason, problem.faults)

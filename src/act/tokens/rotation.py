@@ -1,0 +1,121 @@
+"""A new token in the place of an old one, on the same node (RFC 9700, section 4.14: reuse is detected)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from act import models
+from act.agents.live import LiveAgents
+from act.audit.transaction import Transaction
+from act.audit.writer import Writer
+from act.database.clock import Clock
+from act.models import Scope
+from act.problems import conflict, forbidden, not_found
+from act.tenants.frozen import refuse_frozen
+from act.tenants.live import LiveTenants
+from act.tenants.tenant import ApiKey
+from act.tokens import store
+from act.tokens.mint import Mint, Minted, told
+from act.tokens.possession import Possession
+from act.tokens.revocation import end_reused
+from act.tokens.service import lifetime
+
+
+class RotationService:
+    def __init__(
+        self, writer: Writer, clock: Clock, tenants: LiveTenants, agents: LiveAgents, mint: Mint, possession: Possession
+    ) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._tenants = tenants
+        self._agents = agents
+        self._mint = mint
+        self._possession = possession
+
+    def rotate(self, caller: ApiKey, id: str, body: models.TokenRotate) -> models.IssuedToken:
+        """Issue the next token of a node; the ones before it are good for `grace` seconds more.
+
+        Who holds the token needs no key for `tokens`, but then it lives no longer than the longest single token would
+        have, counted from when its node began.
+
+        Raises:
+            ProblemError: 403 without the right; 404; 409 when the token cannot be continued.
+        """
+        holder = not caller.has(Scope.TOKENS)
+        if holder or body.token is not None:
+            self._held(caller, id, body)
+        seconds = None if body.expires_in is None else lifetime(self._tenants.get(caller.tenant_id), body.expires_in)
+
+        def work(transaction: Transaction) -> Minted | None:
+            refuse_frozen(transaction.connection, caller.tenant_id)
+            row = store.find(transaction.connection, caller.tenant_id, id)
+            if row is None:
+                raise not_found("token", id)
+            node = store.node(transaction.connection, row.node)
+            assert node is not None
+            now = self._clock.now()
+            above = store.node_rows(transaction.connection, node.path)
+            self._refuse_dead(row, [*above, node], now)
+            if row.superseded_at is not None and row.superseded_at <= now:
+                end_reused(transaction, caller, node.id, now)
+                return None
+            issued_at = now.replace(microsecond=0)
+            lives = seconds or min(
+                int((row.expires_at - row.issued_at).total_seconds()), self._tenants.get(caller.tenant_id).max_token_ttl
+            )
+            limits = [issued_at + timedelta(seconds=lives), *(parent.expires_at for parent in above)]
+            expires_at = min([*limits, node.renew_until] if holder else limits)
+            if expires_at <= issued_at:
+                raise conflict("token_not_renewable", "The token was renewed for as long as it may; issue a new one.")
+            for older in store.supersede(transaction.connection, node.id, now + timedelta(seconds=body.grace)):
+                transaction.change(caller.tenant_id, "token", older)
+            actors = (*self._actors(above, node), node.agent_id)
+            minted = self._mint.further(transaction, node, actors, issued_at, expires_at)
+            fields = told(minted.claims) | {"keyId": caller.id, "replaces": id, "revision": minted.revision}
+            transaction.record(caller.tenant_id, "token.rotated", fields)
+            return minted
+
+        minted = self._writer.write(work)
+        if minted is None:
+            detail = "Another token had taken the place of this one, so it may have been stolen; both are revoked now."
+            raise conflict("token_superseded", detail)
+        return models.IssuedToken(
+            token=self._mint.sign(minted.claims),
+            token_id=minted.claims.token_id,
+            agent_id=minted.claims.agent_id,
+            node=minted.claims.node,
+            expires_at=minted.expires_at,
+            revision=minted.revision,
+        )
+
+    def _held(self, caller: ApiKey, id: str, body: models.TokenRotate) -> None:
+        """Refuse who does not hold the token itself."""
+        if body.token is None:
+            detail = f"The API key '{caller.name}' lacks the scope 'tokens'; send the token itself to rotate it."
+            raise forbidden("scope_missing", detail)
+        asked = body.model_dump(
+            mode="json", by_alias=True, exclude_unset=True, exclude={"token", "proof", "request_id"}
+        )
+        accepted = self._possession.of(
+            caller, body.token, body.proof, "rotate", f"token://{id}", asked, body.request_id, "/token"
+        )
+        if accepted.claims.token_id != id:
+            raise forbidden("token_mismatch", "The token that was sent is not the one that is to be rotated.")
+
+    def _refuse_dead(self, row: Row[Any], nodes: list[Row[Any]], now: datetime) -> None:
+        for node in nodes:
+            agent = self._agents.get(node.tenant_id, node.agent_id)
+            if agent is None or agent.status == "deleted" or node.revoked_at is not None or node.sequence <= agent.mark:
+                raise conflict("token_revoked", "The token was revoked, or one that it was handed down from.")
+            if agent.status != "active":
+                raise conflict("agent_suspended", f"The agent '{agent.name}' is suspended; resume it first.")
+        if row.expires_at <= now:
+            raise conflict("token_expired", "The token has expired; issue a new one.")
+
+    @staticmethod
+    def _actors(above: list[Row[Any]] | Any, node: Row[Any]) -> tuple[str, ...]:
+        by_id = {parent.id: parent.agent_id for parent in above}
+        return tuple(by_id[id] for id in node.path)
