@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act.strict_json import MAX_DEPTH, MAX_INTEGER, AmbiguousJson, MalformedJson, escape, faults_of, loads
+from act.strict_json import MAX_DEPTH, MAX_INTEGER, AmbiguousJson, MalformedJson, _sound, escape, faults_of, loads
 
 VALUES = st.recursive(
     st.none()
@@ -129,6 +129,20 @@ def test_nesting_up_to_the_limit(open_: str, close: str) -> None:
 )
 def test_values_built_in_python(value: Any, pointer: str, message: str) -> None:
     assert [(fault.pointer, fault.message) for fault in faults_of(value)] == [(pointer, message)]
+
+
+@given(
+    st.recursive(
+        VALUES | st.sampled_from([MAX_INTEGER + 1, -MAX_INTEGER - 1, float("nan"), float("inf"), "\ud800", (1,), b"x"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    )
+)
+def test_the_quick_look_never_overlooks_a_fault(value: Any) -> None:
+    deep: Any = value
+    for _ in range(MAX_DEPTH):
+        deep = [deep]
+    for seen in (value, deep):
+        assert not _sound(seen) or not list(faults_of(seen))
 
 
 @given(st.lists(st.text(max_size=5), max_size=4))

@@ -34,7 +34,7 @@ from pydantic_core import PydanticCustomError
 from act.policies import checks
 from act.policies.globs import pattern_fault, resource_fault
 from act.strict_json import MAX_INTEGER, Fault
-from act.text import text_fault
+from act.text import SECRET, text_fault
 
 T = TypeVar("T")
 
@@ -478,10 +478,15 @@ def _facts_size(facts: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
+def _secret_fault(text: str) -> str | None:
+    # Records keep no such text, and a task is known by its id.
+    return "choose an id that does not look like a token or a key" if SECRET.search(text) else None
+
+
 class Task(Request):
     """What a token is for. `facts` are the values that conditions can hold arguments against, given by the operator."""
 
-    id: Identifier
+    id: Annotated[Identifier, AfterValidator(_refuse(_secret_fault))]
     facts: Annotated[dict[str, Any], AfterValidator(_facts_size)] = {}
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from urllib.parse import quote
 
 # What RFC 3986 lets stand in a path segment as it is (pchar), beside letters, digits and "-._~".
 _IN_SEGMENT = "!$&'()*+,;=:@"
 _ENDS_SEGMENT = "/?#%[]\\"
+
+# What looks like a token (three base64url parts, the first a JSON object) or like one of our API keys.
+SECRET = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+|act_[0-9A-Za-z]+_[\w-]{20,}")
 
 
 def segment(text: str) -> str:

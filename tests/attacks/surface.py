@@ -18,6 +18,7 @@ class World:
     """One of everything in a tenant, by the names of the path parameters."""
 
     agent_id: str
+    other_agent_id: str
     policy_id: str
     token: str
     token_id: str
@@ -37,12 +38,16 @@ def new_world(api: Api) -> World:
     agent = api.agent()
     policy = api.policy(["run"], appliesTo={"agentIds": [agent]})
     api.policy(["ask"], appliesTo={"agentIds": [agent]}, constraints={"requiresApproval": True})
+    other = api.agent()
+    down = {"grants": ["delegate"], "delegation": {"to": {"agentIds": [other]}}}
+    api.policy(["run"], appliesTo={"agentIds": [agent]}, **down)
     issued, key = api.post("/v1/tokens", {"agentId": agent}), api.key("enforce")
     allowed = api.enforce(issued["token"], "run", "x")
     with Api(str(api.client.base_url), key["key"]) as caller:
         asked = caller.enforce(issued["token"], "ask", "x")
     return World(
         agent_id=agent,
+        other_agent_id=other,
         policy_id=policy["id"],
         token=issued["token"],
         token_id=issued["tokenId"],
@@ -91,6 +96,11 @@ def _enforce(world: World) -> Any:
     return {"requestId": uuid4().hex, "capabilityToken": world.token, "action": "run", "resourceId": "x"}
 
 
+def _delegation(world: World) -> Any:
+    scope = [{"actions": ["run"], "resources": ["x"]}]
+    return {"parentToken": world.token, "toAgentId": world.other_agent_id, "scope": scope}
+
+
 def _routes() -> list[Route]:
     agents, policies, tokens = frozenset({"agents"}), frozenset({"policies"}), frozenset({"tokens"})
     enforce, approve, audit, admin = (
@@ -122,6 +132,10 @@ def _routes() -> list[Route]:
         Route("POST", "/v1/tokens", tokens, 201, lambda world: {"agentId": world.agent_id}),
         Route("GET", "/v1/tokens/{token_id}", tokens),
         Route("POST", "/v1/tokens/{token_id}/revoke", tokens),
+        Route("POST", "/v1/tokens/{token_id}/rotate", tokens | enforce, 201, lambda world: {"token": world.token}),
+        Route("POST", "/v1/tokens/introspect", tokens, 200, lambda world: {"token": world.token}),
+        Route("POST", "/v1/delegations", tokens | enforce, 201, _delegation),
+        Route("GET", "/v1/delegations/{token_id}/tree", tokens),
         Route("POST", "/v1/enforce", enforce, 200, _enforce),
         Route("POST", "/v1/decisions/{decision_id}/outcome", enforce, 200, lambda _: {"status": "succeeded"}),
         Route("GET", "/v1/approvals", approve),

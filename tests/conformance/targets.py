@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
 from act import Act
 from act.agents.agent import Agent, effective_roles
+from act.client.embedded import URL, EmbeddedTransport, open_service
 from act.client.errors import Unprocessable
 from act.enforcement.decide import decide
 from act.limits.leases import LeaseBook, LeaseKey, Wanted
-from act.models import AgentCreate, PolicyDraft
-from act.policies import constraints
-from act.policies.draft import bind, hand_down, warnings
+from act.models import AgentCreate
+from act.policies.bundle import compiled, read_bundle
+from act.policies.draft import warnings
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
-from act.policies.policy import compile_policy
-from act.problems import faults_of_validation
+from act.policies.policy import CompiledPolicy
 from act.sessions.session import EMPTY, Session, merged
-from act.tokens.chain import alone
+from act.tokens.chain import check_chain
+from tests.conformance.bearers import Bearer, Minted, chain_of
 from tests.support import Api, Server
 
 Document = Mapping[str, Any]
+AGENT = "agent://"
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,15 @@ class Answer:
 class Target(Protocol):
     def register(self, agent: Document) -> None: ...
 
+    def mint(self, bearer: Bearer) -> None:
+        """Make a token, before there is any policy of the case."""
+
     def write(self, policy: Document) -> Bound | Refused: ...
 
-    def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer: ...
+    def ask(
+        self, bearer: Bearer, action: str, resource: str, requester: str | None, asking: Bearer | None, **more: Any
+    ) -> Answer:
+        """One decision; `asking` is the token of the agent that asked for the call."""
 
     def report(self, id: str, status: str, labels: list[str], created: list[str]) -> None: ...
 
@@ -75,59 +81,54 @@ class PureEngine:
 
     def __init__(self) -> None:
         self._agents: dict[str, Agent] = {}
-        self._policies: list[Any] = []
+        self._policies: list[CompiledPolicy] = []
         self._leases = LeaseBook()
-        # Each agent has one token in a case, and so one session.
         self._sessions: dict[str, Session] = {}
         self._decided: dict[str, str] = {}
-        self._count = 0
 
     def register(self, agent: Document) -> None:
         wire = AgentCreate.model_validate(agent)
         roles = effective_roles(wire.roles, wire.metadata)
         self._agents[wire.name] = Agent(wire.id or wire.name, wire.name, roles, "active", 0, wire.metadata)
 
+    def mint(self, bearer: Bearer) -> None:
+        refusal = check_chain(chain_of(bearer, self._agents))
+        assert refusal is None, refusal
+
     def write(self, policy: Document) -> Bound | Refused:
-        try:
-            draft = PolicyDraft.model_validate(policy)
-        except ValidationError as error:
-            return Refused([fault.pointer for fault in faults_of_validation(error, policy)])
-        agents = list(self._agents.values())
-        bound = bind(draft, agents, require_binding=False)
-        if draft.enabled:
-            self._policies.append(
-                compile_policy(
-                    id=f"pol_{len(self._policies)}",
-                    name=draft.name,
-                    version=1,
-                    effect=draft.effect,
-                    audience=bound.audience,
-                    actions=draft.actions,
-                    resources=draft.resources,
-                    constraints=constraints.from_wire(draft.constraints),
-                    arguments=draft.arguments,
-                    when=draft.when,
-                    usable="use" in draft.grants,
-                    hand_down=hand_down(draft.delegation),
-                    shadow=draft.mode == "shadow",
-                    valid_from=draft.valid_from,
-                    valid_until=draft.valid_until,
-                )
-            )
-        warned = warnings(draft, bound, agents, self._policies[:-1])
+        bundle = read_bundle(policy)
+        if bundle.faults:
+            return Refused([fault.pointer for fault in bundle.faults])
+        written, agents = bundle.policies[0], list(self._agents.values())
+        ready, bound = compiled(written, f"pol_{len(self._policies)}", agents)
+        ready = ready if written.draft.id is None else replace(ready, id=written.draft.id)
+        warned = warnings(written.draft, bound, agents, self._policies)
+        if written.draft.enabled:
+            self._policies.append(ready)
         return _bound(bound.binding, bound.applies_to, [warning.code for warning in warned])
 
-    def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer:
-        acting = self._agents[agent]
-        asking = self._find(requester) if requester else None
+    def ask(
+        self, bearer: Bearer, action: str, resource: str, requester: str | None, asking: Bearer | None, **more: Any
+    ) -> Answer:
+        chain = chain_of(bearer, self._agents)
+        if requester is not None and asking is None:
+            asking = Bearer(({"agent": self._find(requester).name},))
         now = datetime.fromisoformat(more["now"]) if "now" in more else datetime.now(UTC)
-        session = self._sessions.get(agent, EMPTY).seen
-        call = Call(action, resource, now, more.get("arguments", {}), more.get("context", {}), session=session)
-        ruling = decide(PolicyIndex(self._policies), alone(acting), call, alone(asking) if asking else None)
+        key = bearer.task["id"] if bearer.task else bearer.root
+        call = Call(
+            action,
+            resource,
+            now,
+            more.get("arguments", {}),
+            more.get("context", {}),
+            chain[-1].seen,
+            self._sessions.get(key, EMPTY).seen,
+            self._alias(resource),
+        )
+        ruling = decide(PolicyIndex(self._policies), chain, call, chain_of(asking, self._agents) if asking else None)
         names = [policy.name for policy in ruling.policies]
-        self._count += 1
-        id = f"dec_{self._count}"
-        self._decided[id] = agent
+        id = f"dec_{len(self._decided)}"
+        self._decided[id] = key
         if not ruling.permitted:
             return Answer("denied", str(ruling.code), names, id)
         wanted = [
@@ -144,10 +145,18 @@ class PureEngine:
     def _find(self, label: str) -> Agent:
         return next(agent for agent in self._agents.values() if label in (agent.id, agent.name))
 
+    def _alias(self, resource: str) -> str | None:
+        """An agent is a resource by its name and by its id."""
+        for agent in self._agents.values():
+            for one, other in ((agent.id, agent.name), (agent.name, agent.id)):
+                if resource == AGENT + one:
+                    return AGENT + other
+        return None
+
     def report(self, id: str, status: str, labels: list[str], created: list[str]) -> None:
         self._leases.release(id)
-        agent = self._decided[id]
-        self._sessions[agent] = merged(self._sessions.get(agent, EMPTY), labels, created)
+        key = self._decided[id]
+        self._sessions[key] = merged(self._sessions.get(key, EMPTY), labels, created)
 
     def clean(self) -> None:
         self.__init__()  # type: ignore[misc]
@@ -158,12 +167,15 @@ class OverHttp:
 
     def __init__(self, server: Server) -> None:
         self._api: Api = server.api()
+        self._minted = Minted(self._api)
         self._agents: dict[str, str] = {}
-        self._tokens: dict[str, str] = {}
         self._policies: list[str] = []
 
     def register(self, agent: Document) -> None:
         self._agents[agent["name"]] = self._api.post("/v1/agents", agent)["id"]
+
+    def mint(self, bearer: Bearer) -> None:
+        self._minted.of(bearer, self._agents)
 
     def write(self, policy: Document) -> Bound | Refused:
         response = self._api.send("POST", "/v1/policies", policy)
@@ -174,11 +186,13 @@ class OverHttp:
         self._policies.append(body["id"])
         return _bound(body["binding"], body["appliesTo"], [warning["code"] for warning in body["warnings"]])
 
-    def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer:
-        if agent not in self._tokens:
-            self._tokens[agent] = self._api.token(self._agents[agent])
-        asking = {} if requester is None else {"requester": requester}
-        answer = self._api.enforce(self._tokens[agent], action, resource, **asking, **more)
+    def ask(
+        self, bearer: Bearer, action: str, resource: str, requester: str | None, asking: Bearer | None, **more: Any
+    ) -> Answer:
+        known = {} if requester is None else {"requester": requester}
+        if asking is not None:
+            known["requesterToken"] = self._minted.of(asking, self._agents)
+        answer = self._api.enforce(self._minted.of(bearer, self._agents), action, resource, **known, **more)
         names = [policy["name"] for policy in answer["policies"]]
         return Answer(answer["decision"], answer["reasonCode"], names, answer["decisionId"], answer["obligations"])
 
@@ -191,21 +205,26 @@ class OverHttp:
             self._api.delete(f"/v1/policies/{policy_id}")
         for agent_id in self._agents.values():
             self._api.delete(f"/v1/agents/{agent_id}")
-        self._policies, self._agents, self._tokens = [], {}, {}
+        self._minted.forget()
+        self._policies, self._agents = [], {}
 
 
 class Embedded:
     """The service inside this process, asked through the SDK."""
 
     def __init__(self, path: Path) -> None:
-        self._act = Act.embedded(path)
+        service = open_service(path)
+        self._act = Act(URL, service.api_key, timeout=10.0, retries=0, transport=EmbeddedTransport(service))
+        self._minted = Minted(Api(URL, service.api_key, EmbeddedTransport(service)))
         self._agents: dict[str, str] = {}
-        self._tokens: dict[str, str] = {}
         self._policies: list[str] = []
 
     def register(self, agent: Document) -> None:
         fields = {name: value for name, value in agent.items() if name != "name"}
         self._agents[agent["name"]] = self._act.agents.create(agent["name"], **fields).id
+
+    def mint(self, bearer: Bearer) -> None:
+        self._minted.of(bearer, self._agents)
 
     def write(self, policy: Document) -> Bound | Refused:
         try:
@@ -215,11 +234,17 @@ class Embedded:
         self._policies.append(stored.id)
         return _bound(stored.binding, stored.applies_to, [warning.code for warning in stored.warnings])
 
-    def ask(self, agent: str, action: str, resource: str, requester: str | None, **more: Any) -> Answer:
-        if agent not in self._tokens:
-            self._tokens[agent] = self._act.tokens.issue(self._agents[agent]).token
+    def ask(
+        self, bearer: Bearer, action: str, resource: str, requester: str | None, asking: Bearer | None, **more: Any
+    ) -> Answer:
         answer = self._act.enforce(
-            self._tokens[agent], action, resource, requester=requester, raise_on_error=True, **more
+            self._minted.of(bearer, self._agents),
+            action,
+            resource,
+            requester=requester,
+            requester_token=self._minted.of(asking, self._agents) if asking else None,
+            raise_on_error=True,
+            **more,
         )
         assert answer.decision_id is not None
         names = [policy.name for policy in answer.policies]
@@ -233,7 +258,8 @@ class Embedded:
             self._act.policies.delete(policy_id)
         for agent_id in self._agents.values():
             self._act.agents.delete(agent_id)
-        self._policies, self._agents, self._tokens = [], {}, {}
+        self._minted.forget()
+        self._policies, self._agents = [], {}
 
     def close(self) -> None:
         self._act.close()

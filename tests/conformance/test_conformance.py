@@ -19,12 +19,15 @@ import pytest
 import yaml
 
 from act.models import ReasonCode
-from tests.conformance.targets import Bound, Embedded, OverHttp, PureEngine, Refused, Target
+from tests.conformance.bearers import Bearer
+from tests.conformance.targets import AGENT, Bound, Embedded, OverHttp, PureEngine, Refused, Target
 from tests.support import Server
 
 FOLDER = Path(__file__).parent
 FIELDS = {"case", "says", "only", "agents", "policies", "laterAgents", "bound", "refused", "requests"}
-ASKED = {"agent", "action", "resourceId", "requester", "arguments", "context", "now"}
+BEARER = {"agent", "chain", "scope", "policyIds", "grants", "task", "onBehalfOf"}
+LINK = {"agent", "scope", "policyIds", "grants", "to", "maxDepth"}
+ASKED = BEARER | {"action", "resourceId", "requester", "requesterChain", "arguments", "context", "now"}
 REQUEST_FIELDS = ASKED | {"decision", "reasonCode", "policies", "obligations"}
 _numbers = itertools.count()
 
@@ -67,6 +70,10 @@ def test_case(way: str, case: dict[str, Any], targets: dict[str, Target]) -> Non
 def _run(target: Target, case: dict[str, Any]) -> None:
     for agent in case["agents"]:
         target.register(agent)
+    for request in case.get("requests", []):
+        for bearer in (bearer_of(request), asking_of(request)):
+            if bearer is not None and len(bearer.links) > 1:
+                target.mint(bearer)
     bound = {}
     for policy in case.get("policies", []):
         outcome = target.write(policy)
@@ -93,8 +100,10 @@ def _ask(target: Target, requests: list[dict[str, Any]]) -> None:
             target.report(answers[request["outcomeOf"] - 1], request["status"], *told)
             continue
         more = {name: request[name] for name in ("arguments", "context", "now") if name in request}
-        requester = request.get("requester")
-        answer = target.ask(request["agent"], request["action"], request["resourceId"], requester, **more)
+        bearer = bearer_of(request)
+        assert bearer is not None
+        asked = bearer, request["action"], request["resourceId"], request.get("requester"), asking_of(request)
+        answer = target.ask(*asked, **more)
         answers.append(answer.id)
         assert (answer.decision, answer.reason_code) == (request["decision"], request["reasonCode"]), request
         if "obligations" in request:
@@ -103,18 +112,38 @@ def _ask(target: Target, requests: list[dict[str, Any]]) -> None:
             assert sorted(answer.policies) == sorted(request["policies"]), request
 
 
+def bearer_of(request: dict[str, Any]) -> Bearer | None:
+    """The token of a request; None where there is none, in the report of an outcome."""
+    if "outcomeOf" in request:
+        return None
+    links = [link if isinstance(link, dict) else {"agent": link} for link in request.get("chain", [])]
+    links = links or [{"agent": request["agent"]}]
+    last = {name: request[name] for name in ("scope", "policyIds", "grants") if name in request}
+    return Bearer((*links[:-1], links[-1] | last), request.get("task"), request.get("onBehalfOf"))
+
+
+def asking_of(request: dict[str, Any]) -> Bearer | None:
+    """The token of the agent that asked for the call."""
+    return bearer_of({"chain": request["requesterChain"]}) if "requesterChain" in request else None
+
+
 def _with_ids_of_its_own(case: dict[str, Any]) -> dict[str, Any]:
-    """The id of an agent is never given twice, not even after its deletion; so every run makes its own."""
-    ids = {agent["id"] for agent in [*case["agents"], *case.get("laterAgents", [])] if "id" in agent}
+    """An id is never given twice, not even after a deletion, and tasks are remembered; so every run has its own."""
+    named = [*case["agents"], *case.get("laterAgents", []), *case.get("policies", [])]
+    named += [request["task"] for request in case.get("requests", []) if "task" in request]
     number = next(_numbers)
-    own = {id: f"{id}.{number}" for id in ids}
+    own = {one["id"]: f"{one['id']}.{number}" for one in named if "id" in one}
 
     def renamed(value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
             return {name: renamed(item, name) for name, item in value.items()}
         if isinstance(value, list):
             return [renamed(item, key) for item in value]
-        return own.get(value, value) if key in ("id", "agentIds", "requester") else value
+        if key in ("id", "agentIds", "policyIds", "requester"):
+            return own.get(value, value)
+        if key in ("resources", "resourceId") and value.startswith(AGENT):
+            return AGENT + own.get(value.removeprefix(AGENT), value.removeprefix(AGENT))
+        return value
 
     renamed_case: dict[str, Any] = renamed(case)
     return renamed_case
@@ -122,7 +151,7 @@ def _with_ids_of_its_own(case: dict[str, Any]) -> dict[str, Any]:
 
 def test_there_are_enough_cases_and_each_is_told_apart() -> None:
     names = [case["name"] for case in CASES]
-    assert len(set(names)) == len(names) >= 220
+    assert len(set(names)) == len(names) >= 270
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -137,6 +166,8 @@ def test_a_case_is_well_formed(case: dict[str, Any]) -> None:
             assert {"outcomeOf", "status"} <= request.keys() <= {"outcomeOf", "status", "labels", "created"}
             continue
         assert request.keys() <= REQUEST_FIELDS
+        assert ("agent" in request) is not ("chain" in request)
+        assert all(isinstance(link, str) or link.keys() <= LINK for link in request.get("chain", []))
         assert "now" not in request or case["only"] == ["pure"], "only the pure engine is told the time"
         assert request["reasonCode"] in codes
         words = {"allowed": "allowed", "approval_required": "pending_approval"}

@@ -148,9 +148,9 @@ def assert_finds_all(index: PolicyIndex, policies: dict[str, CompiledPolicy]) ->
                 ]
                 for _, pointer, message, policy in near:
                     if policy not in having:
-                        assert (pointer, message) == ("/action", policy.other_actions)
+                        assert (pointer, message) == ("/action", policy.other_action.message)
                     elif policy not in expected:
-                        assert (pointer, message) == ("/resourceId", policy.other_resources)
+                        assert (pointer, message) == ("/resourceId", policy.elsewhere.message)
 
 
 @given(tenants())

@@ -102,6 +102,7 @@ def test_every_documented_route_finds_what_there_is(document: dict[str, Any], ap
         "index": str(decision["audit"]["index"]),
         "key_id": api.key("audit")["id"],
         "tenant_id": decision["tenantId"],
+        "signing_key_id": next(key["kid"] for key in api.get("/v1/keys")["items"] if key["status"] == "next"),
     }
     # What deletes comes last, and the agent before all, so that the others are still there.
     order = {"GET": 0, "PUT": 1, "PATCH": 1, "POST": 2, "DELETE": 3}

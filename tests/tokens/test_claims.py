@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from act.models import ReasonCode
 from act.tokens.claims import LEEWAY, MAX_DATE, Claims, check_dates, check_expiry, check_issuer, parse
 from act.tokens.refusal import Refusal
+from act.tokens.scope import scope_of
 from tests.tokens.forge import CLAIMS
 
 PAYLOAD = CLAIMS.to_payload()
@@ -30,8 +31,42 @@ texts = st.text(min_size=1, max_size=10)
 integers = st.integers(0, MAX_DATE)
 
 
-@given(st.builds(Claims, texts, texts, texts, integers, integers, integers, texts, texts, texts, integers, texts))
+@given(
+    st.builds(
+        Claims, texts, texts, texts, integers, integers, integers, texts, texts, texts, integers, texts, st.just(())
+    )
+)
 def test_round_trip(claims: Claims) -> None:
+    claims = replace(claims, actors=(claims.agent_id,))
+    assert parse(claims.to_payload()) == claims
+
+
+@st.composite
+def delegated(draw: st.DrawFn) -> Claims:
+    """Claims of a token that was handed down, with everything that they may say."""
+    agents = draw(st.lists(texts, min_size=2, max_size=9, unique=True))
+    nodes = draw(st.lists(texts, min_size=len(agents), max_size=len(agents), unique=True))
+    patterns = st.lists(st.sampled_from(["*", "a", "api://*", "a*b"]), min_size=1, max_size=3, unique=True)
+    ids = draw(st.none() | st.sets(texts, min_size=1, max_size=3))
+    return replace(
+        CLAIMS,
+        subject=draw(texts),
+        agent_id=agents[-1],
+        actors=tuple(agents),
+        node=nodes[-1],
+        path=tuple(nodes[:-1]),
+        grants=draw(st.sampled_from([("use",), ("delegate",), ("use", "delegate")])),
+        hand_to=draw(st.none() | st.just({"roles": ["executor"], "agentIds": []})),
+        max_depth=draw(st.integers(0, 8)),
+        scope=scope_of(draw(st.lists(st.tuples(patterns, patterns), min_size=1, max_size=3)), ids),
+        task_id=draw(texts),
+        facts=draw(st.dictionaries(texts, texts, max_size=2)),
+        confirmation={"kty": "OKP"},
+    )
+
+
+@given(delegated())
+def test_round_trip_of_a_chain(claims: Claims) -> None:
     assert parse(claims.to_payload()) == claims
 
 
@@ -77,7 +112,15 @@ DELEGATION = PAYLOAD["dlg"]
     [
         *ODD,
         *({key: value for key, value in DELEGATION.items() if key != name} for name in DELEGATION),
-        DELEGATION | {"maxDepth": 1},
+        DELEGATION | {"maxDepth": 9},
+        DELEGATION | {"maxDepth": -1},
+        DELEGATION | {"maxDepth": True},
+        DELEGATION | {"grants": []},
+        DELEGATION | {"grants": ["delegate", "use"]},
+        DELEGATION | {"grants": "use"},
+        DELEGATION | {"to": []},
+        DELEGATION | {"to": {"roles": []}},
+        DELEGATION | {"to": {"roles": [""], "agentIds": []}},
         DELEGATION | {"node": ""},
         DELEGATION | {"node": 7},
         DELEGATION | {"node": None},

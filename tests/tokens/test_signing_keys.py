@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from joserfc.jwk import OKPKey
 
 from act import models
 from act.client.embedded import EmbeddedTransport, Service
@@ -359,7 +360,16 @@ def test_a_private_key_that_is_missing_or_another_stops_the_start(tmp_path: Path
     paths[1].chmod(0o600)
     with pytest.raises(KeysUnusable, match="holds another key than the database knows"):
         Running(tmp_path, clock)
+    paths[1].write_text("no key at all")
+    with pytest.raises(KeysUnusable, match="holds no private key"):
+        Running(tmp_path, clock)
     paths[1].write_bytes(contents[1])
+    (audit,) = set((tmp_path / "act.db.keys").glob("*.pem")) - set(paths)
+    original = audit.read_bytes()
+    audit.write_bytes(OKPKey.generate_key("Ed25519").as_pem(private=True))
+    with pytest.raises(KeysUnusable, match="holds another key than the database knows"):
+        Running(tmp_path, clock)
+    audit.write_bytes(original)
     Running(tmp_path, clock).close()
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import rfc8785
+
+from act.text import SECRET
 
 VERSION = 1
 MAX_TEXT = 2048
@@ -27,15 +28,11 @@ def encode(record: Mapping[str, Any]) -> bytes:
     return _encoder.encode(record).encode("utf-8")
 
 
-# What looks like a token (three base64url parts, the first a JSON object) or like one of our API keys.
-_SECRET = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+|act_[0-9A-Za-z]+_[\w-]{20,}")
-
-
 def without_secrets(leaf: bytes) -> bytes:
     """An encoded record in which nothing looks like one of our tokens or keys, wherever it was written."""
     if b"eyJ" not in leaf and b"act_" not in leaf:
         return leaf
-    return _SECRET.sub("[secret]", leaf.decode()).encode()
+    return SECRET.sub("[secret]", leaf.decode()).encode()
 
 
 def clip(text: str) -> str:

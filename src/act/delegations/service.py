@@ -131,6 +131,8 @@ class DelegationService:
             return []
         claims, task = parent.claims, body.task
         faults = []
+        if claims.task_id is None and not caller.has(Scope.TOKENS):
+            faults.append(Fault("/task/id", "A task is begun by an operator: use a key with the scope 'tokens'."))
         if claims.task_id is not None and task.id != claims.task_id:
             faults.append(
                 Fault("/task/id", f"The parent token is for the task '{claims.task_id}', so the child is too.")

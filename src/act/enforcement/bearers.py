@@ -89,7 +89,7 @@ class Bearers:
         expected = Expected(
             token, request.action, request.resource_id, request.arguments, request.request_id, claims.tenant_id
         )
-        refusal = self._possession.check(proof, accepted.confirmation, expected, now.timestamp())
+        refusal = self._possession.check(proof, accepted, expected, now.timestamp())
         if refusal is None and proof is not None:
             refusal = self._possession.use(proof)
             if refusal is None:

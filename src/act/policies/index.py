@@ -26,7 +26,7 @@ class PolicyIndex:
 
     __slots__ = ("_shelves", "policies")
 
-    policies: Mapping[str, CompiledPolicy]
+    policies: MappingProxyType[str, CompiledPolicy]
     _shelves: _Shelves
 
     def __init__(self, policies: Iterable[CompiledPolicy] = ()) -> None:
@@ -39,7 +39,7 @@ class PolicyIndex:
         """
         everyone, by_role, by_agent = self._shelves
         made = PolicyIndex.__new__(PolicyIndex)
-        made._make(dict(self.policies), (dict(everyone), dict(by_role), dict(by_agent)), changed)
+        made._make(self.policies.copy(), (dict(everyone), dict(by_role), dict(by_agent)), changed)
         return made
 
     def _make(
@@ -48,17 +48,19 @@ class PolicyIndex:
         shelves: _Shelves,
         changed: Mapping[str, CompiledPolicy | None],
     ) -> None:
-        by_address: defaultdict[_Address, dict[str, CompiledPolicy | None]] = defaultdict(dict)
+        gone: defaultdict[_Address, list[CompiledPolicy]] = defaultdict(list)
+        come: defaultdict[_Address, list[CompiledPolicy]] = defaultdict(list)
         for id, policy in changed.items():
             if before := policies.pop(id, None):
                 for address in _addresses(before.audience):
-                    by_address[address][id] = None
+                    gone[address].append(before)
             if policy is not None:
                 policies[id] = policy
                 for address in _addresses(policy.audience):
-                    by_address[address][id] = policy
-        for (kind, name), changes in by_address.items():
-            shelf = shelves[kind].pop(name, _EMPTY).replace(changes)
+                    come[address].append(policy)
+        for address in {**gone, **come}:
+            kind, name = address
+            shelf = shelves[kind].pop(name, _EMPTY).replace(gone[address], come[address])
             if shelf.policies:
                 shelves[kind][name] = shelf
         self.policies = MappingProxyType(policies)
@@ -99,6 +101,20 @@ class PolicyIndex:
             by_agent[agent.id].find_near(action, resource, found)
         found.sort()
         return found
+
+    def reaching(self, audience: Audience) -> Iterable[CompiledPolicy]:
+        """Some policies, among them all those that apply to everybody that the audience names."""
+        everyone, by_role, by_agent = self._shelves
+        if audience.everyone:
+            shelves = list(everyone.values())
+        elif audience.roles or audience.agent_ids:
+            # Whoever applies to all of them applies to the first: no other shelf has to be looked at.
+            kind, name = next(iter(_addresses(audience)))
+            named = self._shelves[kind].get(name)
+            shelves = [*everyone.values(), *([named] if named else [])]
+        else:
+            return self.policies.values()
+        return [policy for shelf in shelves for policy in shelf.policies]
 
     def _of(self, agent: Agent) -> list[Shelf]:
         everyone, by_role, by_agent = self._shelves

@@ -12,7 +12,7 @@ from act.policies.audience import Audience
 from act.policies.conditions import Condition, ConditionFault, compile_condition
 from act.policies.constraints import NONE, Constraints
 from act.policies.globs import Matcher, compile_pattern
-from act.policies.near import other_actions, other_resources
+from act.policies.near import Near, other_actions, other_resources
 
 Effect = Literal["allow", "deny"]
 
@@ -47,20 +47,21 @@ class CompiledPolicy:
     label: str = field(init=False, repr=False, compare=False)
     timeless: bool = field(init=False, repr=False, compare=False)
     plain: bool = field(init=False, repr=False, compare=False)
-    other_actions: str = field(init=False, repr=False, compare=False)
-    other_resources: str = field(init=False, repr=False, compare=False)
+    other_action: Near = field(init=False, repr=False, compare=False)
+    elsewhere: Near = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """What decisions ask every time, found once: the words about it, and whether anything can be in the way.
 
-        `timeless` is always in force; `plain` matches whenever action and resource do, and is enforced.
+        `timeless` is always in force; `plain` matches whenever action and resource do, and is enforced. `other_action`
+        and `elsewhere` are the policy as it comes close to a call that differs in the action or the resource.
         """
         object.__setattr__(self, "label", f"'{self.name}' v{self.version}")
         object.__setattr__(self, "timeless", self.valid_from is None and self.valid_until is None)
         conditional = self.arguments is not None or self.condition is not None
         object.__setattr__(self, "plain", self.timeless and self.usable and not self.shadow and not conditional)
-        object.__setattr__(self, "other_actions", other_actions(self.actions))
-        object.__setattr__(self, "other_resources", other_resources(self.resources))
+        object.__setattr__(self, "other_action", Near(self.id, "/action", other_actions(self.actions), self))
+        object.__setattr__(self, "elsewhere", Near(self.id, "/resourceId", other_resources(self.resources), self))
 
     def in_force(self, now: datetime) -> bool:
         """Within the validity window `[valid_from, valid_until)`."""

@@ -1,13 +1,15 @@
-"""The policies of one audience, arranged by action and then by resource. Never changed once made."""
+"""The policies of one audience, arranged by action and then by resource. Never changed once made.
+
+A change makes a new shelf out of the old one: what holds the policies that changed is copied, everything else is
+shared, so that it takes little time however many policies there are.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import islice
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from act.policies.globs import Matcher, compile_pattern
 from act.policies.near import Near
@@ -18,16 +20,16 @@ LOOKED_AT = 20
 
 by_id = attrgetter("id")
 T = TypeVar("T")
+Ordered = TypeVar("Ordered", CompiledPolicy, Near)
+Things = Sequence[tuple[CompiledPolicy, T]]
 
 
-@dataclass(slots=True, eq=False)
-class _Node(Generic[T]):
-    """The globs that begin with `prefix`. `parent` is that of the longest other prefix that begins it."""
+class _Node(NamedTuple, Generic[T]):
+    """The things whose globs begin with one prefix. `above` is the longest other prefix that begins it."""
 
-    prefix: str
-    parent: _Node[T] | None
-    certain: list[T] = field(default_factory=list)  # the glob is the prefix and a star
-    tried: list[tuple[Matcher, T]] = field(default_factory=list)
+    above: str | None
+    certain: list[T]  # the glob is the prefix and a star
+    tried: list[tuple[Matcher, T]]
 
 
 class Resources(Generic[T]):
@@ -35,69 +37,143 @@ class Resources(Generic[T]):
 
     Of the sorted prefixes, the last one that is not after a resource begins with every prefix that the resource
     begins with (whatever sorts between a prefix and a text that begins with it begins with it too), so one bisection
-    and the way up through the parents find them all.
+    and the way up through the prefixes above find them all.
     """
 
     __slots__ = ("_exact", "_nodes", "_prefixes")
 
-    def __init__(self, things: Iterable[tuple[CompiledPolicy, T]]) -> None:
+    def __init__(self) -> None:
+        self._exact: dict[str, list[T]] = _NONE
+        self._nodes: dict[str, _Node[T]] = _NONE
+        self._prefixes: list[str] = _NO_PREFIXES
+
+    @property
+    def empty(self) -> bool:
+        return not self._exact and not self._nodes
+
+    def replace(self, gone: Things[T], come: Things[T]) -> Resources[T]:
+        """The same without the things `gone`, which are told by identity, and with those that `come`."""
+        leaving = {id(thing) for _, thing in gone}
         exact: dict[str, list[T]] = {}
         nodes: dict[str, _Node[T]] = {}
-        for policy, thing in things:
-            for pattern, matches in zip(policy.resources, policy.resource_matchers, strict=True):
-                prefix, star, rest = pattern.partition("*")
-                if not star:
-                    exact.setdefault(pattern, []).append(thing)
-                    continue
-                node = nodes.get(prefix) or nodes.setdefault(prefix, _Node(prefix, None))
-                if rest.strip("*"):
-                    node.tried.append((matches, thing))
-                else:
-                    node.certain.append(thing)
-        self._exact = exact or _NONE
-        self._prefixes = sorted(nodes)
-        self._nodes = [nodes[prefix] for prefix in self._prefixes]
-        above: list[_Node[T]] = []
-        for node in self._nodes:
-            while above and not node.prefix.startswith(above[-1].prefix):
-                above.pop()
-            node.parent = above[-1] if above else None
-            above.append(node)
+        for things, stays in ((gone, False), (come, True)):
+            for policy, thing in things:
+                for pattern, matches in zip(policy.resources, policy.resource_matchers, strict=True):
+                    prefix, star, rest = pattern.partition("*")
+                    if not star:
+                        if pattern not in exact:
+                            exact[pattern] = [each for each in self._exact.get(pattern, ()) if id(each) not in leaving]
+                        if stays:
+                            exact[pattern].append(thing)
+                        continue
+                    if prefix not in nodes:
+                        nodes[prefix] = _without(leaving, self._nodes.get(prefix, _NO_NODE))
+                    if stays and rest.strip("*"):
+                        nodes[prefix].tried.append((matches, thing))
+                    elif stays:
+                        nodes[prefix].certain.append(thing)
+        made: Resources[T] = Resources()
+        made._exact = {**self._exact, **exact} if exact else self._exact
+        for name in [name for name, things in exact.items() if not things]:
+            del made._exact[name]
+        made._prefixes, made._nodes = self._prefixes, self._nodes
+        if nodes:
+            made._prefixes, made._nodes = list(self._prefixes), dict(self._nodes)
+            for prefix in sorted(nodes):
+                made._place(prefix, nodes[prefix])
+        return made
+
+    def _place(self, prefix: str, node: _Node[T]) -> None:
+        """Put the node in its place, or take away the one that is there when this one has nothing left."""
+        at = bisect_left(self._prefixes, prefix)
+        there = self._nodes.pop(prefix, None)
+        if not node.certain and not node.tried:
+            if there is not None:
+                del self._prefixes[at]
+                self._put_under(there.above, prefix, prefix, at)
+            return
+        above = self._above(prefix, at) if there is None else there.above
+        if there is None:
+            self._put_under(prefix, above, prefix, at)
+            self._prefixes.insert(at, prefix)
+        self._nodes[prefix] = node._replace(above=above)
+
+    def _above(self, prefix: str, at: int) -> str | None:
+        """The longest prefix that begins this one, which would stand `at`."""
+        above = self._prefixes[at - 1] if at else None
+        while above is not None and not prefix.startswith(above):
+            above = self._nodes[above].above
+        return above
+
+    def _put_under(self, above: str | None, before: str | None, prefix: str, at: int) -> None:
+        """Of those from `at` on that begin with `prefix`, let the ones that stood under `before` stand under `above`."""
+        while at < len(self._prefixes) and self._prefixes[at].startswith(prefix):
+            below = self._nodes[self._prefixes[at]]
+            if below.above == before:
+                self._nodes[self._prefixes[at]] = below._replace(above=above)
+            at += 1
 
     def find(self, resource: str, found: list[T]) -> None:
         """Add those that cover the resource to `found`; one may come more than once."""
         if resource in self._exact:
             found += self._exact[resource]
         at = bisect_right(self._prefixes, resource)
-        node = self._nodes[at - 1] if at else None
-        while node is not None and not resource.startswith(node.prefix):
-            node = node.parent
-        while node is not None:
-            found += node.certain
-            if node.tried:
-                found += [thing for matches, thing in node.tried if matches(resource)]
-            node = node.parent
+        prefix = self._prefixes[at - 1] if at else None
+        while prefix is not None:
+            above, certain, tried = self._nodes[prefix]
+            if resource.startswith(prefix):
+                found += certain
+                if tried:
+                    found += [thing for matches, thing in tried if matches(resource)]
+            prefix = above
 
 
-_NONE: dict[str, list[Any]] = {}
+_NONE: dict[str, Any] = {}  # shared by all that have nothing; nothing is ever put into it
+_NO_PREFIXES: list[str] = []
+_NO_NODE: _Node[Any] = _Node(None, [], [])
+
+
+def _without(leaving: set[int], node: _Node[T]) -> _Node[T]:
+    certain = [thing for thing in node.certain if id(thing) not in leaving]
+    return _Node(node.above, certain, [(matches, thing) for matches, thing in node.tried if id(thing) not in leaving])
 
 
 class _Table:
     """The policies with one action; and `elsewhere`, the first of them as they come close on other resources."""
 
-    __slots__ = ("covering", "elsewhere")
+    __slots__ = ("_allowing", "covering", "elsewhere")
 
-    def __init__(self, policies: list[CompiledPolicy]) -> None:
-        policies.sort(key=by_id)
-        self.covering = Resources((policy, policy) for policy in policies)
-        self.elsewhere = [
-            Near(policy.id, "/resourceId", policy.other_resources, policy)
-            for policy in islice(filter(_could_allow, policies), LOOKED_AT)
-        ]
+    def __init__(self) -> None:
+        self.covering: Resources[CompiledPolicy] = Resources()
+        self._allowing: list[Near] = []
+        self.elsewhere: list[Near] = []
+
+    def replace(self, gone: Sequence[CompiledPolicy], come: Sequence[CompiledPolicy]) -> _Table:
+        made = _Table()
+        made.covering = self.covering.replace(
+            [(policy, policy) for policy in gone], [(policy, policy) for policy in come]
+        )
+        made._allowing = _replaced(
+            self._allowing,
+            [policy.elsewhere for policy in filter(_could_allow, gone)],
+            [policy.elsewhere for policy in filter(_could_allow, come)],
+        )
+        made.elsewhere = made._allowing[:LOOKED_AT]
+        return made
 
 
 def _could_allow(policy: CompiledPolicy) -> bool:
-    return policy.effect == "allow" and not policy.shadow
+    return policy.effect == "allow" and policy.usable and not policy.shadow
+
+
+def _replaced(ordered: Sequence[Ordered], gone: Sequence[Ordered], come: Sequence[Ordered]) -> list[Ordered]:
+    """A copy, in the order of ids, without the ones `gone` and with those that `come`."""
+    made = list(ordered)
+    for each in gone:
+        del made[bisect_left(made, each.id, key=by_id)]
+    for each in sorted(come, key=by_id):
+        insort(made, each, key=by_id)
+    return made
 
 
 class Shelf:
@@ -106,40 +182,34 @@ class Shelf:
     __slots__ = ("_by_action", "_by_pattern", "_other_actions", "policies")
 
     def __init__(self) -> None:
-        self.policies: tuple[CompiledPolicy, ...] = ()
+        self.policies: Sequence[CompiledPolicy] = ()
         self._by_action: dict[str, _Table] = {}
         self._by_pattern: dict[str, tuple[Matcher, _Table]] = {}
-        self._other_actions: Resources[Near] = Resources(())
+        self._other_actions: Resources[Near] = Resources()
 
-    def replace(self, changed: Mapping[str, CompiledPolicy | None]) -> Shelf:
-        """A shelf with these policies in the place of those with the same ids; None is without them.
-
-        Tables of actions that none of the policies has, before or now, are shared.
-        """
-        policies = {policy.id: policy for policy in self.policies}
-        touched: dict[str, list[CompiledPolicy]] = {}
-        for id, policy in changed.items():
-            for either in (policies.pop(id, None), policy):
-                touched.update((action, []) for action in (either.actions if either else ()))
-        policies.update((id, policy) for id, policy in changed.items() if policy is not None)
-        for policy in policies.values():
-            for action in policy.actions:
-                if action in touched and (not touched[action] or touched[action][-1] is not policy):
-                    touched[action].append(policy)
+    def replace(self, gone: Sequence[CompiledPolicy], come: Sequence[CompiledPolicy]) -> Shelf:
+        """A shelf without the policies `gone`, which are all in this one, and with those that `come`."""
         made = Shelf()
-        made.policies = tuple(sorted(policies.values(), key=by_id))
-        made._other_actions = Resources(
-            (policy, Near(policy.id, "/action", policy.other_actions, policy))
-            for policy in filter(_could_allow, made.policies)
+        made.policies = _replaced(self.policies, gone, come)
+        made._other_actions = self._other_actions.replace(
+            [(policy, policy.other_action) for policy in filter(_could_allow, gone)],
+            [(policy, policy.other_action) for policy in filter(_could_allow, come)],
         )
+        touched: dict[str, tuple[list[CompiledPolicy], list[CompiledPolicy]]] = {}
+        for which, policies in enumerate((gone, come)):
+            for policy in policies:
+                for action in dict.fromkeys(policy.actions):
+                    touched.setdefault(action, ([], []))[which].append(policy)
         made._by_action, made._by_pattern = dict(self._by_action), dict(self._by_pattern)
-        for action, having in touched.items():
-            made._by_action.pop(action, None)
-            made._by_pattern.pop(action, None)
-            if having and "*" in action:
-                made._by_pattern[action] = (compile_pattern(action), _Table(having))
-            elif having:
-                made._by_action[action] = _Table(having)
+        for action, changed in touched.items():
+            if "*" in action:
+                matches, table = made._by_pattern.pop(action, None) or (compile_pattern(action), _Table())
+                if not (table := table.replace(*changed)).covering.empty:
+                    made._by_pattern[action] = (matches, table)
+            else:
+                table = made._by_action.pop(action, None) or _Table()
+                if not (table := table.replace(*changed)).covering.empty:
+                    made._by_action[action] = table
         return made
 
     def find(self, action: str, resource: str, found: list[CompiledPolicy]) -> None:

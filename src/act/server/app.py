@@ -163,7 +163,7 @@ class Node:
             ),
             token_routes.routes(
                 TokenService(writer, reader, clock, self.tenants, agents, policies, mint),
-                RotationService(writer, clock, self.tenants, agents, mint, possession),
+                RotationService(writer, reader, clock, self.tenants, agents, mint, possession),
                 IntrospectionService(clock, self.tenants, verifier),
                 access,
             ),

@@ -33,7 +33,7 @@ KeyStatus = Literal["next", "active", "retiring", "gone"]
 Key = RSAKey | OKPKey | ECKey
 _NOT_IN_USE: Mapping[str, str] = {"next": "not in use yet", "gone": "no longer in use"}
 _KEY_TYPES: Mapping[str, type[Key]] = {"RSA": RSAKey, "OKP": OKPKey, "EC": ECKey}
-_ALGORITHM_TYPES: Mapping[str, type[Key]] = {"RS256": RSAKey, "EdDSA": OKPKey, "ES256": ECKey}
+_ALGORITHM_TYPES: Mapping[str, type[Key]] = {"RS256": RSAKey, "EdDSA": OKPKey, "ES256": ECKey, "Ed25519": OKPKey}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,16 @@ from act.tokens import store
 
 @dataclass(frozen=True, slots=True)
 class LiveToken:
-    """Moments in seconds since the epoch. From `superseded_at` on, another token stands in this one's place."""
+    """Moments in seconds since the epoch. From `superseded_at` on, another token stands in this one's place.
+
+    One that is `new` was issued since this process started.
+    """
 
     agent_id: str
     node: str
     expires_at: float
     superseded_at: float | None
+    new: bool
 
 
 class LiveTokens:
@@ -31,15 +35,16 @@ class LiveTokens:
 
     def load(self, connection: Connection) -> None:
         for row in store.unexpired(connection, self._clock.now()):
-            self._put(row)
+            self._put(row, new=False)
 
     def apply(self, connection: Connection, tenant_id: str, ids: Iterable[str]) -> None:
         for row in store.rows(connection, ids):
-            self._put(row)
+            known = self._tokens.get(row.id)
+            self._put(row, new=known is None or known.new)
 
-    def _put(self, row: Row[Any]) -> None:
+    def _put(self, row: Row[Any], *, new: bool) -> None:
         ends = None if row.superseded_at is None else row.superseded_at.timestamp()
-        self._tokens[row.id] = LiveToken(row.agent_id, row.node, row.expires_at.timestamp(), ends)
+        self._tokens[row.id] = LiveToken(row.agent_id, row.node, row.expires_at.timestamp(), ends, new)
 
     def get(self, id: str) -> LiveToken | None:
         return self._tokens.get(id)

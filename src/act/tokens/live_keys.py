@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import Connection, Row
 
 from act.database.keyfiles import KeyFiles, KeysUnusable
@@ -39,7 +38,7 @@ class LiveKeys:
         # The one that signs from now on comes first: nothing is ever signed with a key that is gone already.
         for row in sorted(rows, key=lambda row: row.status != "active"):
             if row.use == "audit":
-                self._audit[row.tenant_id] = self._audit_key(row.kid)
+                self._audit[row.tenant_id] = self._audit_key(row)
             else:
                 self._put(row)
 
@@ -61,10 +60,10 @@ class LiveKeys:
         if row.status == "gone":
             self.discarded.add(row.kid)
 
-    def _audit_key(self, kid: str) -> Ed25519PrivateKey:
-        private = load_pem_private_key(self._files.read(kid), None)
+    def _audit_key(self, row: Row[Any]) -> Ed25519PrivateKey:
+        private = _private_key(row, self._files.read(row.kid)).private_key
         if not isinstance(private, Ed25519PrivateKey):
-            raise KeysUnusable(f"The audit key {kid} is not an Ed25519 key.")
+            raise KeysUnusable(f"The audit key {row.kid} is not an Ed25519 key.")
         return private
 
     def signing(self, tenant_id: str) -> tuple[str, str, Key]:
@@ -86,7 +85,10 @@ class LiveKeys:
 
 
 def _private_key(row: Row[Any], pem: bytes) -> Key:
-    key = import_key(pem, row.algorithm)
+    try:
+        key = import_key(pem, row.algorithm)
+    except ValueError:  # without its words: they might quote the file
+        raise KeysUnusable(f"The file of the key {row.kid} holds no private key; put it back from a copy.") from None
     if key.thumbprint() != import_key(row.public_jwk).thumbprint():
         raise KeysUnusable(f"The file of the key {row.kid} holds another key than the database knows.")
     return key

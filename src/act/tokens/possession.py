@@ -11,14 +11,18 @@ from act.problems import ProblemError, forbidden, unprocessable
 from act.strict_json import Fault
 from act.tenants.tenant import ApiKey
 from act.tokens import proof
-from act.tokens.proof import MAX_AHEAD, ConfirmationKey, Expected
+from act.tokens.proof import MAX_AHEAD, Expected
 from act.tokens.refusal import Refusal
 from act.tokens.used_proofs import UsedProofs
 from act.tokens.verify import Accepted, Verifier
 
 
 class Possession:
-    """Belongs to one process: a proof that is dated before its start might have been used before it."""
+    """Belongs to one process, which does not know what was used before it began.
+
+    So for a token that is older than the process, no proof is accepted that could have been used before: one that is
+    dated before the start, or as little after it as the clocks of clients may be ahead. Of a newer token there is none.
+    """
 
     def __init__(self, clock: Clock, verifier: Verifier) -> None:
         self._clock = clock
@@ -26,9 +30,9 @@ class Possession:
         self._used = UsedProofs()
         self._since = clock.now().timestamp() + MAX_AHEAD
 
-    def check(self, shown: str | None, key: ConfirmationKey | None, expected: Expected, now: float) -> Refusal | None:
+    def check(self, shown: str | None, accepted: Accepted, expected: Expected, now: float) -> Refusal | None:
         """Whether the holder of the key asks. Uses nothing up. `now` in seconds since the epoch."""
-        return proof.check(shown, key, expected, now, self._since if key is not None else 0.0)
+        return proof.check(shown, accepted.confirmation, expected, now, 0.0 if accepted.new else self._since)
 
     def use(self, shown: str) -> Refusal | None:
         """Use a proof up that `check` has accepted."""
@@ -61,7 +65,7 @@ class Possession:
         if isinstance(accepted, Refusal):
             raise refused(accepted, pointer)
         expected = Expected(token, action, resource_id, arguments, request_id or "", caller.tenant_id)
-        refusal = self.check(shown, accepted.confirmation, expected, now)
+        refusal = self.check(shown, accepted, expected, now)
         if refusal is None and shown is not None:
             refusal = self.use(shown)
         if refusal is not None:

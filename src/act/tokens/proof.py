@@ -23,7 +23,7 @@ from act.tokens.refusal import Refusal
 from act.tokens.signatures import Check, algorithm_of, checker
 
 MAX_AGE: Final = 60
-MAX_AHEAD: Final = 60
+MAX_AHEAD: Final = 10
 MAX_LENGTH: Final = 16 * 1024
 _HEADER: Final = frozenset({"alg", "typ"})
 _MEMBERS: Final[Mapping[str, frozenset[str]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Engine, Row
 
 from act import models
 from act.agents.live import LiveAgents
@@ -26,9 +26,17 @@ from act.tokens.service import lifetime
 
 class RotationService:
     def __init__(
-        self, writer: Writer, clock: Clock, tenants: LiveTenants, agents: LiveAgents, mint: Mint, possession: Possession
+        self,
+        writer: Writer,
+        reader: Engine,
+        clock: Clock,
+        tenants: LiveTenants,
+        agents: LiveAgents,
+        mint: Mint,
+        possession: Possession,
     ) -> None:
         self._writer = writer
+        self._reader = reader
         self._clock = clock
         self._tenants = tenants
         self._agents = agents
@@ -44,6 +52,9 @@ class RotationService:
         Raises:
             ProblemError: 403 without the right; 404; 409 when the token cannot be continued.
         """
+        with self._reader.begin() as connection:
+            if store.find(connection, caller.tenant_id, id) is None:
+                raise not_found("token", id)
         holder = not caller.has(Scope.TOKENS)
         if holder or body.token is not None:
             self._held(caller, id, body)
@@ -52,8 +63,7 @@ class RotationService:
         def work(transaction: Transaction) -> Minted | None:
             refuse_frozen(transaction.connection, caller.tenant_id)
             row = store.find(transaction.connection, caller.tenant_id, id)
-            if row is None:
-                raise not_found("token", id)
+            assert row is not None  # tokens are never deleted
             node = store.node(transaction.connection, row.node)
             assert node is not None
             now = self._clock.now()

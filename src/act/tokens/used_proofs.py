@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from threading import Lock
 from typing import Final
 
 from act.tokens.proof import MAX_AGE, MAX_AHEAD
@@ -12,7 +13,7 @@ KEPT: Final = MAX_AGE + MAX_AHEAD + 5
 
 
 class UsedProofs:
-    """What was used within the time in which it could be used again. Belongs to one event loop.
+    """What was used within the time in which it could be used again. Safe to share between threads.
 
     When it is full of proofs that could be used again, it takes no more: forgetting one would let it be replayed.
     """
@@ -20,6 +21,7 @@ class UsedProofs:
     def __init__(self, capacity: int = 100_000) -> None:
         self._capacity = capacity
         self._used: OrderedDict[bytes, float] = OrderedDict()
+        self._lock = Lock()
 
     def take(self, digest: bytes, now: float) -> bool:
         """Use a proof up. False when it was used before, or when there is no room to remember that it is used now.
@@ -28,11 +30,12 @@ class UsedProofs:
             digest: `proof.digest` of a proof that `proof.check` has accepted.
             now: seconds of a monotonic clock, never less than in an earlier call.
         """
-        self._forget(now - KEPT)
-        if digest in self._used or len(self._used) >= self._capacity:
-            return False
-        self._used[digest] = now
-        return True
+        with self._lock:
+            self._forget(now - KEPT)
+            if digest in self._used or len(self._used) >= self._capacity:
+                return False
+            self._used[digest] = now
+            return True
 
     def give_back(self, digest: bytes) -> None:
         """The request of this proof was not decided, so it may be sent again."""

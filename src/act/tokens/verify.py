@@ -51,13 +51,15 @@ class Known:
 class Accepted:
     """A token that is good, the agent that holds it, and the chain that ends with that agent.
 
-    `confirmation` is the key that the token is bound to: then a proof has to come with it.
+    `confirmation` is the key that the token is bound to: then a proof has to come with it. Of a token that is `new`,
+    issued since this process started, no proof was ever used before.
     """
 
     claims: Claims
     agent: Agent
     links: tuple[Link, ...]
     confirmation: ConfirmationKey | None = None
+    new: bool = False
 
 
 class Verifier:
@@ -112,8 +114,12 @@ class Verifier:
         agent = self._active(claims.tenant_id, claims.agent_id)
         if isinstance(agent, Refusal):
             return agent
-        if refusal := self._off_record(claims, now):
-            return refusal
+        token = self._tokens.get(claims.token_id)
+        if token is None or token.agent_id != claims.agent_id or token.node != claims.node:
+            return Refusal(ReasonCode.TOKEN_REVOKED, "The token is not on record.")
+        if token.superseded_at is not None and token.superseded_at <= now:
+            reason = "Another token has taken the place of this one; it may have been stolen, so both are revoked."
+            return Refusal(ReasonCode.TOKEN_SUPERSEDED, reason, reused_node=claims.node)
         links = self._links(known, agent, now)
         if isinstance(links, Refusal):
             return links
@@ -122,7 +128,7 @@ class Verifier:
         if caller.agent_id is not None and caller.agent_id != agent.id:
             reason = f"The API key '{caller.name}' is bound to another agent than '{agent.name}'."
             return Refusal(ReasonCode.TOKEN_AGENT_MISMATCH, reason)
-        return Accepted(claims, agent, links, known.confirmation)
+        return Accepted(claims, agent, links, known.confirmation, token.new)
 
     def _read(self, token: str) -> Known | Refusal:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
@@ -151,15 +157,6 @@ class Verifier:
         if agent.status != "active":
             return Refusal(ReasonCode.AGENT_SUSPENDED, f"The agent '{agent.name}' is suspended.")
         return agent
-
-    def _off_record(self, claims: Claims, now: float) -> Refusal | None:
-        token = self._tokens.get(claims.token_id)
-        if token is None or token.agent_id != claims.agent_id or token.node != claims.node:
-            return Refusal(ReasonCode.TOKEN_REVOKED, "The token is not on record.")
-        if token.superseded_at is not None and token.superseded_at <= now:
-            reason = "Another token has taken the place of this one; it may have been stolen, so both are revoked."
-            return Refusal(ReasonCode.TOKEN_SUPERSEDED, reason, reused_node=claims.node)
-        return None
 
     def _links(self, known: Known, agent: Agent, now: float) -> tuple[Link, ...] | Refusal:
         """The chain, every node of which is in force."""
