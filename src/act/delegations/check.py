@@ -20,11 +20,14 @@ from act.tokens.scope import excess
 Wanted = Sequence[Mapping[str, Sequence[str]]]
 
 
-def excesses(index: PolicyIndex, links: Sequence[Link], to: Agent, wanted: Wanted, now: datetime) -> list[Fault]:
+def excesses(
+    index: PolicyIndex, links: Sequence[Link], to: Agent, wanted: Wanted, now: datetime, further: int = 0
+) -> list[Fault]:
     """Every part of a scope that is more than the chain can hand down to `to`; pointers are into the scope.
 
     Args:
         links: the chain of the parent token, which `to` is to follow.
+        further: how many agents are to follow `to`.
     """
     for link in links:
         if faults := excess(wanted, link.scope):
@@ -32,7 +35,9 @@ def excesses(index: PolicyIndex, links: Sequence[Link], to: Agent, wanted: Wante
     receivers = [*(link.agent for link in links[1:]), to]
     for at, (link, receiver) in enumerate(zip(links, receivers, strict=True)):
         giving = [
-            policy for policy in index.applying(link.agent) if _hands_down(policy, receiver, len(links) - at, now)
+            policy
+            for policy in index.applying(link.agent)
+            if _hands_down(policy, receiver, len(links) - at + further, now)
         ]
         if faults := _not_given(giving, link.agent, receiver, wanted):
             return faults

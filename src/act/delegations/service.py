@@ -103,12 +103,13 @@ class DelegationService:
         if refusal := check_chain((*parent.links, Link(receiver, None, {}))):
             pointer = "/maxDepth" if refusal.code is ReasonCode.CHAIN_DEPTH_EXCEEDED else "/toAgentId"
             raise _refused(str(refusal.code), refusal.reason, [Fault(pointer, refusal.reason)])
-        faults += [
-            Fault(f"/scope{fault.pointer}", fault.message)
-            for fault in excesses(
-                index, parent.links, receiver, [item.model_dump() for item in body.scope], self._clock.now()
+        wanted, now = [item.model_dump() for item in body.scope], self._clock.now()
+        if exceeding := excesses(index, parent.links, receiver, wanted, now):
+            faults += [Fault(f"/scope{fault.pointer}", fault.message) for fault in exceeding]
+        elif "delegate" in body.grants and excesses(index, parent.links, receiver, wanted, now, body.max_depth or 1):
+            faults.append(
+                Fault("/maxDepth", f"The policies let fewer agents follow than come after '{receiver.name}'.")
             )
-        ]
         if body.expires_in is not None and self._clock.now().timestamp() + body.expires_in > claims.expires_at + 1:
             left = max(0, claims.expires_at - int(self._clock.now().timestamp()))
             faults.append(Fault("/expiresIn", f"The parent token lives for {left} s more; no child outlives it."))

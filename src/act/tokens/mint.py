@@ -12,6 +12,7 @@ from sqlalchemy import Row
 from act.audit.transaction import Transaction
 from act.database.clock import Clock
 from act.database.ids import new_id
+from act.models import rfc3339
 from act.problems import conflict
 from act.tokens import store
 from act.tokens.chain import MAX_DEPTH
@@ -191,5 +192,5 @@ def told(claims: Claims) -> dict[str, Any]:
         "taskId": claims.task_id,
         "onBehalfOf": claims.on_behalf_of,
         "boundToKey": True if claims.confirmation is not None else None,
-        "expiresAt": claims.expires_at,
+        "expiresAt": rfc3339(datetime.fromtimestamp(claims.expires_at, UTC)),
     }

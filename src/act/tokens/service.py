@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row
 
@@ -103,12 +104,14 @@ class TokenService:
 
     def get(self, caller: ApiKey, id: str) -> models.Token:
         with self._reader.begin() as connection:
-            return self._answer(_row(connection, caller.tenant_id, id))
+            row = _row(connection, caller.tenant_id, id)
+            return self._answer(row, self._dead(connection, [row]))
 
     def list(self, caller: ApiKey, agent_id: str | None, limit: int, cursor: str | None) -> models.Page[models.Token]:
         with self._reader.begin() as connection:
             rows = store.page(connection, caller.tenant_id, agent_id, read_cursor(cursor), limit + 1)
-        return page(rows, limit, lambda row: row.id, self._answer)
+            dead = self._dead(connection, rows)
+        return page(rows, limit, lambda row: row.id, lambda row: self._answer(row, dead))
 
     def _issued(self, minted: Minted, warnings: Warnings) -> models.IssuedToken:
         return models.IssuedToken(
@@ -133,11 +136,21 @@ class TokenService:
             warnings.append(models.Warned(code="policies_do_not_apply", message=message))
         return warnings
 
-    def _answer(self, row: Row[Any]) -> models.Token:
+    def _dead(self, connection: Connection, rows: Sequence[Row[Any]]) -> set[str]:
+        """The nodes above these tokens that give nothing any more."""
+        above = store.node_rows(connection, {id for row in rows for id in row.path})
+        return {node.id for node in above if node.revoked_at or self._revoked(node)}
+
+    def _revoked(self, row: Row[Any]) -> bool:
+        """Whether the agent of a token or node is gone, or all that it had until then was revoked."""
+        agent = self._agents.get(row.tenant_id, row.agent_id)
+        return agent is None or agent.status == "deleted" or row.sequence <= agent.mark
+
+    def _answer(self, row: Row[Any], dead: Collection[str]) -> models.Token:
         return models.Token(
             id=row.id,
             agent_id=row.agent_id,
-            status=self._status(row),
+            status=self._status(row, dead),
             node=row.node,
             parent=row.parent,
             depth=len(row.path),
@@ -153,11 +166,9 @@ class TokenService:
             revoked_at=row.revoked_at,
         )
 
-    def _status(self, row: Row[Any]) -> str:
-        """What the token is by itself; what it was handed down from is looked at when it is used."""
+    def _status(self, row: Row[Any], dead: Collection[str]) -> Literal["active", "superseded", "expired", "revoked"]:
         now = self._clock.now()
-        agent = self._agents.get(row.tenant_id, row.agent_id)
-        if row.revoked_at or agent is None or agent.status == "deleted" or row.sequence <= agent.mark:
+        if row.revoked_at or self._revoked(row) or any(id in dead for id in row.path):
             return "revoked"
         if row.expires_at <= now:
             return "expired"
