@@ -141,7 +141,7 @@ def _with_ids_of_its_own(case: dict[str, Any]) -> dict[str, Any]:
             return [renamed(item, key) for item in value]
         if key in ("id", "agentIds", "policyIds", "requester"):
             return own.get(value, value)
-        if key in ("resources", "resourceId") and value.startswith(AGENT):
+        if key in ("resources", "resourceId") and str(value).startswith(AGENT):
             return AGENT + own.get(value.removeprefix(AGENT), value.removeprefix(AGENT))
         return value
 

@@ -203,7 +203,7 @@ def ruled(tenant: Documents, asked: Question) -> Ruling:
     index = PolicyIndex(compiled(policy) for policy in tenant if policy["enabled"])
     call = Call(asked.action, asked.resource, NOW, asked.arguments, asked.context)
     return engine(
-        index, alone(agent_of(asked.agent)), call, alone(agent_of(asked.requester)) if asked.requester else None
+        index, chain_of(agent_of(asked.agent)), call, chain_of(agent_of(asked.requester)) if asked.requester else None
     )
 
 

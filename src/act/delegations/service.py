@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from act import models
 from act.agents.agent import Agent
 from act.agents.live import LiveAgents
@@ -9,9 +11,11 @@ from act.audit.transaction import Transaction
 from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.delegations.check import excesses
+from act.enforcement.matching import find
 from act.models import ReasonCode, Scope
 from act.policies.index import PolicyIndex
 from act.policies.live import LivePolicies
+from act.policies.match import Call
 from act.problems import ProblemError, conflict, not_found, unprocessable
 from act.strict_json import Fault
 from act.tenants.frozen import refuse_frozen
@@ -19,7 +23,9 @@ from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
 from act.tokens.chain import Link, check_chain
 from act.tokens.mint import Grant, Mint, Minted, told
-from act.tokens.possession import Possession
+from act.tokens.possession import Possession, refused
+from act.tokens.refusal import Refusal
+from act.tokens.revocation import end_reused
 from act.tokens.scope import scope_of
 from act.tokens.service import confirmation, lifetime
 from act.tokens.verify import Accepted
@@ -53,10 +59,17 @@ class DelegationService:
         """
         seconds = lifetime(self._tenants.get(caller.tenant_id), body.expires_in)
         parent = self._parent(caller, body)
+        if isinstance(parent, Refusal):
+            self._tell(caller, body, parent.agent_id, parent.token_id, str(parent.code), parent.reused_node)
+            raise refused(parent, "/parentToken")
         receiver = self._receiver(caller, body)
         index = self._policies.of_tenant(caller.tenant_id)
-        self._refuse_too_much(caller, body, parent, receiver, index)
-        grant = _grant(parent, receiver, body)
+        try:
+            self._refuse_too_much(caller, body, parent, receiver, index)
+            grant = _grant(parent, receiver, body)
+        except ProblemError as problem:
+            self._tell(caller, body, parent.agent.id, parent.claims.token_id, problem.code)
+            raise
 
         def work(transaction: Transaction) -> Minted:
             refuse_frozen(transaction.connection, caller.tenant_id)
@@ -80,13 +93,30 @@ class DelegationService:
             revision=minted.revision,
         )
 
-    def _parent(self, caller: ApiKey, body: models.DelegationRequest) -> Accepted:
+    def _tell(
+        self,
+        caller: ApiKey,
+        body: models.DelegationRequest,
+        agent_id: str | None,
+        token_id: str | None,
+        code: str,
+        reused_node: str | None = None,
+    ) -> None:
+        """Who asks for more than they have is told of in the log; a token that was replaced ends its node."""
+        fields = {"keyId": caller.id, "agentId": agent_id, "tokenId": token_id, "toAgent": body.to_agent_id}
+
+        def work(transaction: Transaction) -> None:
+            transaction.record(caller.tenant_id, "delegation.refused", fields | {"reasonCode": code})
+            if reused_node is not None:
+                end_reused(transaction, caller, reused_node, self._clock.now())
+
+        self._writer.write(work)
+
+    def _parent(self, caller: ApiKey, body: models.DelegationRequest) -> Accepted | Refusal:
         beside = {"parent_token", "proof", "request_id"}
         asked = body.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=beside)
         resource = f"agent://{body.to_agent_id}"
-        return self._possession.of(
-            caller, body.parent_token, body.proof, "delegate", resource, asked, body.request_id, "/parentToken"
-        )
+        return self._possession.of(caller, body.parent_token, body.proof, "delegate", resource, asked, body.request_id)
 
     def _receiver(self, caller: ApiKey, body: models.DelegationRequest) -> Agent:
         agent = self._agents.find(caller.tenant_id, body.to_agent_id)
@@ -119,9 +149,8 @@ class DelegationService:
         if parent.confirmation is not None and body.cnf is None:
             faults.append(Fault("/cnf", "The parent token is bound to a key; bind the child to one as well."))
         faults += self._task_faults(caller, body, parent)
-        denying = _denied(index, parent.links[-1].agent, receiver)
-        if denying is not None:
-            faults.append(Fault("/toAgentId", f"Policy {denying} denies handing anything down to '{receiver.name}'."))
+        if denying := _denying(index, parent.links[-1], receiver, now):
+            faults.append(Fault("/toAgentId", f"{denying} denies handing anything down to '{receiver.name}'."))
         if faults:
             raise _refused("delegation_exceeds_parent", "It is more than the parent token may hand down.", faults)
 
@@ -161,13 +190,11 @@ def _grant(parent: Accepted, receiver: Agent, body: models.DelegationRequest) ->
     )
 
 
-def _denied(index: PolicyIndex, giver: Agent, receiver: Agent) -> str | None:
+def _denying(index: PolicyIndex, link: Link, receiver: Agent, now: datetime) -> str | None:
     """A deny policy on the action `delegate` also stops what is not asked at `/v1/enforce`."""
-    for name in (receiver.id, receiver.name):
-        for policy in index.matching(giver, "delegate", f"agent://{name}"):
-            if policy.effect == "deny" and not policy.shadow:
-                return policy.label
-    return None
+    resource, alias = f"agent://{receiver.id}", f"agent://{receiver.name}"
+    found = find(index, link.agent, Call("delegate", resource, now, token=link.seen, alias=alias))
+    return next((policy.label for policy in found.enforced if policy.effect == "deny"), None)
 
 
 def _refused(code: str, detail: str, faults: list[Fault]) -> ProblemError:

@@ -86,7 +86,8 @@ def warnings(
 
     Args:
         agents: of the tenant, not deleted.
-        others: the other policies that are live in the tenant.
+        others: of the other policies that are live in the tenant, at least those that apply to everybody whom this
+            one applies to.
     """
     return [
         models.Warned(code=code, message=message)
@@ -148,8 +149,7 @@ def _about_denies(
 
 
 def _denies_all(deny: CompiledPolicy, draft: models.PolicyDraft, audience: Audience) -> bool:
-    conditional = deny.arguments or deny.condition or deny.valid_from or deny.valid_until
-    if deny.effect != "deny" or deny.shadow or conditional:
+    if deny.effect != "deny" or not deny.plain:
         return False
     if not deny.audience.everyone:
         if audience.everyone:

@@ -103,15 +103,13 @@ class PolicyIndex:
         return found
 
     def reaching(self, audience: Audience) -> Iterable[CompiledPolicy]:
-        """Some policies, among them all those that apply to everybody that the audience names."""
-        everyone, by_role, by_agent = self._shelves
+        """Some policies; among them are all those that apply to everybody in the audience."""
         if audience.everyone:
-            shelves = list(everyone.values())
-        elif audience.roles or audience.agent_ids:
+            shelves = list(self._shelves[_EVERYONE].values())
+        elif addresses := _addresses(audience):
             # Whoever applies to all of them applies to the first: no other shelf has to be looked at.
-            kind, name = next(iter(_addresses(audience)))
-            named = self._shelves[kind].get(name)
-            shelves = [*everyone.values(), *([named] if named else [])]
+            kind, name = addresses[0]
+            shelves = [*self._shelves[_EVERYONE].values(), self._shelves[kind].get(name, _EMPTY)]
         else:
             return self.policies.values()
         return [policy for shelf in shelves for policy in shelf.policies]

@@ -54,15 +54,13 @@ class PolicyService:
             ProblemError: 409 when the id was given before; 422 when a binding is required and missing.
         """
         id = draft.id or new_id("pol")
+        values = self._values(caller, id, draft, self._bind(caller.tenant_id, draft))
 
         def work(transaction: Transaction) -> Row[Any]:
             if store.exists(transaction.connection, caller.tenant_id, id):
                 raise conflict("policy_id_taken", _taken(id))
             store.add(transaction.connection, caller.tenant_id, id, self._clock.now())
-            bound = self._bind(caller.tenant_id, draft)
-            return self._new_version(
-                transaction, caller, id, 1, "policy.created", self._values(caller, id, draft, bound)
-            )
+            return self._new_version(transaction, caller, id, 1, "policy.created", values)
 
         return _answer(self._writer.write(work))
 
@@ -76,7 +74,7 @@ class PolicyService:
         if faults := _faults_of_id(draft, id):
             raise unprocessable(faults)
 
-        def values(old: Row[Any], _: Connection) -> dict[str, Any]:
+        def values(old: Row[Any]) -> dict[str, Any]:
             return self._values(caller, id, draft, self._bind_again(caller.tenant_id, draft, old))
 
         return self._change(caller, id, if_match, "policy.updated", values)
@@ -88,8 +86,9 @@ class PolicyService:
             ProblemError: 404 for the policy or the version; 412 and 428 about `If-Match`.
         """
 
-        def values(_: Row[Any], connection: Connection) -> dict[str, Any]:
-            old = store.version(connection, caller.tenant_id, id, version)
+        def values(_: Row[Any]) -> dict[str, Any]:
+            with self._reader.begin() as connection:
+                old = store.version(connection, caller.tenant_id, id, version)
             if old is None:
                 raise not_found("version", f"{id} v{version}")
             # Not validated again: it was, by the rules of its time, and is in force by those.
@@ -178,16 +177,25 @@ class PolicyService:
         id: str,
         if_match: str | None,
         kind: str,
-        values: Callable[[Row[Any], Connection], dict[str, Any]],
+        values: Callable[[Row[Any]], dict[str, Any]],
     ) -> models.Policy:
+        """Store what `values` makes of the version that is there.
+
+        It is asked before the write, for which everybody waits; and again in it, should another version be there by
+        then.
+        """
         if if_match is None:
             detail = 'Send If-Match with the ETag that you read, for example If-Match: "v3", or If-Match: * for any.'
             raise ProblemError(428, "precondition_required", "Precondition required", detail)
+        with self._reader.begin() as connection:
+            read = _row(connection, caller.tenant_id, id)
+        _check_match(read, if_match)
+        made = values(read)
 
         def work(transaction: Transaction) -> Row[Any]:
             old = _row(transaction.connection, caller.tenant_id, id)
             _check_match(old, if_match)
-            new = values(old, transaction.connection)
+            new = made if old.version == read.version else values(old)
             return self._new_version(transaction, caller, id, old.version + 1, kind, new)
 
         return _answer(self._writer.write(work))
@@ -206,7 +214,8 @@ class PolicyService:
     def _warnings(
         self, caller: ApiKey, id: str, draft: models.PolicyDraft, bound: Bound
     ) -> builtins.list[dict[str, Any]]:
-        others = [policy for policy in self._live.of_tenant(caller.tenant_id).policies.values() if policy.id != id]
+        reaching = self._live.of_tenant(caller.tenant_id).reaching(bound.audience)
+        others = (policy for policy in reaching if policy.id != id)
         found = warnings(draft, bound, list(self._agents.of_tenant(caller.tenant_id)), others)
         return [warning.model_dump() for warning in found]
 

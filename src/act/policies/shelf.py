@@ -106,7 +106,7 @@ class Resources(Generic[T]):
         return above
 
     def _put_under(self, above: str | None, before: str | None, prefix: str, at: int) -> None:
-        """Of those from `at` on that begin with `prefix`, let the ones that stood under `before` stand under `above`."""
+        """From `at` on, what begins with `prefix` and stood under `before` stands under `above`."""
         while at < len(self._prefixes) and self._prefixes[at].startswith(prefix):
             below = self._nodes[self._prefixes[at]]
             if below.above == before:

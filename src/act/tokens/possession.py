@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from act.database.clock import Clock
@@ -53,27 +54,30 @@ class Possession:
         resource_id: str,
         arguments: Mapping[str, Any],
         request_id: str | None,
-        pointer: str,
-    ) -> Accepted:
-        """The token, which the caller holds and may act with; its proof, if it needs one, is used up.
-
-        Raises:
-            ProblemError: 422 at `pointer` for a token that is not good, 403 for a proof that is missing or wrong.
-        """
+    ) -> Accepted | Refusal:
+        """The token, which the caller holds and may act with; its proof, if it needs one, is used up."""
         now = self._clock.now().timestamp()
         accepted = self._verifier.verify(token, caller, None, now)
         if isinstance(accepted, Refusal):
-            raise refused(accepted, pointer)
+            return accepted
         expected = Expected(token, action, resource_id, arguments, request_id or "", caller.tenant_id)
         refusal = self.check(shown, accepted, expected, now)
         if refusal is None and shown is not None:
             refusal = self.use(shown)
-        if refusal is not None:
-            raise forbidden(str(refusal.code), refusal.reason)
-        return accepted
+        if refusal is None:
+            return accepted
+        return replace(refusal, agent_id=accepted.agent.id, token_id=accepted.claims.token_id)
+
+
+_PROOFS = (ReasonCode.PROOF_REQUIRED, ReasonCode.PROOF_INVALID, ReasonCode.PROOF_REPLAYED)
 
 
 def refused(refusal: Refusal, pointer: str) -> ProblemError:
-    """The problem that a token is which does not verify; its code is the reason code."""
+    """What is answered for a token or proof that is not good: 403 for a proof, 422 at `pointer` for a token.
+
+    The code is the reason code.
+    """
+    if refusal.code in _PROOFS:
+        return forbidden(str(refusal.code), refusal.reason)
     problem = unprocessable([Fault(pointer, refusal.reason)])
     return ProblemError(422, str(refusal.code), "Token not accepted", refusal.reason, problem.faults)

@@ -19,7 +19,8 @@ from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
 from act.tokens import store
 from act.tokens.mint import Mint, Minted, told
-from act.tokens.possession import Possession
+from act.tokens.possession import Possession, refused
+from act.tokens.refusal import Refusal
 from act.tokens.revocation import end_reused
 from act.tokens.service import lifetime
 
@@ -110,8 +111,12 @@ class RotationService:
             mode="json", by_alias=True, exclude_unset=True, exclude={"token", "proof", "request_id"}
         )
         accepted = self._possession.of(
-            caller, body.token, body.proof, "rotate", f"token://{id}", asked, body.request_id, "/token"
+            caller, body.token, body.proof, "rotate", f"token://{id}", asked, body.request_id
         )
+        if isinstance(accepted, Refusal):
+            if (node := accepted.reused_node) is not None:
+                self._writer.write(lambda transaction: end_reused(transaction, caller, node, self._clock.now()))
+            raise refused(accepted, "/token")
         if accepted.claims.token_id != id:
             raise forbidden("token_mismatch", "The token that was sent is not the one that is to be rotated.")
 
