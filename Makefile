@@ -8,7 +8,7 @@ READY := .venv/.ready
 
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo serve test test-deep lint fmt bench bench-engine mutants clean help
+.PHONY: setup demo serve test test-deep lint fmt bench bench-engine bench-tokens mutants verifier-checks clean help
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-deep: setup  ## The same properties and differential tests on many more exa
 mutants: setup  ## Break the decision core and see which tests notice (long; MODULES="globs match" MINUTES=20)
 	$(RUN) python -u -m tests.deep.mutants $(MODULES) --minutes $(or $(MINUTES),120)
 
+verifier-checks: setup  ## Take out each check of the token verifier and see which tests notice (long; MINUTES=20)
+	$(RUN) python -u -m tests.deep.verifier_checks $(MODULES) --minutes $(or $(MINUTES),60)
+
 lint: setup  ## Check style, types and the rules between the rooms
 	$(RUN) ruff format --check src tests benchmarks
 	$(RUN) ruff check src tests benchmarks
@@ -57,6 +60,9 @@ bench: setup  ## Measure decisions, in process and over HTTP (prints; gates noth
 bench-engine: setup  ## The decision procedure against other engines (fetches them)
 	$(RUN) python -m benchmarks.engine
 	$(RUN) python -m benchmarks.changes
+
+bench-tokens: setup  ## Tokens and chains, against PyJWT, Biscuit and macaroons (fetches them)
+	$(RUN) python -m benchmarks.tokens
 
 clean:  ## Remove what setup and runs have made here
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -106,10 +106,10 @@ def naive(tenant: Tenant) -> Ask:
     return ask
 
 
-def peers(path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    """What each peer measured on the tenant in the file, or why it did not."""
+def peers(path: Path, which: Mapping[str, tuple[str, str]] = PEERS) -> Iterator[tuple[str, dict[str, Any] | str]]:
+    """What each peer measured on what is in the file, or why it did not."""
     uv = shutil.which("uv", path=f"{HERE.parent / '.tools/uv/bin'}{os.pathsep}{os.environ.get('PATH', '')}")
-    for name, (script, package) in PEERS.items():
+    for name, (script, package) in which.items():
         if uv is None:
             yield name, "not to be had: uv is missing"
             continue

@@ -66,6 +66,8 @@ CONDITIONS: Mapping[str, Condition] = {
     'resource.startsWith("p/")': lambda r: r["resource"].startswith("p/"),
     'action == "x"': lambda r: r["action"] == "x",
     'now < timestamp("2026-11-22T18:00:00Z")': lambda r: r["now"] < datetime(2026, 11, 22, 18, tzinfo=UTC),
+    "token.depth == 0": lambda r: r["token"]["depth"] == 0,
+    "args.who == token.facts.who": lambda r: r["args"]["who"] == r["token"]["facts"]["who"],
     'args.n < 5 && context.env == "prod"': lambda r: both(
         lambda: number(r["args"]["n"]) < 5, lambda: r["context"]["env"] == "prod"
     ),

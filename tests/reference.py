@@ -1,6 +1,8 @@
 """The decision rules of 2-semantics once more: slow, plain, and written without a look at the code under test.
 
-Policies and agents are dicts as they are on the wire (`appliesTo` None means the whole tenant). No import from `act`.
+Policies and agents are dicts as they are on the wire (`appliesTo` None means the whole tenant), and so are the links
+of a chain: `agent`, `scope`, `policyIds` and `grants` of its token, and `token` as conditions see it. No import from
+`act`.
 Of `arguments` it reads `properties` with a type, a maximum or an enum, `required` and `additionalProperties`; of `when`
 the texts in `tests.pairs`; of `allowedDomains` calls whose texts are plain https URLs or nothing of the kind.
 """
@@ -33,14 +35,18 @@ class Answer(NamedTuple):
     shadow: tuple[str, frozenset[str]] | None = None
 
 
+NO_TOKEN: Document = {"facts": {}, "task": None, "onBehalfOf": None, "depth": 0}
+
+
 class Asked(NamedTuple):
-    """A call."""
+    """A call, with a token as conditions see it."""
 
     action: str
     resource: str
     now: datetime
     arguments: Mapping[str, Any] = {}
     context: Mapping[str, Any] = {}
+    token: Document = NO_TOKEN
 
 
 def glob_matches(pattern: str, text: str) -> bool:
@@ -90,15 +96,17 @@ def fits(policy: Document, agent: Document, asked: Asked) -> bool:
 
 
 def arguments_fit(policy: Document, arguments: Mapping[str, Any]) -> bool | None:
-    """None when an argument is missing, or of another type than the schema names."""
+    """None when an argument is missing, of another type than the schema names, or not among those that it names."""
     schema = policy.get("arguments")
     if schema is None:
         return True
     named = schema["properties"]
     closed = policy["effect"] == "allow"
     if closed and not schema.get("additionalProperties", False) and any(name not in named for name in arguments):
-        return False
-    answers = [None for name in (named if closed else schema.get("required", ())) if name not in arguments]
+        return None
+    answers: list[bool | None] = [
+        None for name in (named if closed else schema.get("required", ())) if name not in arguments
+    ]
     answers += [_value_fits(named[name], arguments[name]) for name in named if name in arguments]
     return None if None in answers else False not in answers
 
@@ -113,6 +121,14 @@ def _value_fits(schema: Mapping[str, Any], value: Any) -> bool | None:
     return value in schema.get("enum", [value])
 
 
+def in_doubt(policy: Document, agent: Document, asked: Asked) -> bool:
+    """Whether nobody knows if an allow policy fits; then it allows nothing, and guards all the same (ADR 11)."""
+    if not matches(policy, agent, asked.action, asked.resource, asked.now):
+        return False
+    arguments = arguments_fit(policy, asked.arguments)
+    return arguments is None or (arguments and condition_holds(policy, agent, asked) is None)
+
+
 def condition_holds(policy: Document, agent: Document, asked: Asked) -> bool | None:
     """None when the condition errs."""
     if policy.get("when") is None:
@@ -124,6 +140,7 @@ def condition_holds(policy: Document, agent: Document, asked: Asked) -> bool | N
         "args": asked.arguments,
         "context": asked.context,
         "now": asked.now,
+        "token": asked.token,
     }
     try:
         return CONDITIONS[policy["when"]](request)
@@ -141,46 +158,133 @@ def decide(
     arguments: Mapping[str, Any] | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """What the policies say about an action and a resource that have no fault."""
-    policies = list(policies)
+    """What the policies say about an action and a resource that have no fault, of tokens that nobody handed down."""
     asked = Asked(action, resource, now, arguments or {}, context or {})
-    enforced = [policy for policy in policies if policy.get("mode") != "shadow"]
-    people = [agent] if requester is None else [agent, requester]
+    return decide_chain(policies, [alone(agent)], asked, requester)
+
+
+def alone(agent: Document) -> Document:
+    """The one link of a token that was handed down by nobody and is narrowed to nothing."""
+    return {"agent": agent, "scope": None, "policyIds": None, "grants": ["use", "delegate"], "token": NO_TOKEN}
+
+
+def decide_chain(
+    policies: Iterable[Document], chain: list[Document], asked: Asked, requester: Document | None = None
+) -> Answer:
+    """What the policies say to the last agent of a chain, asked by another agent that was only named."""
+    policies = list(policies)
+    sides = [chain]
+    if requester is not None and requester["id"] not in [link["agent"]["id"] for link in chain]:
+        sides.append([alone(requester)])
+    people = [link for side in sides if reaches(side, asked) for link in side]
     shadows = [policy for policy in policies if policy.get("mode") == "shadow"]
-    shadows = [policy for policy in shadows if any(fits(policy, person, asked) for person in people)]
-    answer = _decide(enforced, agent, requester, asked)
+    shadows = [policy for policy in shadows if any(fits(policy, link["agent"], seen(link, asked)) for link in people)]
+    answer = _decide([policy for policy in policies if policy.get("mode") != "shadow"], sides, asked)
     if not shadows:
         return answer
-    would = _decide(policies, agent, requester, asked)
+    would = _decide(policies, sides, asked)
     code = "approval_required" if would.approval else would.code
     return answer._replace(shadow=(code, frozenset(policy["id"] for policy in shadows)))
 
 
-def _decide(policies: Policies, agent: Document, requester: Document | None, asked: Asked) -> Answer:
-    own = _decide_for(policies, agent, asked)
-    if own.code != "allowed" or requester is None or requester["id"] == agent["id"]:
-        return own
-    theirs = _decide_for(policies, requester, asked)
-    if theirs.code != "allowed":
-        return Answer("requester_not_permitted", theirs.policies)
-    return Answer(
-        "allowed",
-        own.policies | theirs.policies,
-        own.limits | theirs.limits,
-        _strictest([answer.approval for answer in (own, theirs) if answer.approval]),
-        _least([*own.obligations, *theirs.obligations]),
+def seen(link: Document, asked: Asked) -> Asked:
+    """The call as the conditions of one link see it."""
+    return asked._replace(token=link["token"])
+
+
+def reaches(chain: list[Document], asked: Asked) -> bool:
+    """Whether the last token may be used, and every token of the chain covers the call."""
+    return "use" in chain[-1]["grants"] and all(_covers(link["scope"], asked) for link in chain)
+
+
+def _covers(scope: list[Document] | None, asked: Asked) -> bool:
+    return scope is None or any(
+        glob_matches(action, asked.action) and glob_matches(resource, asked.resource)
+        for part in scope
+        for action in part["actions"]
+        for resource in part["resources"]
     )
 
 
-def _decide_for(policies: Policies, agent: Document, asked: Asked) -> Answer:
-    matching = [policy for policy in policies if fits(policy, agent, asked)]
-    ids = frozenset(policy["id"] for policy in matching)
-    denying = frozenset(policy["id"] for policy in matching if policy["effect"] == "deny")
-    if denying:
+def _decide(policies: Policies, sides: list[list[Document]], asked: Asked) -> Answer:
+    own = _decide_side(policies, sides[0], asked)
+    if own.code != "allowed" or len(sides) == 1:
+        return own
+    theirs = _decide_side(policies, sides[1], asked)
+    if theirs.code != "allowed":
+        return Answer("requester_not_permitted", theirs.policies)
+    return _all_of([own, theirs])
+
+
+def _decide_side(policies: Policies, chain: list[Document], asked: Asked) -> Answer:
+    if not reaches(chain, asked):
+        return Answer("chain_scope_exceeded")
+    answers = [_use(policies, chain, asked)]
+    answers += [_hand_down(policies, chain, at, asked) for at in reversed(range(len(chain) - 1))]
+    for code in ("policy_denied", None):
+        for answer in answers:
+            if answer.code == code or (code is None and answer.code != "allowed"):
+                return answer
+    return _all_of(answers)
+
+
+def _use(policies: Policies, chain: list[Document], asked: Asked) -> Answer:
+    """What is said to the last agent."""
+    link = chain[-1]
+    asked = seen(link, asked)
+    matching = [policy for policy in policies if fits(policy, link["agent"], asked)]
+    if denying := _ids(policy for policy in matching if policy["effect"] == "deny"):
         return Answer("policy_denied", denying)
-    if not matching:
+    allowing = [policy for policy in matching if "use" in policy.get("grants", ["use"])]
+    if not allowing:
         return Answer("no_matching_policy")
-    written = [(policy["id"], policy.get("constraints") or {}) for policy in matching]
+    ids = _ids(allowing)
+    if link["policyIds"] is not None and not ids & set(link["policyIds"]):
+        return Answer("chain_scope_exceeded", ids)
+    guards = [policy for policy in policies if "use" in policy.get("grants", ["use"])]
+    return _constrained(_guarding(guards, link, asked), ids, chain[0], chain[-2] if len(chain) > 1 else None, asked)
+
+
+def _hand_down(policies: Policies, chain: list[Document], at: int, asked: Asked) -> Answer:
+    """What is said to an agent above the last one."""
+    link, following = chain[at], chain[at + 1]["agent"]
+    asked = seen(link, asked)
+    matching = [policy for policy in policies if fits(policy, link["agent"], asked)]
+    if denying := _ids(policy for policy in matching if policy["effect"] == "deny"):
+        return Answer("policy_denied", denying)
+    giving = [
+        policy
+        for policy in matching
+        if "delegate" in policy.get("grants", ["use"])
+        and applies({"appliesTo": policy["delegation"]["to"]}, following)
+        and (link["policyIds"] is None or policy["id"] in link["policyIds"])
+    ]
+    if not giving:
+        return Answer("chain_not_delegable")
+    deep = [policy for policy in giving if policy["delegation"]["maxDepth"] >= len(chain) - 1 - at]
+    if not deep:
+        return Answer("chain_depth_exceeded", _ids(giving))
+    guards = _guarding(policies, link, asked)
+    return _constrained(guards, _ids(deep), chain[0], chain[at - 1] if at else None, asked)
+
+
+def _guarding(policies: Policies, link: Document, asked: Asked) -> Policies:
+    """The policies whose constraints hold: those that fit, and those of which nobody knows."""
+    return [
+        policy
+        for policy in policies
+        if fits(policy, link["agent"], asked)
+        or (policy.get("mode") != "shadow" and policy["effect"] == "allow" and in_doubt(policy, link["agent"], asked))
+    ]
+
+
+def _constrained(
+    guards: Policies, ids: frozenset[str], root: Document, delegator: Document | None, asked: Asked
+) -> Answer:
+    """What is left of an allow by the policies `ids`."""
+    written = [(policy["id"], policy.get("constraints") or {}) for policy in guards]
+    if not all(_handed_down(each.get("requiresDelegation", False), delegator) for _, each in written):
+        return Answer("delegation_required", ids)
     if any("allowedHours" in each and not inside_hours(each["allowedHours"], asked.now) for _, each in written):
         return Answer("outside_allowed_hours", ids)
     if any("allowedDomains" in each and not inside_domains(each["allowedDomains"], asked) for _, each in written):
@@ -188,7 +292,7 @@ def _decide_for(policies: Policies, agent: Document, asked: Asked) -> Answer:
     amounts = [(name, each[name]) for _, each in written for name in ("maxRows", "maxDataPoints") if name in each]
     if not all(within(name, most, asked) for name, most in amounts):
         return Answer("limit_exceeded", ids)
-    limits = frozenset((id, agent["id"]) for id, each in written if "maxConcurrentTasks" in each)
+    limits = frozenset((id, root["agent"]["id"]) for id, each in written if "maxConcurrentTasks" in each)
     approvals = []
     for _, each in written:
         wanted = each.get("requiresApproval", False)
@@ -197,6 +301,29 @@ def _decide_for(policies: Policies, agent: Document, asked: Asked) -> Answer:
         elif wanted is not False:
             approvals.append((wanted.get("approvers", 1), wanted.get("expiresIn", 900)))
     return Answer("allowed", ids, limits, _strictest(approvals), _least(amounts))
+
+
+def _handed_down(wanted: bool | Document, delegator: Document | None) -> bool:
+    if wanted is False:
+        return True
+    if delegator is None:
+        return False
+    return wanted is True or applies({"appliesTo": wanted["from"]}, delegator["agent"])
+
+
+def _all_of(answers: list[Answer]) -> Answer:
+    """What all of those permit that are said, under the constraints of all."""
+    return Answer(
+        "allowed",
+        frozenset(id for answer in answers for id in answer.policies),
+        frozenset(limit for answer in answers for limit in answer.limits),
+        _strictest([answer.approval for answer in answers if answer.approval]),
+        _least([pair for answer in answers for pair in answer.obligations]),
+    )
+
+
+def _ids(policies: Iterable[Document]) -> frozenset[str]:
+    return frozenset(policy["id"] for policy in policies)
 
 
 def inside_hours(hours: str | Mapping[str, Any], now: datetime) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from act.client.act import Act
     from act.client.async_act import AsyncAct
+    from act.client.async_guard import AsyncGuard
     from act.client.binding import current_guard
     from act.client.errors import (
         ActError,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
         Unreachable,
         UnsupportedMediaType,
     )
-    from act.client.guard import AsyncGuard, Guard
+    from act.client.guard import Guard
+    from act.client.proof import ProofKey
     from act.client.tool import tool
     from act.models import Approval, Decision, ReasonCode, Verdict
 
@@ -51,6 +53,7 @@ __all__ = [
     "NotReported",
     "PayloadTooLarge",
     "PermissionDenied",
+    "ProofKey",
     "ReasonCode",
     "ServerError",
     "TooManyRequests",
@@ -68,8 +71,9 @@ __all__ = [
 _ELSEWHERE: Final = {
     "Act": "act.client.act",
     "AsyncAct": "act.client.async_act",
-    "AsyncGuard": "act.client.guard",
+    "AsyncGuard": "act.client.async_guard",
     "Guard": "act.client.guard",
+    "ProofKey": "act.client.proof",
     "current_guard": "act.client.binding",
     "tool": "act.client.tool",
     **dict.fromkeys(("Approval", "Decision", "ReasonCode", "Verdict"), "act.models"),

@@ -73,13 +73,21 @@ def _refuse(fault_of: Callable[[str], str | None]) -> Callable[[str], str]:
 
 Moment = Annotated[datetime, BeforeValidator(_read_moment), PlainSerializer(rfc3339, return_type=str)]
 
-Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
-Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_refuse(text_fault))]
+
+def _secret_fault(text: str) -> str | None:
+    # Records keep no such text, and what has an id is known by it.
+    return "choose one that does not look like a token or a key" if SECRET.search(text) else None
+
+
+_NoSecret = AfterValidator(_refuse(_secret_fault))
+
+Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"), _NoSecret]
+Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_refuse(text_fault)), _NoSecret]
 Role = Name
 Text = Annotated[str, Field(max_length=2000)]
 Pattern = Annotated[str, AfterValidator(_refuse(pattern_fault))]
-Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_refuse(text_fault))]
-Resource = Annotated[str, AfterValidator(_refuse(resource_fault))]
+Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_refuse(text_fault)), _NoSecret]
+Resource = Annotated[str, AfterValidator(_refuse(resource_fault)), _NoSecret]
 
 
 class Request(BaseModel):
@@ -478,15 +486,10 @@ def _facts_size(facts: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _secret_fault(text: str) -> str | None:
-    # Records keep no such text, and a task is known by its id.
-    return "choose an id that does not look like a token or a key" if SECRET.search(text) else None
-
-
 class Task(Request):
     """What a token is for. `facts` are the values that conditions can hold arguments against, given by the operator."""
 
-    id: Annotated[Identifier, AfterValidator(_refuse(_secret_fault))]
+    id: Identifier
     facts: Annotated[dict[str, Any], AfterValidator(_facts_size)] = {}
 
 

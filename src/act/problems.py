@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from act.models import Problem, ProblemFault
 from act.strict_json import MAX_FAULTS, Fault, escape
+from act.text import without_secrets
 
 TYPE_PREFIX = "urn:act:problem:"
 
@@ -35,21 +36,21 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
     def render(self, request_id: str, decision: Literal["denied"] | None = None) -> bytes:
-        """The body of the answer. `decision` is written where a client expects one."""
-        return (
-            Problem(
-                type=TYPE_PREFIX + self.code,
-                title=self.title,
-                status=self.status,
-                detail=self.detail,
-                code=self.code,
-                request_id=request_id,
-                errors=[ProblemFault(pointer=f.pointer, message=f.message) for f in self.faults] or None,
-                decision=decision,
-            )
-            .model_dump_json(exclude_none=True)
-            .encode()
+        """The body of the answer. `decision` is written where a client expects one.
+
+        Sentences and pointers tell what was sent; clients log them, so no token or key stands in them.
+        """
+        problem = Problem(
+            type=TYPE_PREFIX + self.code,
+            title=self.title,
+            status=self.status,
+            detail=self.detail,
+            code=self.code,
+            request_id=request_id,
+            errors=[ProblemFault(pointer=f.pointer, message=f.message) for f in self.faults] or None,
+            decision=decision,
         )
+        return without_secrets(problem.model_dump_json(exclude_none=True)).encode()
 
 
 def not_found(what: str, id: str) -> ProblemError:

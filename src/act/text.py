@@ -10,8 +10,14 @@ from urllib.parse import quote
 _IN_SEGMENT = "!$&'()*+,;=:@"
 _ENDS_SEGMENT = "/?#%[]\\"
 
-# What looks like a token (three base64url parts, the first a JSON object) or like one of our API keys.
-SECRET = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+|act_[0-9A-Za-z]+_[\w-]{20,}")
+# What looks like a token (three base64url parts, the first a JSON object), like the begin of one, or like one of our
+# API keys.
+SECRET = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+|eyJ[\w-]{16,}\.[\w-]{16,}|act_[0-9A-Za-z]+_[\w-]{20,}")
+
+
+def without_secrets(text: str) -> str:
+    """The text, in which nothing looks like one of our tokens or keys."""
+    return SECRET.sub("[secret]", text) if "eyJ" in text or "act_" in text else text
 
 
 def segment(text: str) -> str:

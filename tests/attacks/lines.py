@@ -89,9 +89,7 @@ def line(api: Api, length: int, *, root: dict[str, Any] | None = None) -> Line:
     """
     role = f"role-{uuid4().hex}"
     uses = api.policy(["run"], [TASKS], appliesTo={"roles": [role]})
-    gives = api.policy(
-        ["run"], [TASKS], appliesTo={"roles": [role]}, grants=["delegate"], delegation=within(role, 8)
-    )
+    gives = api.policy(["run"], [TASKS], appliesTo={"roles": [role]}, grants=["delegate"], delegation=within(role, 8))
     first = api.agent(None, role)
     issued = api.post("/v1/tokens", {"agentId": first} | (root or {}))
     made = Line(api, role, (first,), (issued,), uses["id"], gives["id"])

@@ -6,6 +6,7 @@ import pytest
 
 from act import Act
 
+from .real import Team, team_in
 from .wire import KEY, Server
 
 
@@ -26,3 +27,9 @@ def server() -> Iterator[Server]:
 def act(server: Server) -> Iterator[Act]:
     with Act(server.url, KEY, timeout=1.0) as act:
         yield act
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    with team_in(tmp_path_factory.mktemp("team")) as team:
+        yield team

@@ -42,6 +42,26 @@ CASES: list[tuple[Callable[[Act], Any], str, str, Any]] = [
     (lambda a: a.policies.delete("p"), "DELETE", "/v1/policies/p", None),
     (lambda a: list(a.policies.versions("p")), "GET", "/v1/policies/p/versions", None),
     (lambda a: a.tokens.issue("x", expires_in=60), "POST", "/v1/tokens", {"agentId": "x", "expiresIn": 60}),
+    (lambda a: a.tokens.issue("x", policy_ids=iter(["p"]), actions=["a"], resources=["r"], task="t", facts={"to": []},
+                              on_behalf_of="ann", cnf={"kty": "OKP"}), "POST", "/v1/tokens",
+     {"agentId": "x", "policyIds": ["p"], "scope": [{"actions": ["a"], "resources": ["r"]}],
+      "task": {"id": "t", "facts": {"to": []}}, "onBehalfOf": "ann", "cnf": {"jwk": {"kty": "OKP"}}}),
+    (lambda a: a.tokens.issue("x", scope=iter([{"actions": ("a",), "resources": ["r"]}]), task="t"), "POST",
+     "/v1/tokens", {"agentId": "x", "scope": [{"actions": ["a"], "resources": ["r"]}], "task": {"id": "t"}}),
+    (lambda a: a.tokens.rotate("t"), "POST", "/v1/tokens/t/rotate", {}),
+    (lambda a: a.tokens.rotate("t", expires_in=9, grace=0, token="s"), "POST", "/v1/tokens/t/rotate",
+     {"expiresIn": 9, "grace": 0, "token": "s"}),
+    (lambda a: a.tokens.introspect("s"), "POST", "/v1/tokens/introspect", {"token": "s"}),
+    (lambda a: a.delegations.create("s", "B", actions=["a"], resources=["r"]), "POST", "/v1/delegations",
+     {"parentToken": "s", "toAgentId": "B", "scope": [{"actions": ["a"], "resources": ["r"]}]}),
+    (lambda a: a.delegations.create("s", "B", scope=[{"actions": ["a"], "resources": ["r"]}], expires_in=9,
+                                    grants=("use", "delegate"), hand_to={"roles": ["x"], "agent_ids": ("y",)},
+                                    max_depth=2, task="t", facts={"n": 1}, cnf={"kty": "OKP"}), "POST",
+     "/v1/delegations",
+     {"parentToken": "s", "toAgentId": "B", "scope": [{"actions": ["a"], "resources": ["r"]}], "expiresIn": 9,
+      "grants": ["use", "delegate"], "to": {"roles": ["x"], "agentIds": ["y"]}, "maxDepth": 2,
+      "task": {"id": "t", "facts": {"n": 1}}, "cnf": {"jwk": {"kty": "OKP"}}}),
+    (lambda a: a.delegations.tree("t"), "GET", "/v1/delegations/t/tree", None),
     (lambda a: list(a.tokens.list("x")), "GET", "/v1/tokens?agentId=x", None),
     (lambda a: a.tokens.get("t"), "GET", "/v1/tokens/t", None),
     (lambda a: a.tokens.revoke("t"), "POST", "/v1/tokens/t/revoke", None),
@@ -82,9 +102,30 @@ def test_what_is_sent(server: Server, case: tuple[Callable[[Act], Any], str, str
     seen = server.seen[0]
     assert (seen.method, seen.path, seen.json if seen.body else None) == (method, path, body)
     # What is the same when done twice needs no key, whatever the server keeps.
-    repeatable = method == "GET" or path.endswith(("/freeze", "/outcome"))
+    repeatable = method == "GET" or path.endswith(("/freeze", "/outcome", "/revoke", "/introspect"))
+    repeatable = (repeatable and "/keys/" not in path) or "token" in (body or {})
     assert ("idempotency-key" in seen.headers) is not repeatable
     assert ("content-type" in seen.headers) is bool(seen.body)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"actions": ["a"]}, ValueError),
+        ({"resources": ["r"]}, ValueError),
+        ({"actions": ["a"], "resources": ["r"], "scope": []}, ValueError),
+        ({"actions": "a", "resources": ["r"]}, TypeError),
+        ({"scope": [{"actions": "read", "resources": ["r"]}]}, TypeError),
+        ({"policy_ids": "pol_1"}, TypeError),
+        ({"facts": {"a": 1}}, ValueError),
+    ],
+)
+def test_what_would_mean_something_else_is_not_sent(
+    act: Act, server: Server, wrong: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        act.tokens.issue("x", **wrong)
+    assert server.seen == []
 
 
 @pytest.mark.parametrize("id", ["", ".", ".."])
@@ -94,7 +135,9 @@ def test_an_id_cannot_change_the_path(act: Act, server: Server, id: str) -> None
     assert server.seen == []
 
 
-@pytest.mark.parametrize("name", ["Agents", "Policies", "Tokens", "Approvals", "Audit", "ApiKeys", "Tenants"])
+@pytest.mark.parametrize(
+    "name", ["Agents", "Policies", "Tokens", "Delegations", "Approvals", "Audit", "Keys", "ApiKeys", "Tenants"]
+)
 def test_both_clients_have_the_same_methods(name: str) -> None:
     def shape(module: Any) -> dict[str, Any]:
         methods = inspect.getmembers(getattr(module, name), inspect.isfunction)

@@ -5,7 +5,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -205,6 +205,49 @@ class TestBinding:
             assert current_guard() is None
 
         asyncio.run(main())
+
+    def test_blocks_that_end_in_another_order_leave_nothing_bound(self, act: Act) -> None:
+        """Generators share the context of whoever draws from them."""
+
+        def agent(guard: Guard) -> Iterator[Any]:
+            with guard.bind():
+                yield current_guard()
+
+        one, two = act.guard("one"), act.guard("two")
+        first, second = agent(one), agent(two)
+        assert (next(first), next(second)) == (one, two)
+        assert current_guard() is two
+        assert next(first, None) is None
+        assert current_guard() is two, "a block takes back its own guard and no other"
+        assert next(second, None) is None
+        assert current_guard() is None
+
+    def test_a_block_that_another_task_ends(self, act: Act) -> None:
+        guard = act.guard("t")
+
+        async def agent() -> AsyncIterator[Any]:
+            with guard.bind():
+                yield current_guard()
+
+        async def draw(source: AsyncIterator[Any]) -> Any:
+            return await anext(source, None)
+
+        async def main() -> None:
+            source = agent()
+            assert await asyncio.create_task(draw(source)) is guard
+            assert current_guard() is None
+            assert await asyncio.create_task(draw(source)) is None
+            assert current_guard() is None
+
+        asyncio.run(main())
+
+    def test_a_block_may_be_entered_twice(self, act: Act) -> None:
+        guard = act.guard("t")
+        with guard.bind():
+            with guard.bind():
+                pass
+            assert current_guard() is guard
+        assert current_guard() is None
 
 
 def test_what_users_import() -> None:

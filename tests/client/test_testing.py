@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from act import NotFound, ReasonCode
+from act import NotFound, ProofKey, ReasonCode, current_guard
 from act.client.testing import _glob
 from act.testing import FakeAct
 
@@ -63,6 +63,49 @@ def test_outcomes() -> None:
     decision = guard.check("a", "b")
     guard.report(decision, "failed")
     assert fake.outcomes == [(decision.decision_id, "failed")]
+
+
+def test_handing_down() -> None:
+    fake = FakeAct(allow=[("*", "api://tasks/*")])
+    planner = fake.guard()
+    child = planner.delegate("executor", actions=["execute"], resources=["api://tasks/4*"])
+    assert child.agent_id == "executor"
+    assert child.check("execute", "api://tasks/42")
+    assert child.check("execute", "api://tasks/5").reason_code is ReasonCode.CHAIN_SCOPE_EXCEEDED
+    assert child.check("delete", "api://tasks/42").reason_code is ReasonCode.CHAIN_SCOPE_EXCEEDED
+    assert planner.check("delete", "api://tasks/5")
+    grandchild = child.delegate("helper", actions=["*"], resources=["*"])
+    assert grandchild.check("execute", "api://tasks/5").reason_code is ReasonCode.CHAIN_SCOPE_EXCEEDED
+    assert grandchild.check("execute", "api://tasks/41")
+    assert not FakeAct().guard().delegate("e", actions=["*"], resources=["*"]).check("a", "b")
+    with pytest.raises(ValueError, match="handed down"), child.session("t"):
+        pytest.fail("began")
+
+
+def test_a_session_and_what_is_revoked() -> None:
+    fake = FakeAct(allow=[("*", "*")])
+    with fake.guard().session("ticket-7", facts={"to": []}) as guard:
+        assert current_guard() is guard
+        assert guard.check("a", "b")
+        child = guard.delegate("e", actions=["*"], resources=["*"])
+        assert child.check("a", "b")
+    assert current_guard() is None
+    assert guard.check("a", "b").reason_code is ReasonCode.TOKEN_REVOKED
+    assert child.check("a", "b").reason_code is ReasonCode.TOKEN_REVOKED
+    with pytest.raises(NotFound):
+        fake.tokens.revoke("tok_none")
+
+
+def test_a_bound_token_needs_its_key() -> None:
+    fake = FakeAct(allow=[("*", "*")])
+    key = ProofKey.generate()
+    issued = fake.tokens.issue("agt_1", cnf=key.public_jwk)
+    assert fake.enforce(issued.token, "a", "b").reason_code is ReasonCode.PROOF_REQUIRED
+    bound = fake.guard(issued, key=key)
+    assert bound.check("a", "b")
+    child = bound.delegate("e", actions=["*"], resources=["*"])
+    assert child.check("a", "b")
+    assert fake.enforce(fake.asked[-1].token, "a", "b").reason_code is ReasonCode.PROOF_REQUIRED
 
 
 @pytest.mark.parametrize(

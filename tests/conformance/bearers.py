@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from act.agents.agent import Agent
@@ -47,8 +47,8 @@ class Bearer:
     def grants(self, at: int) -> Document:
         """What a link may do with what it was handed: use it, and hand it on where another follows it."""
         follow = len(self.links) - 1 - at
-        written = {name: self.links[at][name] for name in ("grants", "to", "maxDepth") if name in self.links[at]}
-        return written or ({"grants": ["use", "delegate"], "maxDepth": follow} if follow else {"grants": ["use"]})
+        usual = {"grants": ["use", "delegate"], "maxDepth": follow} if follow else {"grants": ["use"]}
+        return usual | {name: self.links[at][name] for name in ("grants", "to", "maxDepth") if name in self.links[at]}
 
 
 def chain_of(bearer: Bearer, agents: Mapping[str, Agent]) -> list[Link]:
@@ -60,8 +60,7 @@ def chain_of(bearer: Bearer, agents: Mapping[str, Agent]) -> list[Link]:
         own = Link(agents[link["agent"]], _scope(link, at), token)
         if at:
             grants = bearer.grants(at)
-            own = replace(
-                own,
+            own = own._replace(
                 hand_to=_audience(grants.get("to")),
                 max_depth=grants.get("maxDepth", 0),
                 usable="use" in grants["grants"],

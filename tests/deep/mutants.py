@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = Path(__file__).with_name("survivors.md")
+CHECKS = "# Checks of the verifier that no test misses"
 WORLDS = 2_000
 TIME_LIMIT = 240.0
 """Seconds for the tests without any mutant, and for one mutant against the worlds."""
@@ -232,8 +233,7 @@ def worlds() -> list[World]:
 def differs(mutant: Mutant, made: list[World]) -> bool:
     """Whether the mutant, put in the place of its module, says something that the reference does not say."""
     from act.enforcement import decide
-    from act.policies.match import Call
-    from tests.properties.worlds import NOW, agent_of, told
+    from tests.properties.worlds import handed_over, told
 
     module = types.ModuleType("mutant")
     sys.modules["mutant"] = module  # dataclasses look their module up
@@ -243,9 +243,7 @@ def differs(mutant: Mutant, made: list[World]) -> bool:
             decide.match = module.match  # type: ignore[attr-defined]
         engine = module.decide if mutant.path.endswith("decide.py") else decide.decide
         for index, asked, expected in made:
-            call = Call(asked.action, asked.resource, NOW, asked.arguments, asked.context)
-            requester = agent_of(asked.requester) if asked.requester else None
-            if told(engine(index, agent_of(asked.agent), call, requester)) != expected:
+            if told(engine(index, *handed_over(asked))) != expected:
                 return True
     except Exception:
         return True
@@ -265,21 +263,25 @@ def noticed_at_once(mutant: Mutant, made: list[World]) -> bool:
 
 
 class Report(NamedTuple):
-    """`survivors.md`: lines of the table by path, and for each path its survivors, (line, change) and the reason."""
+    """`survivors.md`: lines of the table by path, and for each path its survivors, (line, change) and the reason.
+
+    `checks` is the part of the file that `tests.deep.verifier_checks` writes.
+    """
 
     rows: dict[str, str]
     survivors: dict[str, list[tuple[int, str, str]]]
+    checks: str = ""
 
     @classmethod
     def read(cls) -> Report:
-        written = REPORT.read_text() if REPORT.exists() else ""
+        written, mark, below = (REPORT.read_text() if REPORT.exists() else "").partition(CHECKS)
         rows = {found[2]: found[1] for found in re.finditer(r"^(\| (act/\S+) \|.*\|)$", written, re.MULTILINE)}
         survivors: dict[str, list[tuple[int, str, str]]] = {}
         for path, line, change, reason in re.findall(
             r"^- ([\w/.]+):(\d+) (`.*?` → `.*?`): (.+)$", written, re.MULTILINE
         ):
             survivors.setdefault(path, []).append((int(line), change, reason))
-        return cls(rows, survivors)
+        return cls(rows, survivors, mark + below)
 
     def put(self, path: str, made: list[Mutant], alive: list[Mutant], untried: list[Mutant]) -> None:
         """In the place of what was there about a module. A mutant that was not tried stays if it was there."""
@@ -296,7 +298,7 @@ class Report(NamedTuple):
         lines += ["| module | mutants | tried | survived |", "|---|---|---|---|", *self.rows.values(), ""]
         for path, survivors in self.survivors.items():
             lines += [f"- {path}:{line} {change}: {reason}" for line, change, reason in survivors]
-        REPORT.write_text("\n".join(lines) + "\n")
+        REPORT.write_text("\n".join(lines) + "\n" + (f"\n{self.checks}" if self.checks else ""))
 
 
 def try_module(name: str, folders: Queue[Path], workers: int, deadline: float, again: bool) -> None:

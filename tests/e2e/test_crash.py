@@ -198,7 +198,7 @@ def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     with Server(tmp_path) as server, server.api() as api:
         api.agent()
         keys = list((tmp_path / "act.db.keys").iterdir())
-        assert len(keys) == 2
+        assert len(keys) == 3
         for file in (*tmp_path.glob("act.db*"), *keys):
             assert file.stat().st_mode & 0o077 == 0, file
         server.stop()

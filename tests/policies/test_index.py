@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 import pytest
@@ -114,6 +114,8 @@ def compiled(draw: st.DrawFn, id: str) -> CompiledPolicy:
         audience=draw(st.sampled_from(AUDIENCES)),
         actions=draw(st.lists(st.sampled_from(["a", "b", "a*", "*b", "*"]), min_size=1, max_size=3)),
         resources=draw(st.lists(PATTERNS, min_size=1, max_size=3)),
+        usable=draw(st.sampled_from([True, True, False])),
+        shadow=draw(st.sampled_from([False, False, True])),
     )
 
 
@@ -131,6 +133,10 @@ def scan(policies: dict[str, CompiledPolicy], agent: Agent) -> list[CompiledPoli
     return [policies[id] for id in sorted(policies) if applies(policies[id].audience)]
 
 
+def _could_allow(policy: CompiledPolicy) -> bool:
+    return policy.effect == "allow" and policy.usable and not policy.shadow
+
+
 def assert_finds_all(index: PolicyIndex, policies: dict[str, CompiledPolicy]) -> None:
     assert dict(index.policies) == policies
     for agent in AGENTS:
@@ -141,7 +147,7 @@ def assert_finds_all(index: PolicyIndex, policies: dict[str, CompiledPolicy]) ->
             for resource in RESOURCES:
                 expected = [policy for policy in having if policy.matches_resource(resource)]
                 assert index.matching(agent, action, resource) == expected
-                allowing = [policy for policy in applying if policy.effect == "allow"]
+                allowing = [policy for policy in applying if _could_allow(policy)]
                 near = index.near(agent, action, resource)
                 assert list({miss.id: miss.policy for miss in near}.values()) == [
                     policy for policy in allowing if policy in having or policy.matches_resource(resource)
@@ -173,6 +179,41 @@ def test_replacing_is_building_anew(policies: dict[str, CompiledPolicy], data: s
     assert_finds_all(first, policies)
 
 
+@pytest.mark.parametrize("order", permutations(("*", "a*", "ab*", "abb*", "b*")))
+def test_prefixes_within_prefixes_come_and_go_in_any_order(order: tuple[str, ...]) -> None:
+    policies = {
+        pattern: compile_policy(
+            id=pattern,
+            name="p",
+            version=1,
+            effect="allow",
+            audience=Audience(everyone=True),
+            actions=["x"],
+            resources=[pattern],
+        )
+        for pattern in order
+    }
+    index, there = PolicyIndex(), set[str]()
+    for pattern, comes in [*((each, True) for each in order), *((each, False) for each in order)]:
+        index = index.replace({pattern: policies[pattern] if comes else None})
+        there = there | {pattern} if comes else there - {pattern}
+        for resource in ("a", "ab", "abb", "abbb", "ac", "b", "c"):
+            expected = sorted(pattern for pattern in there if resource.startswith(pattern.rstrip("*")))
+            assert _ids(index.matching(AGENTS[0], "x", resource)) == expected
+
+
+@given(tenants(), st.sampled_from(AUDIENCES))
+def test_what_applies_to_all_of_an_audience_is_reached(policies: dict[str, CompiledPolicy], audience: Audience) -> None:
+    def applies_to_all(one: Audience) -> bool:
+        if one.everyone or audience.everyone:
+            return one.everyone
+        return audience.roles <= one.roles and audience.agent_ids <= one.agent_ids
+
+    reached = list(PolicyIndex(policies.values()).reaching(audience))
+    assert {id for id, policy in policies.items() if applies_to_all(policy.audience)} <= {each.id for each in reached}
+    assert len(reached) == len({policy.id for policy in reached})
+
+
 def many(roles: int) -> list[CompiledPolicy]:
     """Ten policies a role, three actions and three globs each."""
     return [
@@ -196,6 +237,18 @@ def test_a_change_leaves_other_audiences_alone() -> None:
     after = before.replace({policies[0].id: None})
     shelves, shelves_after = before._shelves[1], after._shelves[1]
     assert {role for role in shelves if shelves[role] is not shelves_after[role]} == {"r0"}
+
+
+def test_a_change_copies_only_what_holds_the_policy() -> None:
+    """Of one audience with many policies too, which is why a change is quick."""
+    everybody = [replace(policy, audience=Audience(roles=frozenset(("r",)))) for policy in many(20)]
+    before = PolicyIndex(everybody)._shelves[1]["r"]
+    after = before.replace([everybody[0]], [])
+    same = {action for action in before._by_action if before._by_action[action] is after._by_action[action]}
+    assert set(before._by_action) - same == set(everybody[0].actions)
+    covering, covering_after = before._by_action["read"].covering, after._by_action["read"].covering
+    changed = {prefix for prefix, node in covering._nodes.items() if covering_after._nodes[prefix] is not node}
+    assert changed == {pattern.rstrip("*") for pattern in everybody[0].resources}
 
 
 def test_a_policy_cannot_be_put_in_an_index_from_outside() -> None:

@@ -14,8 +14,8 @@ EXAMPLES = 10_000 if os.environ.get("ACT_DEEP") == "1" else 300
 
 
 def expected(tenant: Documents, asked: Question) -> reference.Answer:
-    agent, action, resource, arguments, context, requester = asked
-    return reference.decide(tenant, agent, action, resource, NOW, requester, arguments, context)
+    call = reference.Asked(asked.action, asked.resource, NOW, asked.arguments, asked.context)
+    return reference.decide_chain(tenant, asked.links, call, asked.requester)
 
 
 @pytest.mark.timeout(1500)

@@ -13,11 +13,13 @@ from act.enforcement.decide import decide as engine
 from act.enforcement.ruling import Ruling
 from act.models import PolicyDraft
 from act.policies.constraints import from_stored
-from act.policies.draft import bind, document
+from act.policies.draft import bind, document, hand_down
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
 from act.policies.policy import CompiledPolicy, compile_policy
-from act.tokens.chain import alone as chain_of
+from act.tokens.chain import Link
+from act.tokens.nodes import seen
+from act.tokens.scope import scope_of
 from tests import reference
 from tests.pairs import CONDITIONS
 
@@ -55,6 +57,16 @@ def schemas(draw: st.DrawFn) -> Document:
     return schema
 
 
+@st.composite
+def _somebody(draw: st.DrawFn) -> Document:
+    """Agents by role or id, at least one of either."""
+    kinds = {"roles": ["r1", "r2", "r3"], "agentIds": ["a1", "a2", "a3"]}
+    named = draw(st.lists(st.sampled_from(sorted(kinds)), min_size=1, unique=True))
+    return {"roles": [], "agentIds": []} | {
+        kind: draw(st.lists(st.sampled_from(kinds[kind]), min_size=1, max_size=2, unique=True)) for kind in named
+    }
+
+
 _hours = st.sampled_from(
     [
         "00:00-24:00 UTC",
@@ -77,6 +89,7 @@ KINDS: Mapping[str, st.SearchStrategy[Any]] = {
     "allowedDomains": st.lists(st.sampled_from(["example.com", "*.example.com", "example.org"]), max_size=2),
     "maxRows": st.sampled_from([0, 5, 6, 7]),
     "maxDataPoints": st.sampled_from([0, 5, 6, 7]),
+    "requiresDelegation": st.booleans() | st.fixed_dictionaries({"from": _somebody()}),
 }
 constraints = st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=3, unique=True).flatmap(
     lambda chosen: st.fixed_dictionaries({name: KINDS[name] for name in chosen})
@@ -84,10 +97,18 @@ constraints = st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=3, u
 
 
 @st.composite
+def _rights(draw: st.DrawFn) -> Document:
+    """A policy that hands down, with or without use."""
+    grants = draw(st.sampled_from([["delegate"], ["use", "delegate"]]))
+    return {"grants": grants, "delegation": {"to": draw(_somebody()), "maxDepth": draw(st.integers(1, 3))}}
+
+
+@st.composite
 def documents_of(draw: st.DrawFn, effect: str | None = None, id: str | None = None) -> Document:
     """A policy as its author writes it, with every field; `appliesTo` None is the whole tenant."""
     effect = effect or draw(st.sampled_from(["allow"] * 6 + ["deny"]))
-    return {
+    rights = draw(st.just({}) | st.just({}) | _rights()) if effect == "allow" else {}
+    return rights | {
         "id": id or f"p{draw(st.integers(0, 999))}",
         "name": "Policy",
         "effect": effect,
@@ -111,7 +132,23 @@ def _in_order(policy: Document) -> bool:
 
 policies = documents_of().filter(_in_order)
 denies = documents_of("deny", "added").filter(_in_order)
-tenants = st.lists(policies, max_size=7, unique_by=lambda policy: policy["id"])
+# In half of the worlds everybody hands everything down, in some does everything, so that whole chains are often allowed.
+HANDING: Document = {
+    "id": "handing",
+    "name": "Handing",
+    "effect": "allow",
+    "actions": ["*"],
+    "resources": ["*"],
+    "grants": ["delegate"],
+    "delegation": {"to": {"roles": [], "agentIds": ["a1", "a2", "a3"]}, "maxDepth": 3},
+    "mode": "enforce",
+    "enabled": True,
+} | dict.fromkeys(("appliesTo", "arguments", "when", "constraints", "validFrom", "validUntil"))
+tenants = st.builds(
+    lambda policies, handing: [*policies, *handing],
+    st.lists(policies, max_size=7, unique_by=lambda policy: policy["id"]),
+    st.sampled_from([[], [], [HANDING], [HANDING | {"grants": ["use", "delegate"]}]]),
+)
 
 _metadata = st.sampled_from([{}, {"role": "r3"}, {"role": 7}])
 
@@ -127,7 +164,11 @@ def agents(*ids: str) -> st.SearchStrategy[Document]:
 
 
 class Question(NamedTuple):
-    """Who asks for what; `requester` is another agent, or None."""
+    """Who asks for what; `requester` is another agent, or None.
+
+    `chain` are the links of the token, as `tests.reference` has them, the last of which is `agent`'s; None when the
+    token was handed down by nobody and is narrowed to nothing.
+    """
 
     agent: Document
     action: str
@@ -135,6 +176,11 @@ class Question(NamedTuple):
     arguments: Document
     context: Document
     requester: Document | None = None
+    chain: tuple[Document, ...] | None = None
+
+    @property
+    def links(self) -> list[Document]:
+        return [reference.alone(self.agent)] if self.chain is None else list(self.chain)
 
 
 _numbers = st.sampled_from([0, 4, 5, 6, 7, 4.5, -1, True, "5", None])
@@ -166,9 +212,41 @@ alone = st.builds(
     _arguments,
     _context,
     st.none(),
+    st.none(),
 )
+scopes = st.lists(
+    st.fixed_dictionaries(
+        {
+            "actions": st.lists(st.sampled_from(["x", "x*", "*"]), min_size=1, max_size=2),
+            "resources": st.lists(st.sampled_from(["p/1", "p/*", "*"]), min_size=1, max_size=2),
+        }
+    ),
+    min_size=1,
+    max_size=2,
+)
+_unscoped = st.one_of([st.none()] * 9)
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> tuple[Document, ...]:
+    """One to three agents, each of its own token, all for one task."""
+    ids = draw(st.permutations(["a1", "a2", "a3"]))[: draw(st.sampled_from([1, 2, 2, 3]))]
+    facts = draw(st.sampled_from([{}, {"who": "a"}]))
+    return tuple(
+        {
+            "agent": draw(agents(id)),
+            "scope": draw(_unscoped | scopes),
+            "policyIds": draw(_unscoped | st.lists(st.sampled_from(["handing", "p0", "p1"]), min_size=1, unique=True)),
+            "grants": draw(st.sampled_from([["use", "delegate"]] * 7 + [["delegate"]])),
+            "token": {"facts": facts, "task": None, "onBehalfOf": None, "depth": at},
+        }
+        for at, id in enumerate(ids)
+    )
+
+
+chained = st.builds(lambda question, chain: question._replace(agent=chain[-1]["agent"], chain=chain), alone, chains())
 questions = st.builds(
-    lambda question, requester: question._replace(requester=requester), alone, st.none() | agents("a2")
+    lambda question, requester: question._replace(requester=requester), alone | chained, st.none() | agents("a2")
 )
 
 
@@ -193,18 +271,36 @@ def compiled(written: Document) -> CompiledPolicy:
         constraints=from_stored(stored["constraints"]),
         arguments=stored["arguments"],
         when=stored["condition"],
+        usable="use" in stored["grants"],
+        hand_down=hand_down(draft.delegation),
         shadow=draft.mode == "shadow",
         valid_from=draft.valid_from,
         valid_until=draft.valid_until,
     )
 
 
+def link_of(written: Document) -> Link:
+    """A link whose token allows whatever policies do: what the tokens say is checked elsewhere."""
+    scope, ids, token = written["scope"], written["policyIds"], written["token"]
+    parts = [{"actions": ["*"], "resources": ["*"]}] if scope is None and ids is not None else scope
+    return Link(
+        agent_of(written["agent"]),
+        None if parts is None else scope_of([(part["actions"], part["resources"]) for part in parts], ids),
+        seen(token["facts"], token["task"], token["onBehalfOf"], token["depth"]),
+        usable="use" in written["grants"],
+    )
+
+
+def handed_over(asked: Question) -> tuple[list[Link], Call, list[Link] | None]:
+    """A question as the engine takes it: chain, call, requester."""
+    chain = [link_of(link) for link in asked.links]
+    call = Call(asked.action, asked.resource, NOW, asked.arguments, asked.context, chain[-1].seen)
+    return chain, call, [link_of(reference.alone(asked.requester))] if asked.requester else None
+
+
 def ruled(tenant: Documents, asked: Question) -> Ruling:
     index = PolicyIndex(compiled(policy) for policy in tenant if policy["enabled"])
-    call = Call(asked.action, asked.resource, NOW, asked.arguments, asked.context)
-    return engine(
-        index, chain_of(agent_of(asked.agent)), call, chain_of(agent_of(asked.requester)) if asked.requester else None
-    )
+    return engine(index, *handed_over(asked))
 
 
 def told(ruling: Ruling) -> reference.Answer:

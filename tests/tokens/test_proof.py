@@ -349,7 +349,8 @@ def test_a_header_that_reads_in_two_ways() -> None:
     assert "reads in one way only" in refused(proof(head=head))
 
 
-@pytest.mark.parametrize("position", range(0, len(SIGNATURE), 5))
+# The last character has spare bits: another one there is not always canonical.
+@pytest.mark.parametrize("position", range(0, len(SIGNATURE) - 1, 5))
 def test_a_changed_signature(position: int) -> None:
     changed = "A" if SIGNATURE[position] != "A" else "B"
     string = f"{HEAD}.{BODY}.{SIGNATURE[:position]}{changed}{SIGNATURE[position + 1 :]}"

@@ -9,6 +9,7 @@ from act.cli.api_keys import api_keys
 from act.cli.approvals import approvals
 from act.cli.audit import audit
 from act.cli.command import Group
+from act.cli.delegations import delegations
 from act.cli.demo import demo
 from act.cli.doctor import doctor
 from act.cli.enforce import enforce, outcome
@@ -27,6 +28,7 @@ COMMANDS: tuple[click.Command, ...] = (
     policy,
     templates,
     tokens,
+    delegations,
     enforce,
     outcome,
     approvals,

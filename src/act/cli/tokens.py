@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from act.cli.command import Group, confirm, yes_option
 from act.cli.connection import agent_id, connected
 from act.cli.output import Column, print_list, print_one, warn
+from act.cli.scopes import given_facts, given_scope, narrowing_options, read_object, shown_token, token_option
 from act.cli.secrets import issue as issue_secret
 
 if TYPE_CHECKING:
-    from act.models import IssuedToken, Token
+    from act.models import Introspection, IssuedToken, Token
 
-_COLUMNS: list[Column[Token]] = [
+_SHORT: list[Column[Token]] = [
     ("id", lambda token: token.id),
     ("agent id", lambda token: token.agent_id),
     ("status", lambda token: token.status),
@@ -23,11 +24,45 @@ _COLUMNS: list[Column[Token]] = [
     ("expires", lambda token: token.expires_at),
     ("revoked", lambda token: token.revoked_at),
 ]
-_ISSUED: list[Column[IssuedToken]] = [
+_LONG: list[Column[Token]] = [
+    *_SHORT,
+    ("superseded", lambda token: token.superseded_at),
+    ("handed down", lambda token: token.parent is not None),
+    ("scope", lambda token: parts(token.scope)),
+    ("policies", lambda token: token.policy_ids),
+    ("grants", lambda token: token.grants),
+    ("task", lambda token: token.task),
+    ("on behalf of", lambda token: token.on_behalf_of),
+    ("bound to a key", lambda token: token.bound_to_key),
+]
+ISSUED: list[Column[IssuedToken]] = [
     ("token id", lambda token: token.token_id),
     ("agent id", lambda token: token.agent_id),
     ("expires", lambda token: token.expires_at),
 ]
+_INTROSPECTED: list[Column[Introspection]] = [
+    ("active", lambda answer: answer.active),
+    ("token id", lambda answer: answer.jti),
+    ("agent id", lambda answer: answer.client_id),
+    ("on behalf of", lambda answer: answer.sub if answer.sub != answer.client_id else None),
+    ("tenant", lambda answer: answer.tid),
+    ("expires", lambda answer: _moment(answer.exp)),
+    ("type", lambda answer: answer.token_type),
+    ("handed down by", lambda answer: answer.act),
+    ("scope", lambda answer: parts(answer.authorization_details)),
+    ("task", lambda answer: answer.task),
+]
+
+
+def parts(scope: list[dict[str, Any]] | None) -> list[str]:
+    """A scope as people write it."""
+    return [f"{','.join(part['actions'])}:{','.join(part['resources'])}" for part in scope or ()]
+
+
+def _moment(seconds: int | None) -> Any:
+    from datetime import UTC, datetime
+
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 @click.group(cls=Group)
@@ -41,17 +76,49 @@ def tokens() -> None:
 @tokens.command()
 @click.argument("agent")
 @click.option("--expires-in", type=int, metavar="SECONDS", help="[default: the tenant's]")
+@narrowing_options
+@click.option("--policy", "policies", metavar="ID", multiple=True, help="Only what one of these policies allows.")
+@click.option("--on-behalf-of", metavar="USER", help="The user for whom the agent acts.")
+@click.option("--bind-to", metavar="FILE", help="A public JWK: only the holder of its key can use the token.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the token there, mode 0600.")
-def issue(agent: str, expires_in: int | None, save: Path | None) -> None:
+def issue(
+    agent: str,
+    expires_in: int | None,
+    scopes: tuple[str, ...],
+    scope_file: str | None,
+    task: str | None,
+    facts_file: str | None,
+    policies: tuple[str, ...],
+    on_behalf_of: str | None,
+    bind_to: str | None,
+    save: Path | None,
+) -> None:
     """Issue a token to an agent. It is shown now and never again.
 
     \b
-    Example:
+    Examples:
       export ACT_TOKEN=$(actctl tokens issue "Planner Agent" --expires-in 3600)
+      actctl tokens issue mailer --scope 'send:mail://*' --task ticket-7 --facts facts.yaml --save mailer.token
     """
+    scope, facts = given_scope(scopes, scope_file), given_facts(facts_file)
+    cnf = None if bind_to is None else read_object(bind_to, "a public JWK")
     with connected() as act:
         id = agent_id(act, agent)
-        made = issue_secret(lambda: act.tokens.issue(id, expires_in=expires_in), "token", _ISSUED, save)
+        made = issue_secret(
+            lambda: act.tokens.issue(
+                id,
+                expires_in=expires_in,
+                policy_ids=policies or None,
+                scope=scope,
+                task=task,
+                facts=facts,
+                on_behalf_of=on_behalf_of,
+                cnf=cnf,
+            ),
+            "token",
+            ISSUED,
+            save,
+        )
     for warning in made.warnings:
         warn(f"{warning.message} ({warning.code})")
 
@@ -62,7 +129,7 @@ def list_tokens(agent: str | None) -> None:
     """All tokens, without their strings."""
     with connected() as act:
         id = agent_id(act, agent, must_exist=False) if agent else None
-        print_list(act.tokens.list(id), _COLUMNS, nothing="No tokens.")
+        print_list(act.tokens.list(id), _SHORT, nothing="No tokens.")
 
 
 @tokens.command()
@@ -71,14 +138,49 @@ def show(id: str) -> None:
     """One token, without its string."""
     with connected() as act:
         found = act.tokens.get(id)
-    print_one(found, _COLUMNS)
+    print_one(found, _LONG)
+
+
+@tokens.command()
+@click.argument("id")
+@click.option("--expires-in", type=int, metavar="SECONDS", help="[default: as long as the old one]")
+@click.option("--grace", type=int, metavar="SECONDS", help="How long the old one stays good.  [default: 30]")
+@click.option("--token-file", type=click.File("rb"), help="The token itself, for a key with the scope enforce alone.")
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the token there, mode 0600.")
+def rotate(id: str, expires_in: int | None, grace: int | None, token_file: IO[bytes] | None, save: Path | None) -> None:
+    """Issue a new token in the place of an old one. It is shown now and never again.
+
+    Whoever uses the old one after the grace is taken for a thief: both are revoked, and all that was handed down.
+    """
+    token = None if token_file is None else shown_token(token_file)
+    with connected() as act:
+        issue_secret(
+            lambda: act.tokens.rotate(id, expires_in=expires_in, grace=grace, token=token), "token", ISSUED, save
+        )
+
+
+@tokens.command()
+@token_option
+def introspect(token_file: IO[bytes]) -> None:
+    """What a token is that somebody has shown. It is read from stdin.
+
+    \b
+    Example:
+      actctl tokens introspect < found.token
+    """
+    token = shown_token(token_file)
+    with connected() as act:
+        print_one(act.tokens.introspect(token), _INTROSPECTED)
 
 
 @tokens.command()
 @click.argument("id")
 @yes_option
 def revoke(id: str, yes: bool) -> None:
-    """Revoke a token, effective on the next request."""
+    """Revoke a token, effective on the next request.
+
+    What was rotated from it and all that was handed down ends with it; the answer says how many tokens that were.
+    """
     with connected() as act:
         found = act.tokens.get(id)
         confirm(f"Revoke the token {found.id} of agent {found.agent_id} ({found.status})?", yes)
@@ -88,6 +190,7 @@ def revoke(id: str, yes: bool) -> None:
         [
             ("token id", lambda answer: answer.token_id),
             ("revoked", lambda answer: answer.revoked),
+            ("handed down", lambda answer: answer.delegated),
             ("revision", lambda answer: answer.revision),
         ],
     )

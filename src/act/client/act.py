@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +14,15 @@ from typing import Any, Final, Self
 import httpx2
 
 from act.client import calls
+from act.client.credential import Credentials
 from act.client.deciding import Question, new_id
 from act.client.errors import ActError
-from act.client.groups import Agents, ApiKeys, Approvals, Audit, Keys, Policies, Tenants, Tokens
+from act.client.groups import Agents, ApiKeys, Approvals, Audit, Delegations, Keys, Policies, Tenants, Tokens
 from act.client.guard import Guard
+from act.client.narrowing import Scope
+from act.client.proof import ProofKey
 from act.client.transport import Shared, SyncTransport, checked_url, headers_for, is_loopback
-from act.models import Decision, Health, OutcomeRecorded
+from act.models import Decision, Health, IssuedToken, OutcomeRecorded
 
 DEFAULT_URL: Final = "http://127.0.0.1:8377"
 
@@ -60,9 +65,11 @@ class Act:
         self._tenant_id = tenant_id
         self._again = partial(Act, self._url, timeout=timeout, retries=retries, tenant_id=tenant_id)
         self._travel = transport
+        self._credentials = Credentials()
         self.agents = Agents(self._transport)
         self.policies = Policies(self._transport)
         self.tokens = Tokens(self._transport)
+        self.delegations = Delegations(self._transport)
         self.approvals = Approvals(self._transport)
         self.audit = Audit(self._transport)
         self.api_keys = ApiKeys(self._transport)
@@ -110,6 +117,8 @@ class Act:
         min_revision: int | None = None,
         dry_run: bool = False,
         raise_on_error: bool = False,
+        key: ProofKey | None = None,
+        requester_key: ProofKey | None = None,
     ) -> Decision:
         """May the agent that holds `token` do this? Fails closed.
 
@@ -124,6 +133,8 @@ class Act:
             min_revision: the `revision` of a change; no decision is made on an older state.
             dry_run: decide and explain, spend nothing.
             raise_on_error: raise the `ActError` instead of denying.
+            key: what `token` is bound to, if it is; proves that it is here.
+            requester_key: the same for `requester_token`.
 
         Raises:
             ValueError: an argument is not JSON; names it by its pointer.
@@ -144,7 +155,12 @@ class Act:
         if not token:
             return question.no_token()
         try:
-            return self._transport.send(question.call())
+            asked = question.proved(key, requester_key, time.time())
+            decision = self._transport.send(asked.call())
+            if request_id is None and asked.lost(decision):
+                question = replace(question, request_id=new_id())
+                decision = self._transport.send(question.proved(key, requester_key, time.time()).call())
+            return decision
         except ActError as error:
             if raise_on_error:
                 raise
@@ -165,9 +181,63 @@ class Act:
         """
         return self._transport.send(calls.report_outcome(decision_id, status, labels, created))
 
-    def guard(self, token: str | None, *, wait: float = 900.0) -> Guard:
-        """What stands between one agent and its tools; `wait` is how long it waits for a person, in seconds."""
-        return Guard(self, token, wait=wait)
+    def guard(
+        self,
+        token: str | IssuedToken | None,
+        *,
+        wait: float = 900.0,
+        key: ProofKey | None = None,
+        refresh: bool | None = None,
+    ) -> Guard:
+        """What stands between one agent and its tools.
+
+        Args:
+            wait: how long it waits for a person, in seconds.
+            key: what the token is bound to; every question then carries a proof that the key is here.
+            refresh: take a new token in the place of this one before it ends (see docs/tokens.md). By default for an
+                `IssuedToken`, and not for a string: another process may hold the same one, and two that refresh one
+                token are taken for a thief and a victim. All guards of one token of this client share what they hold.
+
+        Raises:
+            ValueError: the token is not bound to `key`.
+        """
+        return Guard(self, self._credentials.of(token, key, refresh), wait=wait)
+
+    def guard_for(
+        self,
+        agent_id: str,
+        *,
+        expires_in: int | None = None,
+        policy_ids: Iterable[str] | None = None,
+        scope: Scope | None = None,
+        actions: Iterable[str] | None = None,
+        resources: Iterable[str] | None = None,
+        task: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        on_behalf_of: str | None = None,
+        bound: bool = True,
+        wait: float = 900.0,
+    ) -> Guard:
+        """Issue a token, as `tokens.issue`, and guard an agent with it. Needs a key for `tokens`.
+
+        Args:
+            bound: bind the token to a key that is made here and never leaves this process, so that the token alone is
+                worth nothing. Needs the extra `proof`.
+        """
+        key = ProofKey.generate() if bound else None
+        issued = self.tokens.issue(
+            agent_id,
+            expires_in=expires_in,
+            policy_ids=policy_ids,
+            scope=scope,
+            actions=actions,
+            resources=resources,
+            task=task,
+            facts=facts,
+            on_behalf_of=on_behalf_of,
+            cnf=key.public_jwk if key else None,
+        )
+        return self.guard(issued, wait=wait, key=key)
 
     def health(self) -> Health:
         """Whether ACT is ready to decide, with what it checked."""

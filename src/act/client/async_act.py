@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +14,15 @@ import httpx2
 
 from act.client import calls
 from act.client.act import settings
-from act.client.async_groups import Agents, ApiKeys, Approvals, Audit, Keys, Policies, Tenants, Tokens
+from act.client.async_groups import Agents, ApiKeys, Approvals, Audit, Delegations, Keys, Policies, Tenants, Tokens
+from act.client.async_guard import AsyncGuard
+from act.client.credential import Credentials
 from act.client.deciding import Deciding, Question, new_id
 from act.client.errors import ActError
-from act.client.guard import AsyncGuard
+from act.client.narrowing import Scope
+from act.client.proof import ProofKey
 from act.client.transport import AsyncShared, AsyncTransport, is_loopback
-from act.models import Decision, Health, OutcomeRecorded
+from act.models import Decision, Health, IssuedToken, OutcomeRecorded
 
 
 class AsyncAct:
@@ -48,9 +53,11 @@ class AsyncAct:
         self._tenant_id = tenant_id
         self._again = partial(AsyncAct, self._url, timeout=timeout, retries=retries, tenant_id=tenant_id)
         self._travel = transport
+        self._credentials = Credentials()
         self.agents = Agents(self._transport)
         self.policies = Policies(self._transport)
         self.tokens = Tokens(self._transport)
+        self.delegations = Delegations(self._transport)
         self.approvals = Approvals(self._transport)
         self.audit = Audit(self._transport)
         self.api_keys = ApiKeys(self._transport)
@@ -87,6 +94,8 @@ class AsyncAct:
         min_revision: int | None = None,
         dry_run: bool = False,
         raise_on_error: bool = False,
+        key: ProofKey | None = None,
+        requester_key: ProofKey | None = None,
     ) -> Deciding:
         """As `Act.enforce`, to be awaited. In a condition the un-awaited answer raises `TypeError`."""
         question = Question(
@@ -102,13 +111,26 @@ class AsyncAct:
             requester_token,
             min_revision,
         )
-        return Deciding(self._decide(question, raise_on_error))
+        return Deciding(self._decide(question, raise_on_error, key, requester_key, request_id is None))
 
-    async def _decide(self, question: Question, raise_on_error: bool) -> Decision:
+    async def _decide(
+        self,
+        question: Question,
+        raise_on_error: bool,
+        key: ProofKey | None,
+        requester_key: ProofKey | None,
+        free: bool,
+    ) -> Decision:
+        """`free`: the request id may be another one."""
         if not question.token:
             return question.no_token()
         try:
-            return await self._transport.send(question.call())
+            asked = question.proved(key, requester_key, time.time())
+            decision = await self._transport.send(asked.call())
+            if free and asked.lost(decision):
+                question = replace(question, request_id=new_id())
+                decision = await self._transport.send(question.proved(key, requester_key, time.time()).call())
+            return decision
         except ActError as error:
             if raise_on_error:
                 raise
@@ -124,9 +146,47 @@ class AsyncAct:
         """Say what became of an allowed action; ends its lease. See `Act.report_outcome`."""
         return await self._transport.send(calls.report_outcome(decision_id, status, labels, created))
 
-    def guard(self, token: str | None, *, wait: float = 900.0) -> AsyncGuard:
-        """What stands between one agent and its tools; `wait` is how long it waits for a person, in seconds."""
-        return AsyncGuard(self, token, wait=wait)
+    def guard(
+        self,
+        token: str | IssuedToken | None,
+        *,
+        wait: float = 900.0,
+        key: ProofKey | None = None,
+        refresh: bool | None = None,
+    ) -> AsyncGuard:
+        """What stands between one agent and its tools. See `Act.guard`."""
+        return AsyncGuard(self, self._credentials.of(token, key, refresh), wait=wait)
+
+    async def guard_for(
+        self,
+        agent_id: str,
+        *,
+        expires_in: int | None = None,
+        policy_ids: Iterable[str] | None = None,
+        scope: Scope | None = None,
+        actions: Iterable[str] | None = None,
+        resources: Iterable[str] | None = None,
+        task: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        on_behalf_of: str | None = None,
+        bound: bool = True,
+        wait: float = 900.0,
+    ) -> AsyncGuard:
+        """Issue a token, bound to a key that is made here, and guard an agent with it. See `Act.guard_for`."""
+        key = ProofKey.generate() if bound else None
+        issued = await self.tokens.issue(
+            agent_id,
+            expires_in=expires_in,
+            policy_ids=policy_ids,
+            scope=scope,
+            actions=actions,
+            resources=resources,
+            task=task,
+            facts=facts,
+            on_behalf_of=on_behalf_of,
+            cnf=key.public_jwk if key else None,
+        )
+        return self.guard(issued, wait=wait, key=key)
 
     async def health(self) -> Health:
         """Whether ACT is ready to decide, with what it checked."""

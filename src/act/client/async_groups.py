@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeVar
 from act.client import calls
 from act.client.call import Call
 from act.client.groups import cut_off, following
+from act.client.narrowing import Scope, agents_of, scope_of, task_of
+from act.client.proof import ProofKey
 from act.client.transport import AsyncTransport
 from act.models import (
     Agent,
@@ -22,6 +24,8 @@ from act.models import (
     ApprovalStatus,
     AuditRecord,
     Checkpoint,
+    DelegationNode,
+    Introspection,
     IssuedApiKey,
     IssuedToken,
     Page,
@@ -141,8 +145,23 @@ class Policies(_Group):
 class Tokens(_Group):
     """What agents show when they ask."""
 
-    async def issue(self, agent_id: str, *, expires_in: int | None = None) -> IssuedToken:
-        return await self._send(calls.issue_token(agent_id, expires_in))
+    async def issue(
+        self,
+        agent_id: str,
+        *,
+        expires_in: int | None = None,
+        policy_ids: Iterable[str] | None = None,
+        scope: Scope | None = None,
+        actions: Iterable[str] | None = None,
+        resources: Iterable[str] | None = None,
+        task: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        on_behalf_of: str | None = None,
+        cnf: Mapping[str, Any] | None = None,
+    ) -> IssuedToken:
+        narrowed = scope_of(scope, actions, resources)
+        call = calls.issue_token(agent_id, expires_in, policy_ids, narrowed, task_of(task, facts), on_behalf_of, cnf)
+        return await self._send(call)
 
     def list(self, agent_id: str | None = None) -> AsyncIterator[Token]:
         return self._all(lambda cursor: calls.list_tokens(agent_id, cursor=cursor))
@@ -152,6 +171,50 @@ class Tokens(_Group):
 
     async def revoke(self, id: str) -> TokenRevoked:
         return await self._send(calls.revoke_token(id))
+
+    async def rotate(
+        self,
+        id: str,
+        *,
+        expires_in: int | None = None,
+        grace: int | None = None,
+        token: str | None = None,
+        key: ProofKey | None = None,
+    ) -> IssuedToken:
+        return await self._send(calls.rotate_token(id, expires_in, grace, token, key))
+
+    async def introspect(self, token: str) -> Introspection:
+        return await self._send(calls.introspect_token(token))
+
+
+class Delegations(_Group):
+    """What agents hand down to one another."""
+
+    async def create(
+        self,
+        parent_token: str,
+        to: str,
+        *,
+        scope: Scope | None = None,
+        actions: Iterable[str] | None = None,
+        resources: Iterable[str] | None = None,
+        expires_in: int | None = None,
+        grants: Iterable[str] | None = None,
+        hand_to: Mapping[str, Iterable[str]] | None = None,
+        max_depth: int | None = None,
+        task: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        cnf: Mapping[str, Any] | None = None,
+        key: ProofKey | None = None,
+    ) -> IssuedToken:
+        narrowed, given = scope_of(scope, actions, resources), task_of(task, facts)
+        call = calls.delegate(
+            parent_token, to, narrowed, expires_in, grants, agents_of(hand_to), max_depth, given, cnf, key
+        )
+        return await self._send(call)
+
+    async def tree(self, token_id: str) -> DelegationNode:
+        return await self._send(calls.delegation_tree(token_id))
 
 
 class Approvals(_Group):

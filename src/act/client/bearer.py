@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
 from act.client.calls import Outcome
+from act.client.credential import Credential, Held
 from act.client.deciding import Ask, Deciding, denied, kept
 from act.client.errors import ActError
 from act.client.notes import Created, Notes
@@ -22,22 +21,27 @@ R = TypeVar("R")
 
 LONGEST_POLL: Final = 30
 SHORTEST_POLL: Final = 0.5
+NOT_REVOKED: Final = "The token %s of the task %s was not revoked and is good until it expires: %s"
 
 
 class Bearer(ABC):
     """One agent's token, and the questions asked with it."""
 
-    def __init__(self, token: str | None, wait: float) -> None:
-        self._token = token
+    def __init__(self, token: str | Credential | None, wait: float) -> None:
+        self._credential = token if isinstance(token, Credential) else Credential(token)
         self._wait = wait
 
     @property
     def agent_id(self) -> str | None:
         """The agent that the token names, for display and as `requester`. Not verified: only the server can judge."""
-        return _claimed_agent(self._token)
+        return self._credential.held.claimed.agent_id
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(agent_id={self.agent_id!r})"
+
+    def _binds(self, wanted: bool | None) -> bool:
+        """Whether a token that is handed down is bound to a key: as this one is, if nobody says."""
+        return self._credential.held.key is not None if wanted is None else wanted
 
     @abstractmethod
     def acheck(
@@ -173,11 +177,28 @@ def reportable(decision: Decision) -> str:
     return decision.decision_id
 
 
-def _claimed_agent(token: str | None) -> str | None:
-    try:
-        payload = (token or "").split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        agent = claims["client_id"]
-    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
-        return None
-    return agent if isinstance(agent, str) else None
+def session_of(held: Held, task: str, facts: Mapping[str, Any] | None, expires_in: int | None) -> dict[str, Any]:
+    """What to ask `tokens.issue` for, so that a token for a task is no wider than the one that is held.
+
+    Raises:
+        ValueError: the token was handed down: a new one of its agent's own would be wider; or it cannot be read.
+    """
+    claims = held.claimed
+    if claims.agent_id is None:
+        raise ValueError("A session needs a token that says whose it is.")
+    if claims.delegated:
+        raise ValueError("What was handed down cannot begin a session; name the task in delegate(..., task='...').")
+    return {
+        "agent_id": claims.agent_id,
+        "expires_in": expires_in,
+        "policy_ids": claims.policy_ids,
+        "scope": claims.scope,
+        "task": task,
+        "facts": facts,
+        "on_behalf_of": claims.on_behalf_of,
+    }
+
+
+def not_json(error: ValueError) -> Decision:
+    """The denial of a question that could not even be asked."""
+    return denied(ReasonCode.UNREACHABLE, f"ACT could not be asked, so nothing may run. {error}")

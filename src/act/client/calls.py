@@ -11,6 +11,9 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from act.client.call import Call, get, nothing, path, post
+from act.client.narrowing import listed
+from act.client.proof import ProofKey
+from act.client.proving import proved
 from act.models import (
     Agent,
     AgentTokensRevoked,
@@ -20,7 +23,9 @@ from act.models import (
     AuditRecord,
     Checkpoint,
     Decision,
+    DelegationNode,
     Health,
+    Introspection,
     IssuedApiKey,
     IssuedToken,
     OutcomeRecorded,
@@ -156,8 +161,26 @@ def _camel(value: Any) -> Any:
 # --- tokens -----------------------------------------------------------------------------------------------------------
 
 
-def issue_token(agent_id: str, expires_in: int | None) -> Call[IssuedToken]:
-    return post(path("tokens"), IssuedToken, {"agentId": agent_id, "expiresIn": expires_in})
+def issue_token(
+    agent_id: str,
+    expires_in: int | None,
+    policy_ids: Iterable[str] | None,
+    scope: list[dict[str, list[str]]] | None,
+    task: Mapping[str, Any] | None,
+    on_behalf_of: str | None,
+    cnf: Mapping[str, Any] | None,
+) -> Call[IssuedToken]:
+    """`scope` and `task` as `narrowing` makes them; `cnf` is the public key as a JWK."""
+    body = {
+        "agentId": agent_id,
+        "expiresIn": expires_in,
+        "policyIds": None if policy_ids is None else listed("policy_ids", policy_ids),
+        "scope": scope,
+        "task": task,
+        "onBehalfOf": on_behalf_of,
+        "cnf": None if cnf is None else {"jwk": dict(cnf)},
+    }
+    return post(path("tokens"), IssuedToken, body)
 
 
 def list_tokens(agent_id: str | None = None, cursor: str | None = None) -> Call[Page[Token]]:
@@ -169,7 +192,68 @@ def get_token(id: str) -> Call[Token]:
 
 
 def revoke_token(id: str) -> Call[TokenRevoked]:
-    return post(path("tokens", id, "revoke"), TokenRevoked)
+    """Idempotent: it is repeated until an answer says that it holds."""
+    return Call("POST", path("tokens", id, "revoke"), TokenRevoked.model_validate_json, idempotent=True)
+
+
+def rotate_token(
+    id: str, expires_in: int | None, grace: int | None, token: str | None, key: ProofKey | None
+) -> Call[IssuedToken]:
+    """With `token`, by right of whoever holds it, and then idempotent.
+
+    A second rotation leaves a token that nobody knows. A lost answer to the first, not asked for again within the
+    grace, would leave the holder with a token whose use revokes the node.
+    """
+    body = {"expiresIn": expires_in, "grace": grace}
+    given = {name: value for name, value in body.items() if value is not None}
+    if token is not None:
+        given = proved(given, key, token, "token", "rotate", f"token://{id}")
+    return Call(
+        "POST",
+        path("tokens", id, "rotate"),
+        IssuedToken.model_validate_json,
+        body=given,
+        idempotent=token is not None,
+    )
+
+
+def introspect_token(token: str) -> Call[Introspection]:
+    at = path("tokens", "introspect")
+    return Call("POST", at, Introspection.model_validate_json, body={"token": token}, idempotent=True)
+
+
+# --- delegations ------------------------------------------------------------------------------------------------------
+
+
+def delegate(
+    parent_token: str,
+    to: str,
+    scope: list[dict[str, list[str]]] | None,
+    expires_in: int | None,
+    grants: Iterable[str] | None,
+    hand_to: Mapping[str, list[str]] | None,
+    max_depth: int | None,
+    task: Mapping[str, Any] | None,
+    cnf: Mapping[str, Any] | None,
+    key: ProofKey | None,
+) -> Call[IssuedToken]:
+    """`scope`, `task` and `hand_to` as `narrowing` makes them; `key` is what the parent token is bound to."""
+    body = {
+        "toAgentId": to,
+        "scope": scope,
+        "expiresIn": expires_in,
+        "grants": None if grants is None else listed("grants", grants),
+        "to": hand_to,
+        "maxDepth": max_depth,
+        "task": task,
+        "cnf": None if cnf is None else {"jwk": dict(cnf)},
+    }
+    given = proved(body, key, parent_token, "parentToken", "delegate", f"agent://{to}")
+    return post(path("delegations"), IssuedToken, given)
+
+
+def delegation_tree(token_id: str) -> Call[DelegationNode]:
+    return get(path("delegations", token_id, "tree"), DelegationNode)
 
 
 # --- decisions and approvals ------------------------------------------------------------------------------------------

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Generator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypedDict
 from uuid import uuid4
 
 from act.client import calls
-from act.client.call import Call
+from act.client.call import Call, encoded
+from act.client.claims import claimed
 from act.client.errors import ActError
+from act.client.proof import ProofKey
 from act.models import Decision, ReasonCode, Verdict
 from act.strict_json import faults_of, loads
 
@@ -42,6 +44,35 @@ class Question:
     dry_run: bool = False
     requester_token: str | None = field(default=None, repr=False)
     min_revision: int | None = None
+    proof: str | None = field(default=None, repr=False)
+    requester_proof: str | None = field(default=None, repr=False)
+
+    def proved(self, key: ProofKey | None, requester_key: ProofKey | None, now: float) -> Question:
+        """The same with proofs of possession by the keys that its tokens are bound to; `now` as in `ProofKey.sign`.
+
+        Raises:
+            ValueError: the arguments are not JSON; names every fault by its pointer.
+        """
+        proof, requester_proof = (
+            self._proof(key, self.token, now),
+            self._proof(requester_key, self.requester_token, now),
+        )
+        return replace(self, proof=proof, requester_proof=requester_proof)
+
+    def _proof(self, key: ProofKey | None, token: str | None, now: float) -> str | None:
+        if key is None or not token:
+            return None
+        encoded({"arguments": self.arguments})
+        tenant = claimed(token).tenant_id or ""
+        return key.sign(token, self.action, self.resource, self.arguments or {}, self.request_id, tenant, now)
+
+    def lost(self, decision: Decision) -> bool:
+        """Whether `decision` tells of an answer that was lost.
+
+        The server repeats an answer without asking for the proof again, except that a person has to be asked: then the
+        repeated request looks like a stolen one. A new one, with a new id and proof, gets that answer.
+        """
+        return self.proof is not None and decision.reason_code is ReasonCode.PROOF_REPLAYED
 
     def call(self) -> Call[Decision]:
         """The call to make; `self.token` must not be empty."""
@@ -56,6 +87,8 @@ class Question:
             "requester": self.requester,
             "requesterToken": self.requester_token,
             "minRevision": self.min_revision,
+            "proof": self.proof,
+            "requesterProof": self.requester_proof,
             "dryRun": self.dry_run or None,
         }
         return calls.enforce({name: value for name, value in body.items() if value is not None}, self.read)

@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeVar
 from act.client import calls
 from act.client.call import Call
 from act.client.errors import UnexpectedAnswer
+from act.client.narrowing import Scope, agents_of, scope_of, task_of
+from act.client.proof import ProofKey
 from act.client.transport import SyncTransport
 from act.models import (
     Agent,
@@ -22,6 +24,8 @@ from act.models import (
     ApprovalStatus,
     AuditRecord,
     Checkpoint,
+    DelegationNode,
+    Introspection,
     IssuedApiKey,
     IssuedToken,
     Page,
@@ -166,9 +170,32 @@ class Policies(_Group):
 class Tokens(_Group):
     """What agents show when they ask."""
 
-    def issue(self, agent_id: str, *, expires_in: int | None = None) -> IssuedToken:
-        """A token for the agent, for `expires_in` seconds. Its string is in this answer and nowhere else."""
-        return self._send(calls.issue_token(agent_id, expires_in))
+    def issue(
+        self,
+        agent_id: str,
+        *,
+        expires_in: int | None = None,
+        policy_ids: Iterable[str] | None = None,
+        scope: Scope | None = None,
+        actions: Iterable[str] | None = None,
+        resources: Iterable[str] | None = None,
+        task: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        on_behalf_of: str | None = None,
+        cnf: Mapping[str, Any] | None = None,
+    ) -> IssuedToken:
+        """A token for the agent, for `expires_in` seconds. Its string is in this answer and nowhere else.
+
+        Args:
+            policy_ids: only what one of these policies allows is allowed.
+            actions, resources: only these actions on these resources (globs); `scope` is a list of several such parts.
+            task: what the token is for; `facts` are values of the task that conditions see as `token.facts`.
+            on_behalf_of: the user for whom the agent acts.
+            cnf: the public JWK that the token is bound to (`ProofKey.public_jwk`).
+        """
+        narrowed = scope_of(scope, actions, resources)
+        call = calls.issue_token(agent_id, expires_in, policy_ids, narrowed, task_of(task, facts), on_behalf_of, cnf)
+        return self._send(call)
 
     def list(self, agent_id: str | None = None) -> Iterator[Token]:
         return self._all(lambda cursor: calls.list_tokens(agent_id, cursor=cursor))
@@ -177,8 +204,73 @@ class Tokens(_Group):
         return self._send(calls.get_token(id))
 
     def revoke(self, id: str) -> TokenRevoked:
-        """Effective on the next request."""
+        """Revoke the token, what was rotated from it, and all that was handed down; effective on the next request."""
         return self._send(calls.revoke_token(id))
+
+    def rotate(
+        self,
+        id: str,
+        *,
+        expires_in: int | None = None,
+        grace: int | None = None,
+        token: str | None = None,
+        key: ProofKey | None = None,
+    ) -> IssuedToken:
+        """A new token in the place of this one, which stays good for `grace` seconds (30 by default).
+
+        Using the old one later is taken for theft, and revokes both and everything handed down from them.
+
+        Args:
+            token: the string of the token: whoever holds it needs a key for `enforce` only.
+            key: what the token is bound to, if it is, and `token` is given.
+        """
+        return self._send(calls.rotate_token(id, expires_in, grace, token, key))
+
+    def introspect(self, token: str) -> Introspection:
+        """What a token is that somebody has shown (RFC 7662): `active`, and then its claims."""
+        return self._send(calls.introspect_token(token))
+
+
+class Delegations(_Group):
+    """What agents hand down to one another."""
+
+    def create(
+        self,
+        parent_token: str,
+        to: str,
+        *,
+        scope: Scope | None = None,
+        actions: Iterable[str] | None = None,
+        resources: Iterable[str] | None = None,
+        expires_in: int | None = None,
+        grants: Iterable[str] | None = None,
+        hand_to: Mapping[str, Iterable[str]] | None = None,
+        max_depth: int | None = None,
+        task: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        cnf: Mapping[str, Any] | None = None,
+        key: ProofKey | None = None,
+    ) -> IssuedToken:
+        """A token for the agent `to` (id or name), by right of `parent_token`; `guard.delegate` is the short way.
+
+        Args:
+            actions, resources: what is handed down (globs); `scope` is a list of several such parts.
+            grants: `use`, `delegate`, or both; `use` by default.
+            hand_to: with `delegate`, to whom it may be handed on: `{"roles": [...]}`, `{"agent_ids": [...]}` or both.
+            max_depth: with `delegate`, how many agents may follow; 1 by default.
+            task, facts: as in `tokens.issue`; facts need a key for `tokens`.
+            cnf: the public JWK that the new token is bound to.
+            key: what the parent token is bound to, if it is.
+        """
+        narrowed, given = scope_of(scope, actions, resources), task_of(task, facts)
+        call = calls.delegate(
+            parent_token, to, narrowed, expires_in, grants, agents_of(hand_to), max_depth, given, cnf, key
+        )
+        return self._send(call)
+
+    def tree(self, token_id: str) -> DelegationNode:
+        """The place of a token, and everything that was handed down from it."""
+        return self._send(calls.delegation_tree(token_id))
 
 
 class Approvals(_Group):

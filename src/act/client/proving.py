@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 from act.client.call import encoded
 from act.client.claims import claimed
-from act.client.deciding import new_id
 from act.client.errors import ActError, Forbidden
 from act.client.proof import ProofKey
 
@@ -27,14 +27,13 @@ def proved(
     if key is None:
         return {**asked, holder: token}
     encoded(asked)  # names every fault by its pointer, as the signing would not
-    request_id, tenant_id = new_id(), claimed(token).tenant_id or ""
+    request_id, tenant_id = uuid4().hex, claimed(token).tenant_id or ""
     proof = key.sign(token, action, resource, asked, request_id, tenant_id, time.time())
     return {**asked, holder: token, "requestId": request_id, "proof": proof}
 
 
 def used_up(error: ActError) -> bool:
-    """Whether a call failed for its proof alone: an earlier try of it reached the server and was not carried out.
-
-    A new proof is all that it needs, so it may be made again, once.
+    """Whether a call failed for its proof alone: an earlier try of it reached the server, which did not carry it out,
+    or did and its answer was lost. It may be made again, once, with a new proof.
     """
     return isinstance(error, Forbidden) and error.code == "proof_replayed"

@@ -7,6 +7,7 @@ test policies against ACT itself (`Act.embedded`).
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,22 +15,26 @@ from typing import Any, Final
 
 from act.client.call import encoded
 from act.client.calls import Outcome, report_outcome
+from act.client.credential import Credentials
 from act.client.deciding import Question, kept, new_id
 from act.client.errors import NotFound
+from act.client.fake_tokens import FakeDelegations, FakeTokens, fake_token
 from act.client.guard import Guard
+from act.client.proof import ProofKey
 from act.models import (
     Approval,
     ApprovalReference,
     ApprovalStatus,
     AuditReference,
     Decision,
+    IssuedToken,
     OutcomeRecorded,
     ReasonCode,
     Verdict,
 )
 
 Rule = tuple[str, str]
-ANYONE: Final = "fake"
+ANYONE: Final = fake_token("agt_fake", "tok_fake", {})
 
 
 @dataclass(slots=True)
@@ -44,6 +49,7 @@ class FakeAct:
         outcomes: every reported outcome, as (decision id, status).
         labels, created: what was reported with them; one session for all.
         approvals: what a person is asked; `approve` and `reject` answer.
+        tokens, delegations: as those of `Act`, without looking up agents and rights.
 
     Example:
         fake = FakeAct(allow=[("execute", "api://tasks/*")])
@@ -58,10 +64,16 @@ class FakeAct:
     labels: set[str] = field(default_factory=set, init=False)
     created: list[str] = field(default_factory=list, init=False)
     approvals: FakeApprovals = field(init=False)
+    tokens: FakeTokens = field(init=False)
+    delegations: FakeDelegations = field(init=False)
+    _credentials: Credentials = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.allow, self.pending = list(self.allow), list(self.pending)
         self.approvals = FakeApprovals()
+        self.tokens = FakeTokens()
+        self.delegations = FakeDelegations(self.tokens)
+        self._credentials = Credentials()
 
     def enforce(
         self,
@@ -77,6 +89,8 @@ class FakeAct:
         min_revision: int | None = None,
         dry_run: bool = False,
         raise_on_error: bool = False,
+        key: ProofKey | None = None,
+        requester_key: ProofKey | None = None,
     ) -> Decision:
         """As `Act.enforce`; nothing can go wrong on the way, so `raise_on_error` changes nothing."""
         question = Question(
@@ -91,10 +105,14 @@ class FakeAct:
             requester_token=requester_token,
             min_revision=min_revision,
         )
+        if token:
+            question = question.proved(key, requester_key, time.time())
         self.asked.append(question)
         if not token:
             return question.no_token()
         question.call().content()  # raises ValueError for what is not JSON, as Act does
+        if refusal := self.tokens.refusal(question):
+            return _decision(question, refusal, "The token is not good for this.")
         if _matches(self.pending, question):
             return self._ask_a_person(question)
         if _matches(self.allow, question):
@@ -117,9 +135,16 @@ class FakeAct:
         reference = AuditReference(index=len(self.outcomes) - 1, leaf_hash="00" * 32)
         return OutcomeRecorded(decision_id=decision_id, status=status, audit=reference)
 
-    def guard(self, token: str | None = ANYONE, *, wait: float = 900.0) -> Guard:
-        """A real guard that asks this fake."""
-        return Guard(self, token, wait=wait)
+    def guard(
+        self,
+        token: str | IssuedToken | None = ANYONE,
+        *,
+        wait: float = 900.0,
+        key: ProofKey | None = None,
+        refresh: bool | None = None,
+    ) -> Guard:
+        """A real guard that asks this fake; `delegate` and `session` work, too."""
+        return Guard(self, self._credentials.of(token, key, refresh), wait=wait)
 
     def approve(self, approval_id: str) -> None:
         """Say yes: the same request, asked again, is allowed once."""

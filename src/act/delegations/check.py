@@ -6,18 +6,16 @@ request is held against every link of its chain again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from act.agents.agent import Agent
-from act.policies.globs import contains
+from act.policies.globs import compile_pattern
 from act.policies.index import PolicyIndex
 from act.policies.policy import CompiledPolicy
 from act.strict_json import Fault
 from act.tokens.chain import Link
-from act.tokens.scope import excess
-
-Wanted = Sequence[Mapping[str, Sequence[str]]]
+from act.tokens.scope import Wanted, excess, uncovered
 
 
 def excesses(
@@ -56,18 +54,18 @@ def _hands_down(policy: CompiledPolicy, receiver: Agent, distance: int, now: dat
 
 
 def _not_given(giving: Sequence[CompiledPolicy], giver: Agent, receiver: Agent, wanted: Wanted) -> list[Fault]:
-    faults: dict[Fault, None] = {}
-    for at, item in enumerate(wanted):
-        for number, action in enumerate(item["actions"]):
-            able = [policy for policy in giving if contains(action, policy.actions)]
-            if not able:
-                message = f"No policy lets '{giver.name}' hand '{action}' down to '{receiver.name}'."
-                faults[Fault(f"/{at}/actions/{number}", message)] = None
-                continue
-            for place, resource in enumerate(item["resources"]):
-                if not any(contains(resource, policy.resources) for policy in able):
-                    message = (
-                        f"No policy lets '{giver.name}' hand '{action}' on '{resource}' down to '{receiver.name}'."
-                    )
-                    faults[Fault(f"/{at}/resources/{place}", message)] = None
-    return list(faults)
+    parts = [
+        (
+            [compile_pattern(pattern) for pattern in policy.actions],
+            [compile_pattern(pattern) for pattern in policy.resources],
+        )
+        for policy in giving
+    ]
+    return uncovered(
+        wanted,
+        parts,
+        lambda action: f"No policy lets '{giver.name}' hand '{action}' down to '{receiver.name}'.",
+        lambda action, resource: (
+            f"No policy lets '{giver.name}' hand '{action}' on '{resource}' down to '{receiver.name}'."
+        ),
+    )

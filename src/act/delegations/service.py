@@ -17,6 +17,8 @@ from act.policies.index import PolicyIndex
 from act.policies.live import LivePolicies
 from act.policies.match import Call
 from act.problems import ProblemError, conflict, not_found, unprocessable
+from act.sessions.live import LiveSessions
+from act.sessions.session import session_key
 from act.strict_json import Fault
 from act.tenants.frozen import refuse_frozen
 from act.tenants.live import LiveTenants
@@ -39,6 +41,7 @@ class DelegationService:
         tenants: LiveTenants,
         agents: LiveAgents,
         policies: LivePolicies,
+        sessions: LiveSessions,
         mint: Mint,
         possession: Possession,
     ) -> None:
@@ -47,6 +50,7 @@ class DelegationService:
         self._tenants = tenants
         self._agents = agents
         self._policies = policies
+        self._sessions = sessions
         self._mint = mint
         self._possession = possession
 
@@ -149,7 +153,7 @@ class DelegationService:
         if parent.confirmation is not None and body.cnf is None:
             faults.append(Fault("/cnf", "The parent token is bound to a key; bind the child to one as well."))
         faults += self._task_faults(caller, body, parent)
-        if denying := _denying(index, parent.links[-1], receiver, now):
+        if denying := self._denying(index, parent, receiver, now):
             faults.append(Fault("/toAgentId", f"{denying} denies handing anything down to '{receiver.name}'."))
         if faults:
             raise _refused("delegation_exceeds_parent", "It is more than the parent token may hand down.", faults)
@@ -173,6 +177,17 @@ class DelegationService:
             faults.append(Fault("/task/facts", f"The parent token states these already: {', '.join(clash)}."))
         return faults
 
+    def _denying(self, index: PolicyIndex, parent: Accepted, receiver: Agent, now: datetime) -> str | None:
+        """A deny policy of any agent of the chain on `delegate` also stops what is not asked at `/v1/enforce`."""
+        claims, resource, alias = parent.claims, f"agent://{receiver.id}", f"agent://{receiver.name}"
+        session = self._sessions.get(claims.tenant_id, session_key(claims.task_id, claims.root)).seen
+        for link in parent.links:
+            call = Call("delegate", resource, now, token=link.seen, session=session, alias=alias)
+            for policy in find(index, link.agent, call).enforced:
+                if policy.effect == "deny":
+                    return policy.label
+        return None
+
 
 def _grant(parent: Accepted, receiver: Agent, body: models.DelegationRequest) -> Grant:
     claims = parent.claims
@@ -188,13 +203,6 @@ def _grant(parent: Accepted, receiver: Agent, body: models.DelegationRequest) ->
         on_behalf_of=claims.on_behalf_of,
         confirmation=confirmation(body.cnf),
     )
-
-
-def _denying(index: PolicyIndex, link: Link, receiver: Agent, now: datetime) -> str | None:
-    """A deny policy on the action `delegate` also stops what is not asked at `/v1/enforce`."""
-    resource, alias = f"agent://{receiver.id}", f"agent://{receiver.name}"
-    found = find(index, link.agent, Call("delegate", resource, now, token=link.seen, alias=alias))
-    return next((policy.label for policy in found.enforced if policy.effect == "deny"), None)
 
 
 def _refused(code: str, detail: str, faults: list[Fault]) -> ProblemError:

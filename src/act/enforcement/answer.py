@@ -12,6 +12,7 @@ from act.enforcement.judge import Judgement, deciding
 from act.enforcement.ruling import Shadow
 from act.models import ApprovalReference, AuditReference, Decision, Lease, NearMiss, Verdict
 from act.policies.near import Near
+from act.text import without_secrets
 
 
 def answer(
@@ -27,7 +28,7 @@ def answer(
         decision_id=decision_id,
         decision=settlement.verdict,
         reason_code=settlement.code,
-        reason=settlement.reason,
+        reason=without_secrets(settlement.reason),  # it names what was asked, and clients log it
         agent_id=judgement.agent_id,
         tenant_id=asked.caller.tenant_id,
         policies=[deciding(policy) for policy in ruling.policies] if ruling else [],

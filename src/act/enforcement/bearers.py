@@ -15,6 +15,9 @@ from act.tokens.proof import Expected
 from act.tokens.refusal import Refusal
 from act.tokens.verify import Accepted, Verifier
 
+Requester = Accepted | tuple[Link, ...]
+"""Who asked for the call: known by a token, or an agent that the caller named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -31,7 +34,7 @@ class Shown:
     """What became of the tokens of a request, and what using them spends or ends."""
 
     accepted: Accepted | Refusal
-    requester: tuple[Link, ...] | Refusal | None = None
+    requester: Requester | Refusal | None = None
     effects: tuple[Effect, ...] = ()
 
 
@@ -45,9 +48,7 @@ class Bearers:
         """The token and the requester of a request; their proofs are used up."""
         accepted, request = self.accepted(asked, now), asked.request
         if isinstance(accepted, Refusal):
-            # A token that another had replaced: someone has both, so the node ends.
-            node = accepted.reused_node
-            return Shown(accepted, effects=() if node is None else (RevokeReused(asked.caller, node, now),))
+            return Shown(accepted, effects=_ending(asked, accepted, now))
         effects: list[Effect] = []
         accepted = self._proved(asked, accepted, request.capability_token, request.proof, now, effects)
         if isinstance(accepted, Refusal):
@@ -55,6 +56,8 @@ class Bearers:
         if request.requester is None and request.requester_token is None and request.requester_proof is None:
             return Shown(accepted, None, tuple(effects))
         requester = self._proved_requester(asked, now, effects)
+        if isinstance(requester, Refusal):
+            effects += _ending(asked, requester, now)
         return Shown(accepted, requester, tuple(effects))
 
     def accepted(self, asked: Asked, now: datetime) -> Accepted | Refusal:
@@ -62,22 +65,15 @@ class Bearers:
         request = asked.request
         return self._verifier.verify(request.capability_token, asked.caller, request.tenant_id, now.timestamp())
 
-    def requester(self, asked: Asked, now: datetime) -> tuple[Link, ...] | Refusal | None:
-        """Who asked for the call: known by a token, or else told by the caller. Proofs are another question."""
-        found = self._requester(asked, now)
-        return found.links if isinstance(found, Accepted) else found
-
-    def _proved_requester(
-        self, asked: Asked, now: datetime, effects: list[Effect]
-    ) -> tuple[Link, ...] | Refusal | None:
-        found, request = self._requester(asked, now), asked.request
+    def _proved_requester(self, asked: Asked, now: datetime, effects: list[Effect]) -> Requester | Refusal | None:
+        found, request = self.requester(asked, now), asked.request
         if isinstance(found, Accepted) and request.requester_token is not None:
             proved = self._proved(asked, found, request.requester_token, request.requester_proof, now, effects)
-            return _not_permitted(proved) if isinstance(proved, Refusal) else proved.links
-        if request.requester_proof is not None:
+            return _not_permitted(proved) if isinstance(proved, Refusal) else proved
+        if request.requester_token is None and request.requester_proof is not None:
             reason = "A requesterProof belongs to a requesterToken, and there is none."
             return Refusal(ReasonCode.PROOF_INVALID, reason)
-        return found.links if isinstance(found, Accepted) else found
+        return found
 
     def _proved(
         self, asked: Asked, accepted: Accepted, token: str, proof: str | None, now: datetime, effects: list[Effect]
@@ -98,7 +94,8 @@ class Bearers:
             return accepted
         return replace(refusal, agent_id=claims.agent_id, token_id=claims.token_id)
 
-    def _requester(self, asked: Asked, now: datetime) -> Accepted | tuple[Link, ...] | Refusal | None:
+    def requester(self, asked: Asked, now: datetime) -> Requester | Refusal | None:
+        """Who asked for the call. Proofs are another question."""
         label, token = asked.request.requester, asked.request.requester_token
         if token is None:
             return None if label is None else self._named(asked, label)
@@ -123,4 +120,9 @@ class Bearers:
 
 def _not_permitted(refusal: Refusal) -> Refusal:
     reason = f"The token of the agent that asked is not accepted ({refusal.code}). {refusal.reason}"
-    return Refusal(ReasonCode.REQUESTER_NOT_PERMITTED, reason)
+    return Refusal(ReasonCode.REQUESTER_NOT_PERMITTED, reason, reused_node=refusal.reused_node)
+
+
+def _ending(asked: Asked, refusal: Refusal, now: datetime) -> tuple[Effect, ...]:
+    """A token was shown that another had replaced: someone has both, so the node ends."""
+    return () if refusal.reused_node is None else (RevokeReused(asked.caller, refusal.reused_node, now),)

@@ -8,23 +8,23 @@ Rules, in this order:
 - Every agent above it in the chain may hand this down to the next (`enforcement.hand_down`).
 - The constraints of *all* matching allow policies must hold; those that need a counter or a person are handed on.
   A policy with constraints that could not be held against the call guards it all the same.
-- A requester outside the chain must pass the same rules itself (`requester_not_permitted`), and its constraints join
-  the others.
+- A requester outside the chain, or with a token that the chain has not grown from, must pass the same rules itself
+  (`requester_not_permitted`), and its constraints join the others.
 - Shadow policies change nothing; the ruling says what would have been decided if they were enforced.
 The order of policies never matters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from act.agents.agent import Agent
 from act.enforcement.constrain import constrained
 from act.enforcement.explain import denied, named, near_misses, no_match
 from act.enforcement.hand_down import hands_down
-from act.enforcement.matching import Found, find
-from act.enforcement.ruling import Ruling, Side, both, union
+from act.enforcement.matching import Found, find, fitting, held
+from act.enforcement.ruling import Ruling, Side, all_of, both, union
 from act.models import ReasonCode
 from act.policies.constraints import NONE
 from act.policies.globs import action_fault, resource_fault
@@ -48,25 +48,52 @@ _NOTHING_ELSE: tuple[Any, ...] = ((), None, (), (), None)
 Chain = Sequence[Link]
 
 
-def decide(index: PolicyIndex, chain: Chain, call: Call, requester: Chain | None = None) -> Ruling:
-    """May the last agent of `chain` make this call, asked by the last one of `requester` when that is another agent?
+def decide(
+    index: PolicyIndex,
+    chain: Chain,
+    call: Call,
+    requester: Chain | None = None,
+    session: Mapping[str, Any] | None = None,
+) -> Ruling:
+    """May the last agent of `chain` make this call, asked by the last one of `requester`?
 
     `call.token` is what conditions see of the last link's token.
+
+    Args:
+        requester: who asked. One that is only named is covered when it stands in `chain`.
+        session: the session of the requester's own token, when it has shown one that `chain` has not grown from.
     """
     if fault := action_fault(call.action):
         return Ruling(False, ReasonCode.ACTION_MALFORMED, f"The action cannot be compared. {fault}")
     if fault := resource_fault(call.resource):
         return Ruling(False, ReasonCode.RESOURCE_MALFORMED, f"The resource cannot be compared. {fault}")
+    if requester is None and len(chain) == 1 and chain[0].scope is None and chain[0].usable:
+        return _alone(index, chain, call)
     own = _side(index, chain, call)
-    if requester is None or any(requester[-1].agent.id == link.agent.id for link in chain):
+    if requester is None or (session is None and any(requester[-1].agent.id == link.agent.id for link in chain)):
         return own.ruling if own.would is None else own.told()
-    asked = _side(index, requester, call._replace(token=requester[-1].seen))
+    seen = call.session if session is None else session
+    asked = _side(index, requester, call._replace(token=requester[-1].seen, session=seen))
     agent, asking = chain[-1].agent, requester[-1].agent
     ruling = _joined(own.ruling, asked.ruling, agent, asking)
     if not own.shadows and not asked.shadows:
         return ruling
     would = _joined(own.if_enforced, asked.if_enforced, agent, asking)
     return Side(ruling, would, union(own.shadows, asked.shadows)).told()
+
+
+def _alone(index: PolicyIndex, chain: Chain, call: Call) -> Ruling:
+    """The usual case: one agent, whose token narrows nothing, asked by nobody else."""
+    agent = chain[0].agent
+    fit = fitting(index, agent, call)
+    if not fit:
+        return _unmatched(agent, call, near_misses(index, agent, call, fit, ()))
+    if len(fit) == 1 and fit[0].free:
+        return _made(Ruling, (True, _ALLOWED, fit[0].allows, (fit[0],), (), *_NOTHING_ELSE))
+    found = held(fit, agent, call)
+    if found.shadows:
+        return _said(index, chain, call, found).told()
+    return _combine(index, chain, call, found, found.enforced)
 
 
 def _joined(own: Ruling, asked: Ruling, agent: Agent, requester: Agent) -> Ruling:
@@ -117,9 +144,7 @@ def _together(rulings: Sequence[Ruling], chain: Chain) -> Ruling:
     refused = [ruling for ruling in rulings if not ruling.permitted]
     if refused:
         return next((ruling for ruling in refused if ruling.code is _DENIED), refused[0])
-    joined = rulings[0]
-    for ruling in rulings[1:]:
-        joined = both(joined, ruling, joined.reason)
+    joined = all_of(rulings)
     if len(chain) == 1:
         return joined
     givers = ", ".join(f"'{link.agent.name}'" for link in chain[:-1])
@@ -128,8 +153,10 @@ def _together(rulings: Sequence[Ruling], chain: Chain) -> Ruling:
 
 def _uses(index: PolicyIndex, chain: Chain, call: Call) -> Side:
     """What the policies of the last agent say to its own use."""
-    link = chain[-1]
-    found = find(index, link.agent, call)
+    return _said(index, chain, call, find(index, chain[-1].agent, call))
+
+
+def _said(index: PolicyIndex, chain: Chain, call: Call, found: Found) -> Side:
     ruling = _combine(index, chain, call, found, found.enforced)
     if not found.shadows:
         return Side(ruling)
@@ -139,7 +166,7 @@ def _uses(index: PolicyIndex, chain: Chain, call: Call) -> Side:
 def _combine(index: PolicyIndex, chain: Chain, call: Call, found: Found, matching: Sequence[CompiledPolicy]) -> Ruling:
     """Deny overrides, default deny, and all constraints of all matching allow policies."""
     link = chain[-1]
-    guards = list(found.doubtful)
+    guards = [policy for policy in found.doubtful if policy.usable]
     allowing: Sequence[CompiledPolicy] = matching
     for policy in matching:
         if policy.effect == "deny":
@@ -150,22 +177,26 @@ def _combine(index: PolicyIndex, chain: Chain, call: Call, found: Found, matchin
             guards.append(policy)
     if not allowing:
         near = near_misses(index, link.agent, call, found.fitting, _missed(found, matching))
-        return _made(Ruling, (False, _NO_MATCH, no_match(link.agent, call, near), (), near, *_NOTHING_ELSE))
+        return _unmatched(link.agent, call, near)
     allowed = tuple(allowing)
     if link.scope is not None and link.scope.policy_ids is not None and not _among(allowed, link.scope.policy_ids):
         reason = f"Allowed by {named(allowed)}, but the token is for other policies only."
         return Ruling(False, _EXCEEDED, reason, allowed)
-    reason = f"Allowed by policy {allowed[0].label}." if len(allowed) == 1 else f"Allowed by {named(allowed)}."
+    reason = allowed[0].allows if len(allowed) == 1 else f"Allowed by {named(allowed)}."
     if not guards:
         return _made(Ruling, (True, _ALLOWED, reason, allowed, (), *_NOTHING_ELSE))
     delegator = chain[-2].agent if len(chain) > 1 else None
     return constrained(chain[0].agent, delegator, call, reason, allowed, guards)
 
 
+def _unmatched(agent: Agent, call: Call, near: tuple[Near, ...]) -> Ruling:
+    return _made(Ruling, (False, _NO_MATCH, no_match(agent, call, near), (), near, *_NOTHING_ELSE))
+
+
 def _missed(found: Found, matching: Sequence[CompiledPolicy]) -> list[Near]:
-    """What was in the way of those that fit, hand-down rights among them."""
+    """What alone was in the way of those that fit; of a right to hand down, that it is no more than that."""
     unusable = [Near(policy.id, "", "It lets the agent hand this down, not do it.", policy) for policy in matching]
-    return [*found.missed, *unusable] if unusable else found.missed
+    return [*(miss for miss in found.missed if miss.policy.usable), *unusable]
 
 
 def _among(policies: Sequence[CompiledPolicy], ids: frozenset[str]) -> bool:

@@ -30,13 +30,12 @@ def near_misses(
     known = {policy.id for policy in fitting} if fitting else _NONE
     last = ""
     for miss in index.near(agent, call.action, call.resource):
-        id = miss.id
+        id, _, _, policy = miss
         if id == last or id in known:
             continue
         if len(near) == MAX_NEAR_MISSES:
             break
         last = id
-        policy = miss.policy
         if policy.timeless or policy.in_force(call.now):
             near.append(miss)
     return tuple(near)

@@ -35,8 +35,9 @@ def hands_down(index: PolicyIndex, chain: Sequence[Link], call: Call) -> Iterato
 
 
 def _ruling(chain: Sequence[Link], at: int, call: Call, found: Found, matching: Sequence[CompiledPolicy]) -> Ruling:
-    if any(policy.effect == "deny" for policy in matching):
-        return denied(matching, found.doubt)
+    for policy in matching:
+        if policy.effect == "deny":
+            return denied(matching, found.doubt)
     link, following = chain[at], chain[at + 1].agent
     policy_ids = None if link.scope is None else link.scope.policy_ids
     giving = [

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from act.agents.agent import Agent
 from act.agents.live import LiveAgents
-from act.enforcement.bearers import Asked, Bearers
+from act.enforcement.bearers import Asked, Bearers, Requester
 from act.enforcement.decide import decide
 from act.enforcement.effects import Effect
 from act.enforcement.ruling import Ruling
 from act.enforcement.settle import Question, Settlement, Settler
 from act.models import DecidingPolicy, Decision, ReasonCode, Verdict
-from act.policies.globs import resource_fault
 from act.policies.live import LivePolicies
 from act.policies.match import Call
 from act.policies.policy import CompiledPolicy
 from act.sessions.live import LiveSessions
 from act.sessions.session import session_key
 from act.tenants.live import LiveTenants
-from act.tokens.chain import Link
+from act.tokens.claims import Claims
 from act.tokens.refusal import Refusal
 from act.tokens.verify import Accepted
 
@@ -80,11 +81,18 @@ class Judge:
         accepted = shown.accepted
         if isinstance(shown.requester, Refusal):
             return Judgement(_refusal(shown.requester, shown.effects), accepted=accepted)
-        requester = shown.requester[-1].agent if shown.requester else None
+        requester = _agent_of(shown.requester)
         ruling = self._rule(asked, accepted, shown.requester, now)
         if ruling.permitted:
             question = Question(
-                asked.caller, asked.request, accepted.claims, accepted.agent, requester, decision_id, now
+                asked.caller,
+                asked.request,
+                accepted.claims,
+                accepted.root_ends,
+                accepted.agent,
+                requester,
+                decision_id,
+                now,
             )
             settlement = self._settler.settle(question, ruling)
         else:
@@ -108,14 +116,18 @@ class Judge:
         if isinstance(requester, Refusal):
             return False
         ruling = self._rule(asked, accepted, requester, now)
-        return ruling.permitted and [deciding(policy) for policy in ruling.policies] == decision.policies
+        if not ruling.permitted or [deciding(policy) for policy in ruling.policies] != decision.policies:
+            return False
+        # A guard need not be among those that allow: one that is in doubt, or of who hands down.
+        unasked = ruling.approval is not None and decision.approval is None
+        uncounted = bool(ruling.limits) and decision.lease is None
+        return not unasked and not uncounted and dict(ruling.obligations) == decision.obligations
 
     def _frozen(self, asked: Asked) -> bool:
         return self._tenants.get(asked.caller.tenant_id).frozen
 
-    def _rule(self, asked: Asked, accepted: Accepted, requester: tuple[Link, ...] | None, now: datetime) -> Ruling:
+    def _rule(self, asked: Asked, accepted: Accepted, requester: Requester | None, now: datetime) -> Ruling:
         tenant_id, request, claims = asked.caller.tenant_id, asked.request, accepted.claims
-        session = self._sessions.get(tenant_id, session_key(claims.task_id, claims.root))
         resource = request.resource_id
         call = Call(
             request.action,
@@ -124,10 +136,19 @@ class Judge:
             request.arguments,
             request.context,
             accepted.links[-1].seen,
-            session.seen,
+            self._session(tenant_id, claims),
             self._alias(tenant_id, resource) if resource.startswith(AGENT) else None,
         )
-        return decide(self._policies.of_tenant(tenant_id), accepted.links, call, requester)
+        index = self._policies.of_tenant(tenant_id)
+        if not isinstance(requester, Accepted):
+            return decide(index, accepted.links, call, requester)
+        asking = requester.claims
+        if asking.node in (claims.node, *claims.path):
+            return decide(index, accepted.links, call)  # it acts itself, or has handed this down
+        return decide(index, accepted.links, call, requester.links, self._session(tenant_id, asking))
+
+    def _session(self, tenant_id: str, claims: Claims) -> Mapping[str, Any]:
+        return self._sessions.get(tenant_id, session_key(claims.task_id, claims.root)).seen
 
     def _alias(self, tenant_id: str, resource: str) -> str | None:
         """An agent has two spellings, its id and its name; a policy on one of them holds for both."""
@@ -135,8 +156,14 @@ class Judge:
         agent = self._agents.find(tenant_id, label)
         if agent is None:
             return None
-        other = AGENT + (agent.name if label == agent.id else agent.id)
-        return None if resource_fault(other) else other
+        # Also a name that no request could be made for: a deny policy on a pattern of names holds for its bearer.
+        return AGENT + (agent.name if label == agent.id else agent.id)
+
+
+def _agent_of(requester: Requester | None) -> Agent | None:
+    if isinstance(requester, Accepted):
+        return requester.agent
+    return requester[-1].agent if requester else None
 
 
 def _refusal(refusal: Refusal, effects: tuple[Effect, ...]) -> Settlement:

@@ -33,12 +33,20 @@ _NO_NEAR: list[Near] = []
 
 
 def find(index: PolicyIndex, agent: Agent, call: Call) -> Found:
-    fitting = index.matching(agent, call.action, call.resource)
-    if call.alias is not None:
-        fitting = _with_alias(fitting, index.matching(agent, call.action, call.alias))
+    return held(fitting(index, agent, call), agent, call)
+
+
+def fitting(index: PolicyIndex, agent: Agent, call: Call) -> list[CompiledPolicy]:
+    """The policies of the agent whose action and resource fit, in the order of ids."""
+    found = index.matching(agent, call.action, call.resource)
+    return found if call.alias is None else _with_alias(found, index.matching(agent, call.action, call.alias))
+
+
+def held(fitting: list[CompiledPolicy], agent: Agent, call: Call) -> Found:
+    """Hold those that fit against the rest of the call."""
     for policy in fitting:
         if not policy.plain:
-            return _held(fitting, agent, call)
+            return _one_by_one(fitting, agent, call)
     return _made(Found, (fitting, fitting, _NONE, _NO_NEAR, _NONE, None))
 
 
@@ -47,7 +55,7 @@ def _with_alias(fitting: list[CompiledPolicy], others: list[CompiledPolicy]) -> 
     return [found[id] for id in sorted(found)]
 
 
-def _held(fitting: list[CompiledPolicy], agent: Agent, call: Call) -> Found:
+def _one_by_one(fitting: list[CompiledPolicy], agent: Agent, call: Call) -> Found:
     """Hold conditions, arguments and validity windows against the call."""
     enforced: list[CompiledPolicy] = []
     shadows: list[CompiledPolicy] = []

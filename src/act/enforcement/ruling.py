@@ -77,6 +77,17 @@ def both(one: Ruling, other: Ruling, reason: str) -> Ruling:
     )
 
 
+def all_of(rulings: Sequence[Ruling]) -> Ruling:
+    """What all of them permit, in the words of the first."""
+    joined = rulings[0]
+    unlimited = not any(ruling.limits or ruling.approval or ruling.obligations for ruling in rulings)
+    if unlimited:  # the usual case, in a sixth of the time
+        return joined._replace(policies=union(*(ruling.policies for ruling in rulings)))
+    for ruling in rulings[1:]:
+        joined = both(joined, ruling, joined.reason)
+    return joined
+
+
 def strictest_of(terms: Iterable[ApprovalTerms | None]) -> ApprovalTerms | None:
     wanted = [term for term in terms if term is not None]
     return strictest(wanted) if wanted else None
@@ -90,5 +101,5 @@ def smallest(pairs: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(found.items()))
 
 
-def union(one: Sequence[CompiledPolicy], other: Sequence[CompiledPolicy]) -> tuple[CompiledPolicy, ...]:
-    return tuple({policy.id: policy for policy in (*one, *other)}.values())
+def union(*several: Sequence[CompiledPolicy]) -> tuple[CompiledPolicy, ...]:
+    return tuple({policy.id: policy for policies in several for policy in policies}.values())

@@ -27,11 +27,15 @@ from act.tokens.claims import Claims
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Everything that a decision is about, after the token was accepted."""
+    """Everything that a decision is about, after the token was accepted.
+
+    `root_ends` is when the token that the chain began with ends, in seconds since the epoch.
+    """
 
     caller: ApiKey
     request: EnforceRequest
     claims: Claims
+    root_ends: float
     agent: Agent
     requester: Agent | None
     decision_id: str
@@ -132,13 +136,14 @@ class Settler:
 
 
 def _wanted(question: Question, ruling: Ruling) -> list[Wanted]:
-    # A lease ends with its token at the latest: after that nobody can report its outcome any more.
-    token_left = question.claims.expires_at - question.now.timestamp()
+    # A lease ends with the token that the chain began with at the latest. How long a token lives that was handed down
+    # is for its giver to say, and a place must not be free because somebody chose a moment.
+    left = question.root_ends - question.now.timestamp()
     return [
         Wanted(
             LeaseKey(question.caller.tenant_id, limit.policy.id, limit.agent_id),
             limit.terms.limit,
-            min(limit.terms.lease_seconds, token_left),
+            min(limit.terms.lease_seconds, left),
         )
         for limit in ruling.limits
     ]

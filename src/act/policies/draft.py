@@ -12,7 +12,7 @@ from act.policies.arguments import Arguments, compile_arguments
 from act.policies.audience import Audience
 from act.policies.binding import inferred_roles
 from act.policies.constraints import audience_of
-from act.policies.globs import contains, never_an_action, never_canonical
+from act.policies.globs import never_an_action, never_canonical, witness
 from act.policies.policy import CompiledPolicy, HandDown
 from act.problems import unprocessable
 from act.strict_json import Fault
@@ -140,25 +140,23 @@ def _about_denies(
 ) -> Iterable[tuple[str, str]]:
     if draft.effect == "deny":
         return
+    actions, resources = [witness(each) for each in draft.actions], [witness(each) for each in draft.resources]
     for other in others:
-        if _denies_all(other, draft, bound.audience):
+        # There may be ten thousand; what rules out most of them comes first.
+        if other.effect != "deny" or not other.plain or not all(other.matches_action(each) for each in actions):
+            continue
+        if all(other.matches_resource(each) for each in resources) and _applies_to_all(other.audience, bound.audience):
             yield (
                 "shadowed_by_deny",
                 f"The deny policy '{other.name}' covers everything this policy would allow, so it allows nothing.",
             )
 
 
-def _denies_all(deny: CompiledPolicy, draft: models.PolicyDraft, audience: Audience) -> bool:
-    if deny.effect != "deny" or not deny.plain:
-        return False
-    if not deny.audience.everyone:
-        if audience.everyone:
-            return False
-        if not (audience.roles <= deny.audience.roles and audience.agent_ids <= deny.audience.agent_ids):
-            return False
-    return all(contains(action, deny.actions) for action in draft.actions) and all(
-        contains(resource, deny.resources) for resource in draft.resources
-    )
+def _applies_to_all(one: Audience, other: Audience) -> bool:
+    """Whether everybody whom the other audience names is in this one."""
+    if one.everyone or other.everyone:
+        return one.everyone
+    return other.roles <= one.roles and other.agent_ids <= one.agent_ids
 
 
 def _compiled_arguments(draft: models.PolicyDraft) -> Arguments | None:

@@ -35,6 +35,7 @@ __all__ = [
     "never_canonical",
     "pattern_fault",
     "resource_fault",
+    "witness",
 ]
 
 MAX_PATTERN = 1024
@@ -117,8 +118,13 @@ def contains(pattern: str, others: Sequence[str]) -> bool:
     b), and so they do over canonical resources alone, of which a pattern like `x//*` matches none. There a yes is
     still right, and a no may be too careful.
     """
-    witness = pattern.replace("*", _FRESH)
-    return any(compile_pattern(other)(witness) for other in others)
+    text = witness(pattern)
+    return any(compile_pattern(other)(text) for other in others)
+
+
+def witness(pattern: str) -> str:
+    """A text that another pattern matches exactly when it contains `pattern`; both without fault (see `contains`)."""
+    return pattern.replace("*", _FRESH)
 
 
 def intersects(one: str, other: str) -> bool:
@@ -192,9 +198,9 @@ class _Intersection:
         larger: list[Matcher] = []
         # What contains another has fewer characters besides stars, or the same and more stars: it comes first.
         for pattern in sorted(found, key=lambda each: (len(each) - each.count("*"), -each.count("*"), each)):
-            witness = pattern.replace("*", _FRESH)
+            text = witness(pattern)
             self._steps += 1 + len(least)
-            if not any(matches(witness) for matches in larger):
+            if not any(matches(text) for matches in larger):
                 least.append(pattern)
                 larger.append(compile_pattern(pattern))
             if len(least) > MAX_INTERSECTION or self._steps > _MAX_STEPS:

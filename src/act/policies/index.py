@@ -75,7 +75,7 @@ class PolicyIndex:
         for role in agent.roles:
             if role in by_role:
                 by_role[role].find(action, resource, found)
-        if agent.id in by_agent:
+        if by_agent and agent.id in by_agent:
             by_agent[agent.id].find(action, resource, found)
         return found if len(found) < 2 else _in_order(found)
 
@@ -97,9 +97,10 @@ class PolicyIndex:
         for role in agent.roles:
             if role in by_role:
                 by_role[role].find_near(action, resource, found)
-        if agent.id in by_agent:
+        if by_agent and agent.id in by_agent:
             by_agent[agent.id].find_near(action, resource, found)
-        found.sort()
+        if len(found) > 1:
+            found.sort()
         return found
 
     def reaching(self, audience: Audience) -> Iterable[CompiledPolicy]:

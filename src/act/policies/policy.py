@@ -45,21 +45,26 @@ class CompiledPolicy:
     action_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
     resource_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
     label: str = field(init=False, repr=False, compare=False)
+    allows: str = field(init=False, repr=False, compare=False)
     timeless: bool = field(init=False, repr=False, compare=False)
     plain: bool = field(init=False, repr=False, compare=False)
+    free: bool = field(init=False, repr=False, compare=False)
     other_action: Near = field(init=False, repr=False, compare=False)
     elsewhere: Near = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """What decisions ask every time, found once: the words about it, and whether anything can be in the way.
 
-        `timeless` is always in force; `plain` matches whenever action and resource do, and is enforced. `other_action`
-        and `elsewhere` are the policy as it comes close to a call that differs in the action or the resource.
+        `timeless` is always in force; `plain` matches whenever action and resource do, and is enforced; `free` is
+        plain and allows, under no constraint. `other_action` and `elsewhere` are the policy as it comes close to a
+        call that differs in the action or the resource.
         """
         object.__setattr__(self, "label", f"'{self.name}' v{self.version}")
+        object.__setattr__(self, "allows", f"Allowed by policy {self.label}.")
         object.__setattr__(self, "timeless", self.valid_from is None and self.valid_until is None)
         conditional = self.arguments is not None or self.condition is not None
         object.__setattr__(self, "plain", self.timeless and self.usable and not self.shadow and not conditional)
+        object.__setattr__(self, "free", self.plain and self.effect == "allow" and self.constraints is NONE)
         object.__setattr__(self, "other_action", Near(self.id, "/action", other_actions(self.actions), self))
         object.__setattr__(self, "elsewhere", Near(self.id, "/resourceId", other_resources(self.resources), self))
 

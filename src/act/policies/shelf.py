@@ -115,10 +115,11 @@ class Resources(Generic[T]):
 
     def find(self, resource: str, found: list[T]) -> None:
         """Add those that cover the resource to `found`; one may come more than once."""
-        if resource in self._exact:
-            found += self._exact[resource]
-        at = bisect_right(self._prefixes, resource)
-        prefix = self._prefixes[at - 1] if at else None
+        exact, prefixes = self._exact, self._prefixes
+        if exact and resource in exact:
+            found += exact[resource]
+        at = bisect_right(prefixes, resource)
+        prefix = prefixes[at - 1] if at else None
         while prefix is not None:
             above, certain, tried = self._nodes[prefix]
             if resource.startswith(prefix):
@@ -162,6 +163,9 @@ class _Table:
         return made
 
 
+_NO_TABLE = _Table()
+
+
 def _could_allow(policy: CompiledPolicy) -> bool:
     return policy.effect == "allow" and policy.usable and not policy.shadow
 
@@ -203,13 +207,14 @@ class Shelf:
         made._by_action, made._by_pattern = dict(self._by_action), dict(self._by_pattern)
         for action, changed in touched.items():
             if "*" in action:
-                matches, table = made._by_pattern.pop(action, None) or (compile_pattern(action), _Table())
-                if not (table := table.replace(*changed)).covering.empty:
-                    made._by_pattern[action] = (matches, table)
+                matches, table = self._by_pattern.get(action) or (compile_pattern(action), _NO_TABLE)
+                made._by_pattern[action] = (matches, table.replace(*changed))
+                if made._by_pattern[action][1].covering.empty:
+                    del made._by_pattern[action]
             else:
-                table = made._by_action.pop(action, None) or _Table()
-                if not (table := table.replace(*changed)).covering.empty:
-                    made._by_action[action] = table
+                made._by_action[action] = self._by_action.get(action, _NO_TABLE).replace(*changed)
+                if made._by_action[action].covering.empty:
+                    del made._by_action[action]
         return made
 
     def find(self, action: str, resource: str, found: list[CompiledPolicy]) -> None:

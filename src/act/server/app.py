@@ -148,8 +148,8 @@ class Node:
         )
         audit = AuditService(writer, reader, keys, issuer=issuer)
         verifier = Verifier(self.tenants, agents, tokens, nodes, keys, issuer=issuer, audience=audience)
-        mint, possession = Mint(clock, sequences, keys, issuer=issuer, audience=audience), Possession(clock, verifier)
-        tree = Tree(reader, clock)
+        mint = Mint(clock, sequences, keys, nodes, issuer=issuer, audience=audience)
+        possession, tree = Possession(clock, verifier), Tree(reader, clock, agents)
         bearers = Bearers(verifier, agents, possession)
         judge = Judge(bearers, self.tenants, agents, policies, sessions, Settler(limits, self._approvals))
         pipeline = Pipeline(clock, feed, judge, replays, writer)
@@ -164,11 +164,13 @@ class Node:
             token_routes.routes(
                 TokenService(writer, reader, clock, self.tenants, agents, policies, mint),
                 RotationService(writer, reader, clock, self.tenants, agents, mint, possession),
-                IntrospectionService(clock, self.tenants, verifier),
+                IntrospectionService(clock, feed, self.tenants, verifier),
                 access,
             ),
             delegation_routes.routes(
-                DelegationService(writer, clock, self.tenants, agents, policies, mint, possession), tree, access
+                DelegationService(writer, clock, self.tenants, agents, policies, sessions, mint, possession),
+                tree,
+                access,
             ),
             key_routes.routes(self._keys, keys, access),
             openapi.enforce_stub(access),

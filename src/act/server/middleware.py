@@ -10,6 +10,7 @@ from act import bodies
 from act.database.ids import new_id
 from act.problems import ProblemError
 from act.tenants.access import Access, presented_in
+from act.text import SECRET
 
 App = Any
 Scope = MutableMapping[str, Any]
@@ -31,7 +32,8 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         claimed = bodies.header(scope["headers"], b"x-request-id")
-        request_id = claimed if claimed and _REQUEST_ID.fullmatch(claimed) else new_id("req")
+        harmless = claimed and _REQUEST_ID.fullmatch(claimed) and not SECRET.search(claimed)
+        request_id = claimed if claimed and harmless else new_id("req")
         scope["act.request_id"] = request_id
 
         async def send_with_id(message: MutableMapping[str, Any]) -> None:

@@ -6,9 +6,8 @@ A token that was handed down to nobody is a chain of one link.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from act.agents.agent import Agent
 from act.models import ReasonCode
@@ -20,8 +19,7 @@ MAX_DEPTH = 8
 NO_TOKEN: Mapping[str, Any] = {"facts": {}, "task": None, "onBehalfOf": None, "depth": 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One agent of a chain, and what its token says.
 
     `seen` is the token as conditions see it. The agent may hand its rights to those in `hand_to` (None: the token does
@@ -53,14 +51,16 @@ def check_chain(links: Sequence[Link]) -> Refusal | None:
         return Refusal(ReasonCode.CHAIN_CYCLE, "An agent stands twice in the chain.")
     if len(links) > MAX_DEPTH + 1:
         return Refusal(ReasonCode.CHAIN_DEPTH_EXCEEDED, f"The chain is deeper than {MAX_DEPTH}.")
-    for at, (link, following) in enumerate(pairwise(links)):
+    follow = len(links) - 1
+    for link, following in pairwise(links):
         if link.max_depth == 0:
             reason = f"The token of '{link.agent.name}' may not be handed down."
             return Refusal(ReasonCode.CHAIN_NOT_DELEGABLE, reason)
-        if len(links) - 1 - at > link.max_depth:
+        if follow > link.max_depth:
             reason = f"The token of '{link.agent.name}' lets {link.max_depth} follow, and more do."
             return Refusal(ReasonCode.CHAIN_DEPTH_EXCEEDED, reason)
         if link.hand_to is not None and not link.hand_to.includes(following.agent):
             reason = f"The token of '{link.agent.name}' may not be handed down to '{following.agent.name}'."
             return Refusal(ReasonCode.CHAIN_NOT_DELEGABLE, reason)
+        follow -= 1
     return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from act import models
+from act.database.changes import ChangeFeed
 from act.database.clock import Clock
+from act.problems import ProblemError
 from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
 from act.tokens.refusal import Refusal
@@ -11,8 +13,9 @@ from act.tokens.verify import Verifier
 
 
 class IntrospectionService:
-    def __init__(self, clock: Clock, tenants: LiveTenants, verifier: Verifier) -> None:
+    def __init__(self, clock: Clock, feed: ChangeFeed, tenants: LiveTenants, verifier: Verifier) -> None:
         self._clock = clock
+        self._feed = feed
         self._tenants = tenants
         self._verifier = verifier
 
@@ -20,7 +23,13 @@ class IntrospectionService:
         """The claims of a token that is good now; of any other only that it is not (RFC 7662, section 2.2).
 
         A token that is bound to a key is told by its `cnf`: it is worth nothing without a proof.
+
+        Raises:
+            ProblemError: 503 when nobody knows how old the state is; a token may be revoked by now.
         """
+        if self._feed.broken:
+            detail = "The server does not know how old its state is; it has to be restarted."
+            raise ProblemError(503, "stale_state", "Stale state", detail)
         accepted = self._verifier.verify(body.token, caller, None, self._clock.now().timestamp())
         if isinstance(accepted, Refusal) or self._tenants.get(caller.tenant_id).frozen:
             return models.Introspection(active=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,17 +14,24 @@ from act.audit.transaction import Transaction
 from act.database.clock import Clock
 from act.database.ids import new_id
 from act.models import rfc3339
-from act.problems import conflict
+from act.problems import conflict, unprocessable
+from act.strict_json import Fault
 from act.tokens import store
 from act.tokens.chain import MAX_DEPTH
 from act.tokens.claims import Claims
 from act.tokens.codec import sign
 from act.tokens.live_keys import LiveKeys
-from act.tokens.nodes import stored_scope
+from act.tokens.nodes import LiveNodes, stored_scope
 from act.tokens.scope import Scope
 from act.tokens.sequence import Sequences
 
 MAX_CHILDREN = 1_000
+MAX_TREE = 10_000
+"""Nodes below one root. Each is held in memory, and whoever holds a token that may be handed down can make them."""
+MAX_PATTERNS = 128
+"""Of a scope, in all its parts together."""
+MAX_PAYLOAD = 11 * 1024
+"""Bytes of JSON: with the header and a signature this stays below what `codec.read` accepts, in base64url."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +67,13 @@ class Minted:
 
 
 class Mint:
-    def __init__(self, clock: Clock, sequences: Sequences, keys: LiveKeys, *, issuer: str, audience: str) -> None:
+    def __init__(
+        self, clock: Clock, sequences: Sequences, keys: LiveKeys, nodes: LiveNodes, *, issuer: str, audience: str
+    ) -> None:
         self._clock = clock
         self._sequences = sequences
         self._keys = keys
+        self._nodes = nodes
         self._issuer = issuer
         self._audience = audience
 
@@ -110,7 +121,7 @@ class Mint:
         What is above it is read in the same unit of work, so that nothing grows from what is being revoked.
 
         Raises:
-            ProblemError: 409 when a node above is revoked by now, or has as many children as a node may have.
+            ProblemError: 409 when a node above is revoked by now, or as much has grown from it as may.
         """
         connection, now = transaction.connection, self._clock.now()
         above = store.node_rows(connection, grant.path)
@@ -118,6 +129,9 @@ class Mint:
             raise conflict("token_revoked", "The parent token was revoked, or one that it was handed down from.")
         if store.count_children(connection, parent.node, now) >= MAX_CHILDREN:
             detail = f"The parent token has {MAX_CHILDREN} live delegations; revoke some, or let them expire."
+            raise conflict("too_many_delegations", detail)
+        if self._nodes.below(grant.path[0]) >= MAX_TREE:
+            detail = f"{MAX_TREE} live delegations have grown from the first token of the chain; let them expire."
             raise conflict("too_many_delegations", detail)
         issued_at = now.replace(microsecond=0)
         ends = min(int(issued_at.timestamp()) + seconds, parent.expires_at)
@@ -159,6 +173,7 @@ class Mint:
             facts=task["facts"] if task else {},
             confirmation=node.cnf,
         )
+        _refuse_too_large(claims)
         store.add(
             connection,
             id=claims.token_id,
@@ -178,6 +193,21 @@ class Mint:
     def sign(self, claims: Claims) -> str:
         """The token string."""
         return sign(claims, *self._keys.signing(claims.tenant_id))
+
+
+def _refuse_too_large(claims: Claims) -> None:
+    """No token is made that nobody would accept, or that takes too much memory.
+
+    Raises:
+        ProblemError: 422.
+    """
+    parts = claims.scope.parts if claims.scope else ()
+    if sum(len(part.actions) + len(part.resources) for part in parts) > MAX_PATTERNS:
+        raise unprocessable([Fault("/scope", f"A scope has at most {MAX_PATTERNS} patterns in all.")])
+    size = len(json.dumps(claims.to_payload(), separators=(",", ":")))
+    if size > MAX_PAYLOAD:
+        message = f"Scope, facts and key make a token of {size} bytes; the most is {MAX_PAYLOAD}. Use fewer patterns."
+        raise unprocessable([Fault("/scope" if claims.scope else "/task/facts", message)])
 
 
 def told(claims: Claims) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -51,23 +52,43 @@ class LiveNodes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._nodes: dict[str, Node] = {}
+        self._below: dict[str, int] = {}
+        self._lock = Lock()
 
     def load(self, connection: Connection) -> None:
         for row in store.unexpired_nodes(connection, self._clock.now()):
-            self._nodes[row.id] = node_of(row)
+            self._put(node_of(row))
 
     def apply(self, connection: Connection, tenant_id: str, ids: Iterable[str]) -> None:
         for row in store.node_rows(connection, ids):
-            self._nodes[row.id] = node_of(row)
+            self._put(node_of(row))
+
+    def _put(self, node: Node) -> None:
+        with self._lock:
+            if node.path and node.id not in self._nodes:
+                self._below[node.path[0]] = self.below(node.path[0]) + 1
+            self._nodes[node.id] = node
 
     def get(self, id: str) -> Node | None:
         return self._nodes.get(id)
+
+    def below(self, root: str) -> int:
+        """How many nodes below a root are held, however deep."""
+        return self._below.get(root, 0)
 
     def forget_expired(self) -> None:
         """An expired node has no token that is good; no node below it outlives it."""
         now = self._clock.now().timestamp()
         for id in [id for id, node in list(self._nodes.items()) if node.expires_at <= now]:
-            self._nodes.pop(id, None)
+            with self._lock:
+                if (node := self._nodes.get(id)) is None or node.expires_at > now:
+                    continue  # renewed meanwhile
+                del self._nodes[id]
+                if node.path:
+                    root = node.path[0]
+                    self._below[root] -= 1
+                    if not self._below[root]:
+                        del self._below[root]
 
 
 def node_of(row: Row[Any]) -> Node:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+from sqlalchemy import Row
+
+from act.agents.live import LiveAgents
 from act.audit.transaction import Transaction
 from act.tenants.tenant import ApiKey
 from act.tokens import store
+
+
+def agent_ended(agents: LiveAgents, row: Row[Any]) -> bool:
+    """Whether the agent of a token or node is gone, or all that it had until then was revoked."""
+    agent = agents.get(row.tenant_id, row.agent_id)
+    return agent is None or agent.status == "deleted" or row.sequence <= agent.mark
 
 
 def revoke_node(transaction: Transaction, tenant_id: str, id: str, now: datetime) -> tuple[list[str], int]:

@@ -24,6 +24,9 @@ from act.tokens.refusal import Refusal
 from act.tokens.revocation import end_reused
 from act.tokens.service import lifetime
 
+MAX_LIVE = 100
+"""Tokens of one node that are good at once. Whoever holds one may rotate it, and each is held in memory."""
+
 
 class RotationService:
     def __init__(
@@ -74,13 +77,18 @@ class RotationService:
                 end_reused(transaction, caller, node.id, now)
                 return None
             issued_at = now.replace(microsecond=0)
-            lives = seconds or min(
-                int((row.expires_at - row.issued_at).total_seconds()), self._tenants.get(caller.tenant_id).max_token_ttl
-            )
+            most = self._tenants.get(caller.tenant_id).max_token_ttl
+            lives = seconds or min(int((row.expires_at - row.issued_at).total_seconds()), most)
             limits = [issued_at + timedelta(seconds=lives), *(parent.expires_at for parent in above)]
-            expires_at = min([*limits, node.renew_until] if holder else limits)
+            if holder:  # also when the tenant has lowered its maximum since
+                began = min(each.created_at for each in (*above, node))
+                limits += [node.renew_until, began + timedelta(seconds=most)]
+            expires_at = min(limits)
             if expires_at <= issued_at:
                 raise conflict("token_not_renewable", "The token was renewed for as long as it may; issue a new one.")
+            if store.count_live(transaction.connection, node.id, now) >= MAX_LIVE:
+                detail = f"The token was rotated {MAX_LIVE} times within the grace; wait until the old ones end."
+                raise conflict("too_many_rotations", detail)
             for older in store.supersede(transaction.connection, node.id, now + timedelta(seconds=body.grace)):
                 transaction.change(caller.tenant_id, "token", older)
             actors = (*self._actors(above, node), node.agent_id)

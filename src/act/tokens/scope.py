@@ -5,14 +5,17 @@ A token without a scope is not narrowed. A scope never gives a right; the live p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from act.policies.globs import Matcher, compile_pattern, contains, pattern_fault
-from act.strict_json import Fault
+from act.policies.globs import Matcher, compile_pattern, pattern_fault, witness
+from act.strict_json import MAX_FAULTS, Fault
 
 TYPE = "act"
+
+Wanted = Sequence[Mapping[str, Sequence[str]]]
+"""A scope on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +91,57 @@ def from_details(details: Any) -> Scope | None:
     return scope_of(parts, policy_ids[0])
 
 
-def excess(wanted: Sequence[Mapping[str, Sequence[str]]], scope: Scope | None) -> list[Fault]:
+def excess(wanted: Wanted, scope: Scope | None) -> list[Fault]:
     """What of a scope on the wire goes beyond another scope; pointers are into the list.
 
     Exact (2-semantics, "Patterns"): a pair of patterns is covered by a union exactly when one member covers it.
     """
     if scope is None:
         return []
-    faults = []
+    return uncovered(
+        wanted,
+        [(part.action_matchers, part.resource_matchers) for part in scope.parts],
+        lambda action: f"The parent token may not do '{action}' at all.",
+        lambda action, resource: f"The parent token may not '{action}' all of '{resource}'.",
+    )
+
+
+def uncovered(
+    wanted: Wanted,
+    parts: Sequence[tuple[Sequence[Matcher], Sequence[Matcher]]],
+    no_action: Callable[[str], str],
+    no_pair: Callable[[str, str], str],
+) -> list[Fault]:
+    """What of a scope on the wire none of `parts` (matchers of actions, and of resources) covers.
+
+    Every pattern is compared once with every other, not once for each pair: who asks chooses how many there are. At
+    most `MAX_FAULTS` are told.
+
+    Args:
+        no_action: the sentence for an action that no part covers on any resource.
+        no_pair: the sentence for an action and a resource.
+    """
+    actions, resources = [part[0] for part in parts], [part[1] for part in parts]
+    faults: dict[Fault, None] = {}
     for at, item in enumerate(wanted):
+        holding = [_containing(resource, resources) for resource in item["resources"]]
         for number, action in enumerate(item["actions"]):
-            if not any(contains(action, part.actions) for part in scope.parts):
-                message = f"The parent token may not do '{action}' at all."
-                faults.append(Fault(f"/{at}/actions/{number}", message))
+            able = _containing(action, actions)
+            if not able:
+                faults[Fault(f"/{at}/actions/{number}", no_action(action))] = None
                 continue
             for place, resource in enumerate(item["resources"]):
-                if not any(
-                    contains(action, part.actions) and contains(resource, part.resources) for part in scope.parts
-                ):
-                    message = f"The parent token may not '{action}' all of '{resource}'."
-                    faults.append(Fault(f"/{at}/resources/{place}", message))
-    return list(dict.fromkeys(faults))
+                if able.isdisjoint(holding[place]):
+                    faults[Fault(f"/{at}/resources/{place}", no_pair(action, resource))] = None
+            if len(faults) >= MAX_FAULTS:
+                return list(faults)[:MAX_FAULTS]
+    return list(faults)
+
+
+def _containing(pattern: str, unions: Sequence[Sequence[Matcher]]) -> set[int]:
+    """The places of those unions of patterns that contain a pattern (`act.policies.globs.contains`)."""
+    text = witness(pattern)
+    return {at for at, union in enumerate(unions) if any(matches(text) for matches in union)}
 
 
 def _texts(value: Any) -> list[str] | None:

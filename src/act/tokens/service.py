@@ -24,7 +24,7 @@ from act.tenants.tenant import ApiKey, Tenant
 from act.tokens import store
 from act.tokens.mint import Grant, Mint, Minted, told
 from act.tokens.proof import confirmation_fault
-from act.tokens.revocation import revoke_node
+from act.tokens.revocation import agent_ended, revoke_node
 from act.tokens.scope import Scope, scope_of
 
 Warnings = list[models.Warned]
@@ -139,12 +139,7 @@ class TokenService:
     def _dead(self, connection: Connection, rows: Sequence[Row[Any]]) -> set[str]:
         """The nodes above these tokens that give nothing any more."""
         above = store.node_rows(connection, {id for row in rows for id in row.path})
-        return {node.id for node in above if node.revoked_at or self._revoked(node)}
-
-    def _revoked(self, row: Row[Any]) -> bool:
-        """Whether the agent of a token or node is gone, or all that it had until then was revoked."""
-        agent = self._agents.get(row.tenant_id, row.agent_id)
-        return agent is None or agent.status == "deleted" or row.sequence <= agent.mark
+        return {node.id for node in above if node.revoked_at or agent_ended(self._agents, node)}
 
     def _answer(self, row: Row[Any], dead: Collection[str]) -> models.Token:
         return models.Token(
@@ -168,7 +163,7 @@ class TokenService:
 
     def _status(self, row: Row[Any], dead: Collection[str]) -> Literal["active", "superseded", "expired", "revoked"]:
         now = self._clock.now()
-        if row.revoked_at or self._revoked(row) or any(id in dead for id in row.path):
+        if row.revoked_at or agent_ended(self._agents, row) or any(id in dead for id in row.path):
             return "revoked"
         if row.expires_at <= now:
             return "expired"

@@ -60,6 +60,13 @@ def tokens_of(connection: Connection, root: str, limit: int) -> Sequence[Row[Any
     return connection.execute(query.order_by(tokens.c.id).limit(limit)).all()
 
 
+def count_live(connection: Connection, node: str, now: datetime) -> int:
+    """How many tokens of a node are neither expired nor replaced."""
+    current = tokens.c.superseded_at.is_(None) | (tokens.c.superseded_at > now)
+    here = (tokens.c.node == node, tokens.c.expires_at > now, current)
+    return connection.execute(select(func.count()).where(*here)).scalar_one()
+
+
 def supersede(connection: Connection, node: str, at: datetime) -> list[str]:
     """Let every token of the node end at `at`, unless it ends earlier. Answers the ids of those that changed."""
     later = tokens.c.superseded_at.is_(None) | (tokens.c.superseded_at > at)

@@ -8,17 +8,20 @@ from typing import Any
 from sqlalchemy import Engine, Row
 
 from act import models
+from act.agents.live import LiveAgents
 from act.database.clock import Clock
 from act.problems import ProblemError, not_found
 from act.tokens import store
+from act.tokens.revocation import agent_ended
 
 MAX_SHOWN = 10_000
 
 
 class Tree:
-    def __init__(self, reader: Engine, clock: Clock) -> None:
+    def __init__(self, reader: Engine, clock: Clock, agents: LiveAgents) -> None:
         self._reader = reader
         self._clock = clock
+        self._agents = agents
 
     def below(self, tenant_id: str, token_id: str) -> models.DelegationNode:
         """The node of a token, and everything that was handed down from it.
@@ -37,7 +40,7 @@ class Tree:
             tokens: dict[str, list[str]] = {}
             for row in store.tokens_of(connection, token.node, MAX_SHOWN):
                 tokens.setdefault(row.node, []).append(row.id)
-            dead = any(row.revoked_at is not None for row in store.node_rows(connection, token.path))
+            dead = any(self._ended(row) for row in store.node_rows(connection, token.path))
         return self._shown(nodes, tokens, dead)
 
     def received(self, tenant_id: str, agent_id: str) -> list[models.Received]:
@@ -55,14 +58,17 @@ class Tree:
                 expires_at=row.expires_at,
             )
             for row in rows
-            if all(id in above and above[id].revoked_at is None for id in row.path)
+            if not self._ended(row) and all(id in above and not self._ended(above[id]) for id in row.path)
         ]
+
+    def _ended(self, row: Row[Any]) -> bool:
+        return row.revoked_at is not None or agent_ended(self._agents, row)
 
     def _shown(self, rows: Sequence[Row[Any]], tokens: dict[str, list[str]], dead: bool) -> models.DelegationNode:
         """`rows` has each node after its parent. Built from the last, so that every node finds its children made."""
         revoked = {rows[0].id} if dead else set[str]()
         for row in rows:
-            if row.revoked_at is not None or row.parent in revoked:
+            if self._ended(row) or row.parent in revoked:
                 revoked.add(row.id)
         made: dict[str, list[models.DelegationNode]] = {}
         for row in reversed(rows):

@@ -39,7 +39,8 @@ class UsedProofs:
 
     def give_back(self, digest: bytes) -> None:
         """The request of this proof was not decided, so it may be sent again."""
-        self._used.pop(digest, None)
+        with self._lock:
+            self._used.pop(digest, None)
 
     def __len__(self) -> int:
         return len(self._used)

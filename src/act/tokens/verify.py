@@ -52,12 +52,14 @@ class Accepted:
     """A token that is good, the agent that holds it, and the chain that ends with that agent.
 
     `confirmation` is the key that the token is bound to: then a proof has to come with it. Of a token that is `new`,
-    issued since this process started, no proof was ever used before.
+    issued since this process started, no proof was ever used before. `root_ends` is when the token that the chain began
+    with ends, in seconds since the epoch: unlike the end of the token itself, whoever hands down has no say in it.
     """
 
     claims: Claims
     agent: Agent
     links: tuple[Link, ...]
+    root_ends: float
     confirmation: ConfirmationKey | None = None
     new: bool = False
 
@@ -119,7 +121,9 @@ class Verifier:
             return Refusal(ReasonCode.TOKEN_REVOKED, "The token is not on record.")
         if token.superseded_at is not None and token.superseded_at <= now:
             reason = "Another token has taken the place of this one; it may have been stolen, so both are revoked."
-            return Refusal(ReasonCode.TOKEN_SUPERSEDED, reason, reused_node=claims.node)
+            node = self._nodes.get(claims.node)
+            ended = node is not None and node.revoked  # once is enough, however often it is shown
+            return Refusal(ReasonCode.TOKEN_SUPERSEDED, reason, reused_node=None if ended else claims.node)
         links = self._links(known, agent, now)
         if isinstance(links, Refusal):
             return links
@@ -128,7 +132,9 @@ class Verifier:
         if caller.agent_id is not None and caller.agent_id != agent.id:
             reason = f"The API key '{caller.name}' is bound to another agent than '{agent.name}'."
             return Refusal(ReasonCode.TOKEN_AGENT_MISMATCH, reason)
-        return Accepted(claims, agent, links, known.confirmation, token.new)
+        root = self._nodes.get(claims.root)
+        root_ends = claims.expires_at if root is None else root.expires_at
+        return Accepted(claims, agent, links, root_ends, known.confirmation, token.new)
 
     def _read(self, token: str) -> Known | Refusal:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,131 @@
+"""What somebody who only holds a token can make of it: bounds that hold whatever is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.attacks.lines import TASK, claims_of, code, delegated, line, told
+from tests.support import Api, Server
+
+
+@pytest.fixture
+def enforcer(server: Server, api: Api) -> Iterator[Api]:
+    """The key of an agent's own process."""
+    with server.api(api.key("enforce")["key"]) as enforcer:
+        yield enforcer
+
+
+def rotate(api: Api, issued: Any, *, status: int = 201, **more: Any) -> Any:
+    return api.post(f"/v1/tokens/{issued['tokenId']}/rotate", more, status=status)
+
+
+# --- handing down -----------------------------------------------------------------------------------------------------
+
+
+def test_a_deny_policy_on_handing_down_sees_what_was_read(api: Api, enforcer: Api) -> None:
+    made = line(api, 1)
+    api.policy(["delegate"], ["*"], appliesTo={"roles": [made.role]}, effect="deny", when="'secret' in session.labels")
+    delegated(enforcer, made.leaf, made.agent())
+    decision = enforcer.enforce(made.leaf, "run", TASK)
+    report = {"status": "succeeded", "labels": ["secret"]}
+    enforcer.post(f"/v1/decisions/{decision['decisionId']}/outcome", report, status=200)
+    problem = delegated(enforcer, made.leaf, made.agent(), status=422)
+    assert (problem["code"], told(problem)) == ("delegation_exceeds_parent", ["/toAgentId"])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_deny_policy_on_handing_down_of_any_agent_of_the_chain(api: Api, place: int) -> None:
+    made = line(api, 3)
+    to = made.agent()
+    made.policy(["delegate"], [f"agent://{to}"], place, effect="deny")
+    assert told(delegated(api, made.leaf, to, status=422)) == ["/toAgentId"]
+    delegated(api, made.leaf, made.agent())
+
+
+def test_a_scope_of_very_many_patterns_is_refused_soon(api: Api, enforcer: Api) -> None:
+    """Every pattern is compared once with every other: not once for every pair of an action and a resource."""
+    made = line(api, 1)
+    for at in range(10):
+        made.policy(
+            ["r*"],
+            [f"q{at}*{number}" for number in range(30)],
+            0,
+            grants=["delegate"],
+            delegation={"to": {"roles": [made.role]}, "maxDepth": 1},
+        )
+    scope = [
+        {"actions": [f"r{at}*{n}" for n in range(64)], "resources": [f"x{at}*{n}" for n in range(64)]}
+        for at in range(16)
+    ]
+    began = time.monotonic()
+    problem = delegated(enforcer, made.leaf, made.agent(), scope=scope, status=422)
+    assert time.monotonic() - began < 10
+    assert (problem["code"], len(problem["errors"])) == ("delegation_exceeds_parent", 100)
+
+
+def test_a_token_that_nobody_would_accept_is_not_made(api: Api) -> None:
+    agent = api.agent()
+    scope = [{"actions": ["run"], "resources": [f"{'x' * 900}{number}/*" for number in range(16)]}]
+    problem = api.post("/v1/tokens", {"agentId": agent, "scope": scope}, status=422)
+    assert (problem["code"], told(problem)) == ("document_invalid", ["/scope"])
+    longest = [{"actions": ["run"], "resources": [f"{'x' * 900}{number}/*" for number in range(11)]}]
+    assert code(api, api.token(agent, scope=longest)) == "chain_scope_exceeded"
+
+
+# --- rotating ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_replaced_token_is_told_of_once(api: Api) -> None:
+    made = line(api, 1)
+    rotate(api, made.issued[0], grace=0)
+    assert [code(api, made.leaf) for _ in range(3)] == ["token_superseded"] * 3
+    delegated(api, made.leaf, made.agent(), status=422)
+    rotate(api, made.issued[0], token=made.leaf, status=422)
+    log = api.send("GET", "/v1/audit/export").text.splitlines()
+    records = [record for record in log if '"token.reuse_detected"' in record and made.issued[0]["node"] in record]
+    assert len(records) == 1
+
+
+def test_a_node_has_so_many_good_tokens_at_once(api: Api, enforcer: Api) -> None:
+    issued = line(api, 1).issued[0]
+    for _ in range(99):
+        issued = rotate(enforcer, issued, token=issued["token"], grace=3600)
+    assert rotate(enforcer, issued, token=issued["token"], status=409)["code"] == "too_many_rotations"
+    assert code(api, issued["token"]) == "allowed"
+
+
+def test_a_lower_maximum_ends_renewals_too(api: Api, enforcer: Api) -> None:
+    issued = api.post("/v1/tokens", {"agentId": line(api, 1).agents[0], "expiresIn": 60})
+    began = claims_of(issued["token"])["iat"]
+    before = api.get("/v1/tenants/default-tenant")
+    api.patch("/v1/tenants/default-tenant", {"maxTokenTtl": 70, "defaultTokenTtl": 70})
+    try:
+        time.sleep(2.1)
+        renewed = rotate(enforcer, issued, token=issued["token"], expiresIn=70)
+        assert claims_of(renewed["token"])["exp"] <= began + 71
+        operators = rotate(api, renewed, expiresIn=70)
+        assert claims_of(operators["token"])["exp"] > began + 71
+    finally:
+        lives = {name: before[name] for name in ("maxTokenTtl", "defaultTokenTtl")}
+        api.patch("/v1/tenants/default-tenant", lives)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_tree_tells_of_an_agent_whose_tokens_were_revoked(api: Api, place: int) -> None:
+    made = line(api, 3)
+    assert len(api.get(f"/v1/agents/{made.agents[2]}/permissions")["delegations"]) == 1
+    api.post(f"/v1/agents/{made.agents[place]}/revoke-tokens", status=200)
+    at, found = api.get(f"/v1/delegations/{made.issued[0]['tokenId']}/tree"), []
+    while at:
+        found.append(at["status"])
+        at = next(iter(at["children"]), None)
+    assert found == ["active"] * place + ["revoked"] * (3 - place)
+    assert api.get(f"/v1/delegations/{made.issued[2]['tokenId']}/tree")["status"] == "revoked"
+    assert api.get(f"/v1/agents/{made.agents[2]}/permissions")["delegations"] == []
