@@ -77,7 +77,7 @@ class Route:
 
     @property
     def changes(self) -> bool:
-        return self.method != "GET" and not self.path.endswith("/validate")
+        return self.method != "GET" and not self.path.endswith(("/validate", "/introspect"))
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

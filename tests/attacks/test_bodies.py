@@ -217,7 +217,7 @@ FAULTY: dict[str, tuple[str, Any, set[str]]] = {
     "token": (
         "/v1/tokens",
         {"agentId": 1, "expiresIn": 0, "scope": ["admin"]},
-        {"/agentId", "/expiresIn", "/scope"},
+        {"/agentId", "/expiresIn", "/scope/0"},
     ),
     "api key": (
         "/v1/api-keys",

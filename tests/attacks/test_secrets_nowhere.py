@@ -136,7 +136,7 @@ def ordinary(api: Api, point: Api, own: Holder) -> list[str]:
 
 
 def misused(api: Api, token: str, proof: str, key: str) -> None:
-    """Secrets where they do not belong: in every field of every kind of body, in paths, in headers, in query strings."""
+    """Secrets where they do not belong: in every field of every kind of body, in paths, headers, query strings."""
     agent = api.agent()
     for secret in (
         token,

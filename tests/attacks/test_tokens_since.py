@@ -37,6 +37,19 @@ def replaced(api: Api, length: int = 1) -> tuple[Line, Any]:
     return made, rotate(api, made.issued[0], grace=0)
 
 
+def test_whose_token_it_was_that_was_refused(server: Server, api: Api) -> None:
+    """Once the signature holds the record says it; before, nobody knows."""
+    made = line(api, 1)
+    api.post(f"/v1/tokens/{made.issued[0]['tokenId']}/revoke", status=200)
+    decision = api.enforce(made.leaf, "run", TASK)
+    record = api.get(f"/v1/audit/{decision['audit']['index']}")["record"]
+    assert (decision["agentId"], record["agentId"]) == (made.agents[0], made.agents[0])
+    assert record["tokenId"] == made.issued[0]["tokenId"]
+    forged = f"{made.leaf.rpartition('.')[0]}.{b64(bytes(256))}"
+    decision = api.enforce(forged, "run", TASK)
+    assert (decision["reasonCode"], decision["agentId"]) == ("token_signature_invalid", None)
+
+
 # --- replaced ---------------------------------------------------------------------------------------------------------
 
 

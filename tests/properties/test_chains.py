@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests import reference
-from tests.properties.test_laws import NO_RIGHT, answered, changed, law, width
+from tests.properties.test_laws import DEEP, NO_RIGHT, answered, changed, law, width
 from tests.properties.worlds import NOW, Document, Documents, Question, chained, scopes, tenants
 
 pytestmark = pytest.mark.timeout(1500)
@@ -29,12 +29,13 @@ def with_links(asked: Question, links: list[Document]) -> Question:
     return asked._replace(agent=links[-1]["agent"], chain=tuple(links))
 
 
-@law
+@settings(max_examples=5_000 if DEEP else 200)
 @given(tenants, chained)
 def test_a_chain_never_has_more_than_any_of_its_links(tenant: Documents, asked: Question) -> None:
     """The last agent could do it by itself, and each one above it has a policy that hands it down."""
     answer = answered(tenant, asked)
-    assume(answer.code == "allowed")
+    if answer.code != "allowed":
+        return
     by_itself = asked._replace(chain=({**asked.links[-1], "scope": None, "policyIds": None},))
     assert answered(without_delegation_required(tenant), by_itself).code == "allowed"
     call = reference.Asked(asked.action, asked.resource, NOW, asked.arguments, asked.context)

@@ -132,7 +132,7 @@ def _in_order(policy: Document) -> bool:
 
 policies = documents_of().filter(_in_order)
 denies = documents_of("deny", "added").filter(_in_order)
-# In half of the worlds everybody hands everything down, in some does everything, so that whole chains are often allowed.
+# In half of the worlds everybody hands everything down, so that whole chains are often allowed.
 HANDING: Document = {
     "id": "handing",
     "name": "Handing",

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from act.client.embedded import EmbeddedTransport, Service
+from act.server.app import Node
+from act.server.settings import Settings
+from act.tokens import mint
 from tests.attacks.lines import TASK, claims_of, code, delegated, line, told
-from tests.support import Api, Server
+from tests.support import ADMIN_KEY, Api, Server
 
 
 @pytest.fixture
@@ -21,6 +27,20 @@ def enforcer(server: Server, api: Api) -> Iterator[Api]:
 
 def rotate(api: Api, issued: Any, *, status: int = 201, **more: Any) -> Any:
     return api.post(f"/v1/tokens/{issued['tokenId']}/rotate", more, status=status)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A node in this process, to be changed from inside."""
+    with Node(Settings(database=f"sqlite:///{tmp_path / 'act.db'}", bootstrap_api_key=ADMIN_KEY)) as node:
+        yield node
+
+
+@pytest.fixture
+def inside(node: Node) -> Iterator[Api]:
+    """Its admin."""
+    with Api("http://inside", transport=EmbeddedTransport(Service(node.app, ADMIN_KEY, lambda: None))) as api:
+        yield api
 
 
 # --- handing down -----------------------------------------------------------------------------------------------------
@@ -65,6 +85,32 @@ def test_a_scope_of_very_many_patterns_is_refused_soon(api: Api, enforcer: Api) 
     problem = delegated(enforcer, made.leaf, made.agent(), scope=scope, status=422)
     assert time.monotonic() - began < 10
     assert (problem["code"], len(problem["errors"])) == ("delegation_exceeds_parent", 100)
+
+
+def test_a_tree_has_so_many_nodes(inside: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mint, "MAX_TREE", 4)
+    made = line(inside, 3)
+    delegated(inside, made.tokens[0], made.agent(), expiresIn=2)
+    delegated(inside, made.tokens[1], made.agent())
+    for token in made.tokens:
+        assert delegated(inside, token, made.agent(), status=409)["code"] == "too_many_delegations"
+    assert code(inside, made.leaf) == "allowed"
+    line(inside, 3)
+    deadline = time.monotonic() + 10
+    while inside.send("POST", "/v1/delegations", _asking(made.leaf, made.agent())).status_code != 201:
+        assert time.monotonic() < deadline, "what has expired still counts"
+        time.sleep(0.2)
+
+
+def _asking(parent: str, to: str) -> dict[str, Any]:
+    return {"parentToken": parent, "toAgentId": to, "scope": [{"actions": ["run"], "resources": [TASK]}]}
+
+
+@pytest.mark.parametrize(("actions", "status"), [(63, 201), (64, 422)])
+def test_a_scope_has_so_many_patterns(api: Api, actions: int, status: int) -> None:
+    first = {"actions": ["run"], "resources": [f"r{number}" for number in range(63)]}
+    second = {"actions": [f"a{number}" for number in range(actions)], "resources": ["x"]}
+    api.post("/v1/tokens", {"agentId": api.agent(), "scope": [first, second]}, status=status)
 
 
 def test_a_token_that_nobody_would_accept_is_not_made(api: Api) -> None:
@@ -129,3 +175,34 @@ def test_the_tree_tells_of_an_agent_whose_tokens_were_revoked(api: Api, place: i
     assert found == ["active"] * place + ["revoked"] * (3 - place)
     assert api.get(f"/v1/delegations/{made.issued[2]['tokenId']}/tree")["status"] == "revoked"
     assert api.get(f"/v1/agents/{made.agents[2]}/permissions")["delegations"] == []
+
+
+def test_nothing_is_known_of_a_token_when_the_state_is_of_unknown_age(node: Node, inside: Api) -> None:
+    token = inside.token(inside.agent())
+    assert inside.post("/v1/tokens/introspect", {"token": token}, status=200)["active"] is True
+    node._writer._feed.broken = True
+    assert inside.post("/v1/tokens/introspect", {"token": token}, status=503)["code"] == "stale_state"
+
+
+# --- asking again -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guard", ["of who hands down", "in doubt"])
+@pytest.mark.parametrize(
+    ("constraints", "reason"),
+    [({"requiresApproval": True}, "approval_required"), ({"maxConcurrentTasks": 1}, "concurrency_exceeded")],
+)
+def test_an_earlier_answer_does_not_outlive_a_new_guard(
+    api: Api, guard: str, constraints: dict[str, Any], reason: str
+) -> None:
+    """Such a guard is not among the policies that allowed, so these are the same as before."""
+    made = line(api, 2)
+    once = {"requestId": uuid4().hex}
+    assert api.enforce(made.leaf, "run", TASK, **once)["decision"] == "allowed"
+    assert api.enforce(made.leaf, "run", TASK, **once)["replayed"] is True
+    place, when = (0, None) if guard == "of who hands down" else (1, "context.amount > 100")
+    made.policy(["run"], ["*"], place, constraints=constraints, when=when)
+    if "maxConcurrentTasks" in constraints:
+        assert code(api, made.leaf) == "allowed"
+    again = api.enforce(made.leaf, "run", TASK, **once)
+    assert (again["reasonCode"], again["replayed"]) == (reason, False)

@@ -115,9 +115,7 @@ def _side(index: PolicyIndex, chain: Chain, call: Call) -> Side:
         return Side(outside)
     sides = [_uses(index, chain, call), *hands_down(index, chain, call)]
     ruling = _together([side.ruling for side in sides], chain)
-    shadows: tuple[CompiledPolicy, ...] = ()
-    for side in sides:
-        shadows = union(shadows, side.shadows)
+    shadows = union(*[side.shadows for side in sides])
     return Side(ruling, _together([side.if_enforced for side in sides], chain) if shadows else None, shadows)
 
 
@@ -141,14 +139,13 @@ def _covers(scope: Scope, call: Call) -> bool:
 
 def _together(rulings: Sequence[Ruling], chain: Chain) -> Ruling:
     """What everybody in the chain permits; a deny policy is told before what is merely not allowed."""
-    refused = [ruling for ruling in rulings if not ruling.permitted]
-    if refused:
+    if refused := [ruling for ruling in rulings if not ruling.permitted]:
         return next((ruling for ruling in refused if ruling.code is _DENIED), refused[0])
-    joined = all_of(rulings)
-    if len(chain) == 1:
-        return joined
-    givers = ", ".join(f"'{link.agent.name}'" for link in chain[:-1])
-    return joined._replace(reason=f"{joined.reason.rstrip('.')}, handed down by {givers}.")
+    reason = rulings[0].reason
+    if len(chain) > 1:
+        givers = ", ".join([f"'{link.agent.name}'" for link in chain[:-1]])
+        reason = f"{reason.rstrip('.')}, handed down by {givers}."
+    return all_of(rulings, reason)
 
 
 def _uses(index: PolicyIndex, chain: Chain, call: Call) -> Side:

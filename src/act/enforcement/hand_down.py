@@ -24,7 +24,7 @@ from act.tokens.chain import Link
 def hands_down(index: PolicyIndex, chain: Sequence[Link], call: Call) -> Iterator[Side]:
     """What the policies say to each agent above the last, the nearest first."""
     for at in range(len(chain) - 2, -1, -1):
-        own = call._replace(token=chain[at].seen)
+        own = call.with_token(chain[at].seen)
         found = find(index, chain[at].agent, own)
         ruling = _ruling(chain, at, own, found, found.enforced)
         if found.shadows:
@@ -47,8 +47,8 @@ def _ruling(chain: Sequence[Link], at: int, call: Call, found: Found, matching: 
         and policy.hand_down.to.includes(following)
         and (policy_ids is None or policy.id in policy_ids)
     ]
-    what = f"{call.action} {call.resource}"
     if not giving:
+        what = f"{call.action} {call.resource}"
         reason = f"No policy lets '{link.agent.name}' hand {what} down to '{following.name}'."
         return Ruling(False, ReasonCode.CHAIN_NOT_DELEGABLE, reason)
     follow = len(chain) - 1 - at
@@ -56,7 +56,7 @@ def _ruling(chain: Sequence[Link], at: int, call: Call, found: Found, matching: 
     if not deep:
         reason = f"{named(giving).capitalize()} of '{link.agent.name}' lets fewer than {follow} agents follow."
         return Ruling(False, ReasonCode.CHAIN_DEPTH_EXCEEDED, reason, tuple(giving))
-    guards = [*found.doubtful, *(policy for policy in matching if policy.constraints is not NONE)]
+    guards = found.doubtful + [policy for policy in matching if policy.constraints is not NONE]
     reason = f"Handed down by {named(deep)}."
     if not guards:
         return Ruling(True, ReasonCode.ALLOWED, reason, tuple(deep))

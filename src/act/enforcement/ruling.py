@@ -77,14 +77,14 @@ def both(one: Ruling, other: Ruling, reason: str) -> Ruling:
     )
 
 
-def all_of(rulings: Sequence[Ruling]) -> Ruling:
-    """What all of them permit, in the words of the first."""
-    joined = rulings[0]
-    unlimited = not any(ruling.limits or ruling.approval or ruling.obligations for ruling in rulings)
-    if unlimited:  # the usual case, in a sixth of the time
-        return joined._replace(policies=union(*(ruling.policies for ruling in rulings)))
+def all_of(rulings: Sequence[Ruling], reason: str) -> Ruling:
+    """What all of them permit, under the constraints of all."""
+    if not [ruling for ruling in rulings if ruling.limits or ruling.approval or ruling.obligations]:
+        # The usual case: there is nothing but policies to be joined.
+        return Ruling(True, ReasonCode.ALLOWED, reason, union(*[ruling.policies for ruling in rulings]))
+    joined = rulings[0]._replace(reason=reason)
     for ruling in rulings[1:]:
-        joined = both(joined, ruling, joined.reason)
+        joined = both(joined, ruling, reason)
     return joined
 
 

@@ -37,6 +37,11 @@ class Call(NamedTuple):
     session: Json = _NO_SESSION
     alias: str | None = None
 
+    def with_token(self, token: Json) -> Call:
+        """The same call as it is seen with another token; `_replace`, in a fifth of the time."""
+        action, resource, now, arguments, context, _, session, alias = self
+        return tuple.__new__(Call, (action, resource, now, arguments, context, token, session, alias))
+
 
 class Match(NamedTuple):
     """Whether it matches. Otherwise `pointer` (into the enforce request) and `message` say what is in the way.

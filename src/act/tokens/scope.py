@@ -28,9 +28,16 @@ class Part:
     resource_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
 
     def covers(self, action: str, resource: str) -> bool:
-        return any(matches(action) for matches in self.action_matchers) and any(
-            matches(resource) for matches in self.resource_matchers
-        )
+        # Plain loops: this is asked of every link of a chain, for every request.
+        for fits in self.action_matchers:
+            if fits(action):
+                break
+        else:
+            return False
+        for fits in self.resource_matchers:  # noqa: SIM110 - as above
+            if fits(resource):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,10 @@ class Scope:
     policy_ids: frozenset[str] | None = None
 
     def covers(self, action: str, resource: str) -> bool:
-        return any(part.covers(action, resource) for part in self.parts)
+        for part in self.parts:  # noqa: SIM110 - as above
+            if part.covers(action, resource):
+                return True
+        return False
 
     def to_wire(self) -> list[dict[str, Any]]:
         """As in requests and answers."""

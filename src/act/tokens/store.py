@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, literal, select, update
 
 from act.database.tables import nodes, tokens
+
+MAX_VARIABLES = 10_000
 
 # What every read of a token also tells of its node.
 _joined = tokens.join(nodes, tokens.c.node == nodes.c.id)
@@ -49,7 +51,7 @@ def unexpired(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
 
 
 def rows(connection: Connection, ids: Iterable[str]) -> Sequence[Row[Any]]:
-    return connection.execute(select(tokens).where(tokens.c.id.in_(list(ids)))).all()
+    return [row for part in _parts(ids) for row in connection.execute(select(tokens).where(tokens.c.id.in_(part)))]
 
 
 def tokens_of(connection: Connection, root: str, limit: int) -> Sequence[Row[Any]]:
@@ -69,9 +71,9 @@ def count_live(connection: Connection, node: str, now: datetime) -> int:
 
 def supersede(connection: Connection, node: str, at: datetime) -> list[str]:
     """Let every token of the node end at `at`, unless it ends earlier. Answers the ids of those that changed."""
-    later = tokens.c.superseded_at.is_(None) | (tokens.c.superseded_at > at)
-    ids = [row.id for row in connection.execute(select(tokens.c.id).where(tokens.c.node == node, later))]
-    connection.execute(update(tokens).where(tokens.c.id.in_(ids)).values(superseded_at=at))
+    later = (tokens.c.node == node) & (tokens.c.superseded_at.is_(None) | (tokens.c.superseded_at > at))
+    ids = [row.id for row in connection.execute(select(tokens.c.id).where(later))]
+    connection.execute(update(tokens).where(later).values(superseded_at=at))
     return ids
 
 
@@ -84,7 +86,14 @@ def node(connection: Connection, id: str) -> Row[Any] | None:
 
 
 def node_rows(connection: Connection, ids: Iterable[str]) -> Sequence[Row[Any]]:
-    return connection.execute(select(nodes).where(nodes.c.id.in_(list(ids)))).all()
+    return [row for part in _parts(ids) for row in connection.execute(select(nodes).where(nodes.c.id.in_(part)))]
+
+
+def _parts(ids: Iterable[str]) -> Iterator[list[str]]:
+    """So few at a time that every SQLite takes them as the variables of one statement."""
+    left = list(ids)
+    for at in range(0, len(left), MAX_VARIABLES):
+        yield left[at : at + MAX_VARIABLES]
 
 
 def unexpired_nodes(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
