@@ -9,7 +9,7 @@ the texts in `tests.pairs`; of `allowedDomains` calls whose texts are plain http
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -163,17 +163,17 @@ def decide(
     return decide_chain(policies, [alone(agent)], asked, requester)
 
 
-def alone(agent: Document) -> Document:
+def alone(agent: Document) -> dict[str, Any]:
     """The one link of a token that was handed down by nobody and is narrowed to nothing."""
     return {"agent": agent, "scope": None, "policyIds": None, "grants": ["use", "delegate"], "token": NO_TOKEN}
 
 
 def decide_chain(
-    policies: Iterable[Document], chain: list[Document], asked: Asked, requester: Document | None = None
+    policies: Iterable[Document], chain: Sequence[Document], asked: Asked, requester: Document | None = None
 ) -> Answer:
     """What the policies say to the last agent of a chain, asked by another agent that was only named."""
     policies = list(policies)
-    sides = [chain]
+    sides: list[Sequence[Document]] = [chain]
     if requester is not None and requester["id"] not in [link["agent"]["id"] for link in chain]:
         sides.append([alone(requester)])
     people = [link for side in sides if reaches(side, asked) for link in side]
@@ -192,12 +192,12 @@ def seen(link: Document, asked: Asked) -> Asked:
     return asked._replace(token=link["token"])
 
 
-def reaches(chain: list[Document], asked: Asked) -> bool:
+def reaches(chain: Sequence[Document], asked: Asked) -> bool:
     """Whether the last token may be used, and every token of the chain covers the call."""
     return "use" in chain[-1]["grants"] and all(_covers(link["scope"], asked) for link in chain)
 
 
-def _covers(scope: list[Document] | None, asked: Asked) -> bool:
+def _covers(scope: Sequence[Document] | None, asked: Asked) -> bool:
     return scope is None or any(
         glob_matches(action, asked.action) and glob_matches(resource, asked.resource)
         for part in scope
@@ -206,7 +206,7 @@ def _covers(scope: list[Document] | None, asked: Asked) -> bool:
     )
 
 
-def _decide(policies: Policies, sides: list[list[Document]], asked: Asked) -> Answer:
+def _decide(policies: Policies, sides: Sequence[Sequence[Document]], asked: Asked) -> Answer:
     own = _decide_side(policies, sides[0], asked)
     if own.code != "allowed" or len(sides) == 1:
         return own
@@ -216,7 +216,7 @@ def _decide(policies: Policies, sides: list[list[Document]], asked: Asked) -> An
     return _all_of([own, theirs])
 
 
-def _decide_side(policies: Policies, chain: list[Document], asked: Asked) -> Answer:
+def _decide_side(policies: Policies, chain: Sequence[Document], asked: Asked) -> Answer:
     if not reaches(chain, asked):
         return Answer("chain_scope_exceeded")
     answers = [_use(policies, chain, asked)]
@@ -228,7 +228,7 @@ def _decide_side(policies: Policies, chain: list[Document], asked: Asked) -> Ans
     return _all_of(answers)
 
 
-def _use(policies: Policies, chain: list[Document], asked: Asked) -> Answer:
+def _use(policies: Policies, chain: Sequence[Document], asked: Asked) -> Answer:
     """What is said to the last agent."""
     link = chain[-1]
     asked = seen(link, asked)
@@ -245,7 +245,7 @@ def _use(policies: Policies, chain: list[Document], asked: Asked) -> Answer:
     return _constrained(_guarding(guards, link, asked), ids, chain[0], chain[-2] if len(chain) > 1 else None, asked)
 
 
-def _hand_down(policies: Policies, chain: list[Document], at: int, asked: Asked) -> Answer:
+def _hand_down(policies: Policies, chain: Sequence[Document], at: int, asked: Asked) -> Answer:
     """What is said to an agent above the last one."""
     link, following = chain[at], chain[at + 1]["agent"]
     asked = seen(link, asked)

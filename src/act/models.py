@@ -502,11 +502,14 @@ class Confirmation(Request):
 class TokenRequest(Request):
     """Ask for a capability token for an agent; `expires_in` seconds, at most the tenant's maximum.
 
+    For `renew_for` seconds from now its holder may renew it. Without it: not at all where `expires_in` is written, and
+    otherwise as long as the longest single token would have lived.
     `policy_ids` and `scope` narrow: only what one of those policies allows and the scope covers is allowed.
     """
 
     agent_id: Identifier
     expires_in: Annotated[int, Field(ge=1)] | None = None
+    renew_for: Annotated[int, Field(ge=1)] | None = None
     policy_ids: Annotated[list[Identifier], Field(min_length=1, max_length=64)] | None = None
     scope: Scoping | None = None
     task: Task | None = None
@@ -603,7 +606,8 @@ class DelegationRequest(Request):
     """Hand a part of what `parent_token` may hand down to another agent, by id or name.
 
     Without `grants` the receiver may use it and not hand it on; with `delegate` among them, `to` and `max_depth` say to
-    whom and how far. `facts` may be added by an operator's key only. A parent that is bound to a key needs a `proof`
+    whom and how far. `expires_in` and `renew_for` are as in issuing a token, within the parent's. `facts` may be added
+    by an operator's key only. A parent that is bound to a key needs a `proof`
     for the action `delegate` on `agent://<to_agent_id>`, with `request_id` and with the other fields as its arguments.
     """
 
@@ -611,6 +615,7 @@ class DelegationRequest(Request):
     to_agent_id: Name
     scope: Scoping
     expires_in: Annotated[int, Field(ge=1)] | None = None
+    renew_for: Annotated[int, Field(ge=1)] | None = None
     task: Task | None = None
     grants: Grants = ["use"]
     to: Delegators | None = None

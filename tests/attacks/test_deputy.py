@@ -217,6 +217,17 @@ def test_a_proof_is_good_once_whichever_token_it_comes_with(crew: Crew, api: Api
     assert asked == "requester_not_permitted"
 
 
+def test_the_requester_is_not_looked_at_when_the_token_is_refused(crew: Crew, api: Api) -> None:
+    """Its proof is not used up by a request that failed before."""
+    own = holder(api)
+    crew.may(crew.planner, ["run"], [TASKS])
+    bound, planner = crew.token(crew.executor, cnf=own.cnf), crew.token(crew.planner, cnf=own.cnf)
+    id = uuid4().hex
+    asked = {"requestId": id, "requesterToken": planner, "requesterProof": own.proof(planner, "run", TASK, id)}
+    assert code(crew.point, bound, **asked) == "proof_required"
+    assert code(crew.api, bound, **asked, proof=own.proof(bound, "run", TASK, id)) == "allowed"
+
+
 def test_the_key_of_another_agent(crew: Crew, server: Server) -> None:
     executor, monitor = crew.token(crew.executor), crew.token(crew.monitor)
     key = crew.api.key("enforce", agentId=crew.monitor)["key"]

@@ -111,7 +111,13 @@ class PureEngine:
         self, bearer: Bearer, action: str, resource: str, requester: str | None, asking: Bearer | None, **more: Any
     ) -> Answer:
         chain = chain_of(bearer, self._agents)
-        if requester is not None and asking is None:
+        theirs = None  # the session of a token that the chain has not grown from
+        if asking is not None:
+            if asking.key == bearer.key or (len(asking.links) == 1 and asking.root == bearer.root):
+                asking = None
+            else:
+                theirs = self._sessions.get(asking.root, EMPTY).seen
+        elif requester is not None:
             asking = Bearer(({"agent": self._find(requester).name},))
         now = datetime.fromisoformat(more["now"]) if "now" in more else datetime.now(UTC)
         key = bearer.task["id"] if bearer.task else bearer.root
@@ -125,7 +131,8 @@ class PureEngine:
             self._sessions.get(key, EMPTY).seen,
             self._alias(resource),
         )
-        ruling = decide(PolicyIndex(self._policies), chain, call, chain_of(asking, self._agents) if asking else None)
+        requesting = chain_of(asking, self._agents) if asking else None
+        ruling = decide(PolicyIndex(self._policies), chain, call, requesting, theirs)
         names = [policy.name for policy in ruling.policies]
         id = f"dec_{len(self._decided)}"
         self._decided[id] = key

@@ -63,8 +63,8 @@ def test_the_tree_shows_what_is_over(world: InProcess) -> None:
     below(api, first, agents[2], expiresIn=50)
     revoke(api, middle)
     world.clock.move(50)
-    revoked = (agents[1], "revoked", [(agents[2], "revoked", [])])
-    assert shape(tree(api, first)) == (agents[0], "active", [revoked, (agents[2], "expired", [])])
+    under: Any = (agents[1], "revoked", [(agents[2], "revoked", [])])
+    assert shape(tree(api, first)) == (agents[0], "active", [under, (agents[2], "expired", [])])
     assert shape(tree(api, last)) == (agents[2], "revoked", [])
 
 
@@ -176,7 +176,7 @@ def test_permissions_show_the_grants_of_policies(api: Api) -> None:
     agents = line(api)
     (permission,) = api.get(f"/v1/agents/{agents[0]}/permissions")["permissions"]
     assert permission["grants"] == ["use", "delegate"]
-    assert permission["delegation"] == {"to": {"roles": [], "agentIds": list(agents)}, "maxDepth": 8}
+    assert permission["delegation"] == {"to": {"roles": [], "agentIds": list(agents.agents)}, "maxDepth": 8}
 
 
 def test_openapi_knows_the_calls(api: Api) -> None:

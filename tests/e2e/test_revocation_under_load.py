@@ -20,8 +20,8 @@ import pytest
 from tests.support import Api, Server
 
 CLIENTS = 64
-SECONDS = 6.0
-TREES = 12
+TREES = 6
+PAUSE = 0.05
 OVER = {"token_revoked", "agent_suspended", "agent_deleted"}
 
 
@@ -78,37 +78,34 @@ def plant(api: Api, receivers: Sequence[str]) -> Tree:
     return Tree(agent, [one["token"] for one in made], [one["tokenId"] for one in made], covers)
 
 
-async def keep_asking(client: httpx2.AsyncClient, tokens: Sequence[str], seen: Seen, number: int, until: float) -> None:
+async def ask(client: httpx2.AsyncClient, token: str, seen: Seen) -> None:
+    request = {"requestId": uuid4().hex, "capabilityToken": token, "action": "read", "resourceId": "file://a"}
+    sent = time.monotonic()
+    response = await client.post("/v1/enforce", json=request)
+    assert response.status_code == 200, response.text
+    seen.asked.append(Asked(token, sent, response.json()))
+
+
+async def keep_asking(client: httpx2.AsyncClient, tokens: Sequence[str], seen: Seen, number: int) -> None:
+    """One client, until everything is revoked."""
     at = number
-    while time.monotonic() < until:
-        token = tokens[at % len(tokens)]
+    while len(seen.revoked) < 3 * TREES:
+        await ask(client, tokens[at % len(tokens)], seen)
         at += CLIENTS + 1
-        request = {"requestId": uuid4().hex, "capabilityToken": token, "action": "read", "resourceId": "file://a"}
-        sent = time.monotonic()
-        response = await client.post("/v1/enforce", json=request)
-        assert response.status_code == 200, response.text
-        seen.asked.append(Asked(token, sent, response.json()))
 
 
 async def keep_revoking(client: httpx2.AsyncClient, trees: Sequence[Tree], seen: Seen) -> None:
     """One tree after the other: a leaf, the subtree of a middle, then by turns the root, the agent's tokens, or it."""
-    await asyncio.sleep(SECONDS / 6)
     for number, tree in enumerate(trees):
         root, middle, _, _, last = tree.ids
-        steps = [f"/v1/tokens/{last}/revoke", f"/v1/tokens/{middle}/revoke"]
-        steps.append(
-            [
-                f"/v1/tokens/{root}/revoke",
-                f"/v1/agents/{tree.agent}/revoke-tokens",
-                f"/v1/agents/{tree.agent}/suspend",
-            ][number % 3]
-        )
+        ends = [f"tokens/{root}/revoke", f"agents/{tree.agent}/revoke-tokens", f"agents/{tree.agent}/suspend"]
+        steps = [f"tokens/{last}/revoke", f"tokens/{middle}/revoke", ends[number % 3]]
         for path, covered in zip(steps, (tree.covers[last], tree.covers[middle], tree.tokens), strict=True):
-            response = await client.post(path)
+            response = await client.post(f"/v1/{path}")
             answered = time.monotonic()
             assert response.status_code == 200, response.text
             seen.revoked.append(Revoked(path, covered, response.json()["revision"], answered))
-            await asyncio.sleep(SECONDS / 2 / (3 * len(trees)))
+            await asyncio.sleep(PAUSE)
 
 
 async def story(server: Server, trees: Sequence[Tree]) -> Seen:
@@ -117,11 +114,10 @@ async def story(server: Server, trees: Sequence[Tree]) -> Seen:
     headers = {"X-Api-Key": server.admin_key}
     limits = httpx2.Limits(max_connections=CLIENTS + 4)
     async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=30, limits=limits) as client:
-        until = time.monotonic() + SECONDS
-        asking = [keep_asking(client, tokens, seen, number, until) for number in range(CLIENTS)]
+        await asyncio.gather(*(ask(client, token, seen) for token in tokens * 3))
+        asking = [keep_asking(client, tokens, seen, number) for number in range(CLIENTS)]
         await asyncio.gather(keep_revoking(client, trees, seen), *asking)
-        # And once more, when all is over.
-        await asyncio.gather(*(keep_asking(client, [token], seen, 0, time.monotonic() + 0.001) for token in tokens))
+        await asyncio.gather(*(ask(client, token, seen) for token in tokens))
     return seen
 
 
@@ -152,5 +148,5 @@ def test_nothing_is_allowed_after_its_revocation_was_answered(tmp_path: Path) ->
             late += any(asked.sent > revoked.answered for revoked in covering)
     allowed = sum(asked.answer["decision"] == "allowed" for asked in seen.asked)
     assert len(seen.revoked) == 3 * TREES
-    assert allowed > CLIENTS, "they were asked while they were good"
-    assert late > CLIENTS, "and after they were revoked"
+    assert allowed >= 3 * len(over), "they were asked while they were good"
+    assert late >= len(over), "and after they were revoked"

@@ -85,6 +85,11 @@ class TokensMachine(RuleBasedStateMachine):
         self.write(1)
         for agent in self.ledger.agents:
             self.issue(agent, None, 3600)
+        # A first chain, so that there is something to take back from the start.
+        for receiver in (1, 2):
+            at = 0 if receiver == 1 else len(self.ledger.tokens) - 1
+            self.handed_down(self.ledger.tokens[at], receiver, SCOPES[0], None, ("use", "delegate"), None, 3 - receiver)
+        assert len(self.ledger.tokens[-1].node.line) == 3
 
     def register(self, role: str) -> None:
         name = f"{role}-{uuid4().hex}"
@@ -142,7 +147,19 @@ class TokensMachine(RuleBasedStateMachine):
         to: Any,
         depth: int,
     ) -> None:
-        ledger, parent = self.ledger, self.pick(number, kept)
+        self.handed_down(self.pick(number, kept), receiver, scope, seconds, grants, to, depth)
+
+    def handed_down(
+        self,
+        parent: Token,
+        receiver: int,
+        scope: Any,
+        seconds: int | None,
+        grants: tuple[str, ...],
+        to: Any,
+        depth: int,
+    ) -> None:
+        ledger = self.ledger
         agent = ledger.agents[receiver % len(ledger.agents)]
         hands_on = "delegate" in grants
         body = {"parentToken": parent.text, "toAgentId": agent.id, "scope": scope, "grants": grants}

@@ -97,6 +97,7 @@ class KeyFiles:
     def delete(self, kid: str) -> None:
         """Remove a key for ever; one that is not there is no error."""
         try:
+            self._path(kid).with_name(f".{kid}.new").unlink(missing_ok=True)  # of a process that was killed
             self._path(kid).unlink()
         except FileNotFoundError:
             return

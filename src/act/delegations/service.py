@@ -29,7 +29,7 @@ from act.tokens.possession import Possession, refused
 from act.tokens.refusal import Refusal
 from act.tokens.revocation import end_reused
 from act.tokens.scope import scope_of
-from act.tokens.service import confirmation, lifetime
+from act.tokens.service import confirmation, lifetime, renewal
 from act.tokens.verify import Accepted
 
 
@@ -61,7 +61,9 @@ class DelegationService:
             ProblemError: 403 for a proof that is missing or wrong; 404 for an unknown agent; 409 when the receiver is
                 suspended, or the parent was revoked meanwhile; 422 that names every part that is too much.
         """
-        seconds = lifetime(self._tenants.get(caller.tenant_id), body.expires_in)
+        tenant = self._tenants.get(caller.tenant_id)
+        seconds = lifetime(tenant, body.expires_in)
+        renewable = renewal(tenant, body.expires_in, body.renew_for)
         parent = self._parent(caller, body)
         if isinstance(parent, Refusal):
             self._tell(caller, body, parent.agent_id, parent.token_id, str(parent.code), parent.reused_node)
@@ -77,7 +79,7 @@ class DelegationService:
 
         def work(transaction: Transaction) -> Minted:
             refuse_frozen(transaction.connection, caller.tenant_id)
-            minted = self._mint.child(transaction, parent.claims, grant, seconds)
+            minted = self._mint.child(transaction, parent.claims, grant, seconds, renewable)
             fields = told(minted.claims) | {"keyId": caller.id, "parentToken": parent.claims.token_id}
             transaction.record(caller.tenant_id, "delegation.created", fields | {"revision": minted.revision})
             return minted
@@ -150,6 +152,8 @@ class DelegationService:
         most = parent.links[-1].max_depth - 1
         if "delegate" in body.grants and (most < 1 or (body.max_depth or 1) > most):
             faults.append(Fault("/maxDepth", f"The parent token lets {most + 1} follow, so {most} below the receiver."))
+        if claims.on_behalf_of == receiver.id:
+            faults.append(Fault("/toAgentId", f"The token is on behalf of '{receiver.id}', which is not the agent."))
         if parent.confirmation is not None and body.cnf is None:
             faults.append(Fault("/cnf", "The parent token is bound to a key; bind the child to one as well."))
         faults += self._task_faults(caller, body, parent)
@@ -165,12 +169,11 @@ class DelegationService:
             return []
         claims, task = parent.claims, body.task
         faults = []
-        if claims.task_id is None and not caller.has(Scope.TOKENS):
-            faults.append(Fault("/task/id", "A task is begun by an operator: use a key with the scope 'tokens'."))
-        if claims.task_id is not None and task.id != claims.task_id:
-            faults.append(
-                Fault("/task/id", f"The parent token is for the task '{claims.task_id}', so the child is too.")
-            )
+        if claims.task_id is None:
+            faults.append(Fault("/task/id", "A task begins with the first token of a chain, and this one has none."))
+        elif task.id != claims.task_id:
+            message = f"The parent token is for the task '{claims.task_id}', so the child is too."
+            faults.append(Fault("/task/id", message))
         if task.facts and not caller.has(Scope.TOKENS):
             faults.append(Fault("/task/facts", "Facts come from an operator: use a key with the scope 'tokens'."))
         if clash := sorted(name for name in task.facts if name in claims.facts):

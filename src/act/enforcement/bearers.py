@@ -87,9 +87,9 @@ class Bearers:
         )
         refusal = self._possession.check(proof, accepted, expected, now.timestamp())
         if refusal is None and proof is not None:
-            refusal = self._possession.use(proof)
+            refusal = self._possession.use(claims.tenant_id, proof)
             if refusal is None:
-                effects.append(UseProof(self._possession, proof))
+                effects.append(UseProof(self._possession, claims.tenant_id, proof))
         if refusal is None:
             return accepted
         return replace(refusal, agent_id=claims.agent_id, token_id=claims.token_id)

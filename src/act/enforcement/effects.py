@@ -31,13 +31,14 @@ class UseProof:
     """A proof of possession that is used up in memory already."""
 
     possession: Possession
+    tenant_id: str
     proof: str = field(repr=False)
 
     def write(self, transaction: Transaction) -> None:
         """Nothing: after a restart no earlier proof is accepted."""
 
     def undo(self) -> None:
-        self.possession.give_back(self.proof)
+        self.possession.give_back(self.tenant_id, self.proof)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ from act.tokens import store
 class LiveToken:
     """Moments in seconds since the epoch. From `superseded_at` on, another token stands in this one's place.
 
-    One that is `new` was issued since this process started.
+    `since_start` says that it was issued since this process started.
     """
 
     agent_id: str
     node: str
     expires_at: float
     superseded_at: float | None
-    new: bool
+    since_start: bool
 
 
 class LiveTokens:
@@ -35,16 +35,16 @@ class LiveTokens:
 
     def load(self, connection: Connection) -> None:
         for row in store.unexpired(connection, self._clock.now()):
-            self._put(row, new=False)
+            self._put(row, since_start=False)
 
     def apply(self, connection: Connection, tenant_id: str, ids: Iterable[str]) -> None:
         for row in store.rows(connection, ids):
             known = self._tokens.get(row.id)
-            self._put(row, new=known is None or known.new)
+            self._put(row, since_start=known is None or known.since_start)
 
-    def _put(self, row: Row[Any], *, new: bool) -> None:
+    def _put(self, row: Row[Any], *, since_start: bool) -> None:
         ends = None if row.superseded_at is None else row.superseded_at.timestamp()
-        self._tokens[row.id] = LiveToken(row.agent_id, row.node, row.expires_at.timestamp(), ends, new)
+        self._tokens[row.id] = LiveToken(row.agent_id, row.node, row.expires_at.timestamp(), ends, since_start)
 
     def get(self, id: str) -> LiveToken | None:
         return self._tokens.get(id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -115,8 +115,12 @@ class Mint:
         assert row is not None
         return self.further(transaction, row, grant.actors, issued_at, expires_at)
 
-    def child(self, transaction: Transaction, parent: Claims, grant: Grant, seconds: int) -> Minted:
+    def child(
+        self, transaction: Transaction, parent: Claims, grant: Grant, seconds: int, renewable: int | None
+    ) -> Minted:
         """A node below that of a token, which lives `seconds`, but no longer than that token.
+
+        Its holder may renew it for `renewable` seconds (None: as long as that of the nodes above).
 
         What is above it is read in the same unit of work, so that nothing grows from what is being revoked.
 
@@ -139,6 +143,8 @@ class Mint:
         if expires_at <= issued_at:
             raise conflict("token_expired", "The parent token has expired.")
         renew_until = min(row.renew_until for row in above)
+        if renewable is not None:
+            renew_until = min(renew_until, issued_at + timedelta(seconds=renewable))
         return self.new_node(transaction, parent.tenant_id, grant, issued_at, expires_at, renew_until)
 
     def further(
@@ -149,7 +155,7 @@ class Mint:
         issued_at: datetime,
         expires_at: datetime,
     ) -> Minted:
-        """A further token of a node, which lives at least as long."""
+        """A further token of a node, which then lives at least as long."""
         connection, task = transaction.connection, node.task
         claims = Claims(
             issuer=self._issuer,
@@ -185,7 +191,7 @@ class Mint:
             expires_at=expires_at,
         )
         if node.expires_at < expires_at:
-            store.extend_node(connection, node.id, expires_at)
+            store.end_node(connection, node.id, expires_at)
         transaction.change(node.tenant_id, "node", node.id)
         revision = transaction.change(node.tenant_id, "token", claims.token_id)
         return Minted(claims, expires_at, revision)

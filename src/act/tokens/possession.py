@@ -28,22 +28,23 @@ class Possession:
     def __init__(self, clock: Clock, verifier: Verifier) -> None:
         self._clock = clock
         self._verifier = verifier
-        self._used = UsedProofs()
+        self._used: dict[str, UsedProofs] = {}  # for each tenant one: none fills that of another
         self._since = clock.now().timestamp() + MAX_AHEAD
 
     def check(self, shown: str | None, accepted: Accepted, expected: Expected, now: float) -> Refusal | None:
         """Whether the holder of the key asks. Uses nothing up. `now` in seconds since the epoch."""
-        return proof.check(shown, accepted.confirmation, expected, now, 0.0 if accepted.new else self._since)
+        return proof.check(shown, accepted.confirmation, expected, now, 0.0 if accepted.since_start else self._since)
 
-    def use(self, shown: str) -> Refusal | None:
+    def use(self, tenant_id: str, shown: str) -> Refusal | None:
         """Use a proof up that `check` has accepted."""
-        if self._used.take(proof.digest(shown), self._clock.monotonic()):
+        used = self._used.setdefault(tenant_id, UsedProofs())  # in one step, whatever threads there are
+        if used.take(proof.digest(shown), self._clock.monotonic()):
             return None
         return Refusal(ReasonCode.PROOF_REPLAYED, "The proof was used before; make a new one for every request.")
 
-    def give_back(self, shown: str) -> None:
+    def give_back(self, tenant_id: str, shown: str) -> None:
         """What the proof was used for was not done."""
-        self._used.give_back(proof.digest(shown))
+        self._used[tenant_id].give_back(proof.digest(shown))
 
     def of(
         self,
@@ -63,7 +64,7 @@ class Possession:
         expected = Expected(token, action, resource_id, arguments, request_id or "", caller.tenant_id)
         refusal = self.check(shown, accepted, expected, now)
         if refusal is None and shown is not None:
-            refusal = self.use(shown)
+            refusal = self.use(caller.tenant_id, shown)
         if refusal is None:
             return accepted
         return replace(refusal, agent_id=accepted.agent.id, token_id=accepted.claims.token_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,8 @@ from act.audit.transaction import Transaction
 from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.models import Scope
-from act.problems import conflict, forbidden, not_found
+from act.problems import conflict, forbidden, not_found, unprocessable
+from act.strict_json import Fault
 from act.tenants.frozen import refuse_frozen
 from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
@@ -24,6 +26,7 @@ from act.tokens.refusal import Refusal
 from act.tokens.revocation import end_reused
 from act.tokens.service import lifetime
 
+HOLDERS_GRACE = 30
 MAX_LIVE = 100
 """Tokens of one node that are good at once. Whoever holds one may rotate it, and each is held in memory."""
 
@@ -50,57 +53,52 @@ class RotationService:
     def rotate(self, caller: ApiKey, id: str, body: models.TokenRotate) -> models.IssuedToken:
         """Issue the next token of a node; the ones before it are good for `grace` seconds more.
 
-        Who holds the token needs no key for `tokens`, but then it lives no longer than the longest single token would
-        have, counted from when its node began.
+        Who holds the token needs no key for `tokens`, but can renew it only for as long as its issuer lets it be.
 
         Raises:
-            ProblemError: 403 without the right; 404; 409 when the token cannot be continued.
+            ProblemError: 403 without the right; 404; 409 when the token cannot be continued; 422 for a time to live
+                or a grace that is too long.
         """
         with self._reader.begin() as connection:
             if store.find(connection, caller.tenant_id, id) is None:
                 raise not_found("token", id)
         holder = not caller.has(Scope.TOKENS)
+        if holder and body.grace > HOLDERS_GRACE:
+            message = f"The holder of a token gives the old one at most {HOLDERS_GRACE} seconds."
+            raise unprocessable([Fault("/grace", message)])
         if holder or body.token is not None:
             self._held(caller, id, body)
         seconds = None if body.expires_in is None else lifetime(self._tenants.get(caller.tenant_id), body.expires_in)
 
-        def work(transaction: Transaction) -> Minted | None:
+        def work(transaction: Transaction) -> Minted:
             refuse_frozen(transaction.connection, caller.tenant_id)
             row = store.find(transaction.connection, caller.tenant_id, id)
             assert row is not None  # tokens are never deleted
             node = store.node(transaction.connection, row.node)
             assert node is not None
             now = self._clock.now()
-            above = store.node_rows(transaction.connection, node.path)
+            by_id = {each.id: each for each in store.node_rows(transaction.connection, node.path)}
+            above = [by_id[each] for each in node.path]
             self._refuse_dead(row, [*above, node], now)
-            if row.superseded_at is not None and row.superseded_at <= now:
-                end_reused(transaction, caller, node.id, now)
-                return None
             issued_at = now.replace(microsecond=0)
-            most = self._tenants.get(caller.tenant_id).max_token_ttl
-            lives = seconds or min(int((row.expires_at - row.issued_at).total_seconds()), most)
-            limits = [issued_at + timedelta(seconds=lives), *(parent.expires_at for parent in above)]
-            if holder:  # also when the tenant has lowered its maximum since
-                began = min(each.created_at for each in (*above, node))
-                limits += [node.renew_until, began + timedelta(seconds=most)]
-            expires_at = min(limits)
-            if expires_at <= issued_at:
-                raise conflict("token_not_renewable", "The token was renewed for as long as it may; issue a new one.")
+            expires_at = self._end(row, [*above, node], issued_at, seconds, holder)
             if store.count_live(transaction.connection, node.id, now) >= MAX_LIVE:
                 detail = f"The token was rotated {MAX_LIVE} times within the grace; wait until the old ones end."
                 raise conflict("too_many_rotations", detail)
-            for older in store.supersede(transaction.connection, node.id, now + timedelta(seconds=body.grace)):
+            old_ones_end = now + timedelta(seconds=body.grace)
+            for older in store.supersede(transaction.connection, node.id, old_ones_end):
                 transaction.change(caller.tenant_id, "token", older)
-            actors = (*self._actors(above, node), node.agent_id)
+            # What was handed down ends no later than the last token that it can have come from.
+            store.end_node(transaction.connection, node.id, min(node.expires_at, old_ones_end))
+            node = store.node(transaction.connection, row.node)
+            assert node is not None
+            actors = tuple(each.agent_id for each in (*above, node))
             minted = self._mint.further(transaction, node, actors, issued_at, expires_at)
             fields = told(minted.claims) | {"keyId": caller.id, "replaces": id, "revision": minted.revision}
             transaction.record(caller.tenant_id, "token.rotated", fields)
             return minted
 
         minted = self._writer.write(work)
-        if minted is None:
-            detail = "Another token had taken the place of this one, so it may have been stolen; both are revoked now."
-            raise conflict("token_superseded", detail)
         return models.IssuedToken(
             token=self._mint.sign(minted.claims),
             token_id=minted.claims.token_id,
@@ -109,6 +107,24 @@ class RotationService:
             expires_at=minted.expires_at,
             revision=minted.revision,
         )
+
+    def _end(
+        self, row: Row[Any], nodes: Sequence[Row[Any]], issued_at: datetime, seconds: int | None, holder: bool
+    ) -> datetime:
+        """When the next token of the last of `nodes`, the root first, is to end.
+
+        Raises:
+            ProblemError: 409 when that is over.
+        """
+        most = self._tenants.get(row.tenant_id).max_token_ttl
+        lives = seconds or min(int((row.expires_at - row.issued_at).total_seconds()), most)
+        limits = [issued_at + timedelta(seconds=lives), *(above.expires_at for above in nodes[:-1])]
+        if holder:  # also when the tenant has lowered its maximum since
+            limits += [nodes[-1].renew_until, nodes[0].created_at + timedelta(seconds=most)]
+        end: datetime = min(limits)
+        if end <= issued_at:
+            raise conflict("token_not_renewable", "The token was renewed for as long as it may; issue a new one.")
+        return end
 
     def _held(self, caller: ApiKey, id: str, body: models.TokenRotate) -> None:
         """Refuse who does not hold the token itself."""
@@ -128,17 +144,14 @@ class RotationService:
         if accepted.claims.token_id != id:
             raise forbidden("token_mismatch", "The token that was sent is not the one that is to be rotated.")
 
-    def _refuse_dead(self, row: Row[Any], nodes: list[Row[Any]], now: datetime) -> None:
+    def _refuse_dead(self, row: Row[Any], nodes: Sequence[Row[Any]], now: datetime) -> None:
         for node in nodes:
             agent = self._agents.get(node.tenant_id, node.agent_id)
             if agent is None or agent.status == "deleted" or node.revoked_at is not None or node.sequence <= agent.mark:
                 raise conflict("token_revoked", "The token was revoked, or one that it was handed down from.")
             if agent.status != "active":
                 raise conflict("agent_suspended", f"The agent '{agent.name}' is suspended; resume it first.")
+        if row.superseded_at is not None and row.superseded_at <= now:
+            raise conflict("token_superseded", "Another token has taken the place of this one; rotate that one.")
         if row.expires_at <= now:
             raise conflict("token_expired", "The token has expired; issue a new one.")
-
-    @staticmethod
-    def _actors(above: list[Row[Any]] | Any, node: Row[Any]) -> tuple[str, ...]:
-        by_id = {parent.id: parent.agent_id for parent in above}
-        return tuple(by_id[id] for id in node.path)

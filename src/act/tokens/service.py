@@ -68,14 +68,15 @@ class TokenService:
             scope=_scope(body),
             task_id=body.task.id if body.task else None,
             facts=body.task.facts if body.task else {},
-            on_behalf_of=None if body.on_behalf_of == agent.id else body.on_behalf_of,
+            on_behalf_of=user_of(body, agent),
             confirmation=confirmation(body.cnf),
         )
 
         def work(transaction: Transaction) -> Minted:
             refuse_frozen(transaction.connection, tenant.id)
             now = self._clock.now().replace(microsecond=0)
-            renew_until = now + timedelta(seconds=tenant.max_token_ttl)
+            renewable = renewal(tenant, body.expires_in, body.renew_for)
+            renew_until = now + timedelta(seconds=tenant.max_token_ttl if renewable is None else renewable)
             expires_at = now + timedelta(seconds=seconds)
             minted = self._mint.new_node(transaction, tenant.id, grant, now, expires_at, renew_until)
             fields = told(minted.claims) | {"keyId": caller.id, "revision": minted.revision}
@@ -170,6 +171,17 @@ class TokenService:
         return "superseded" if row.superseded_at is not None and row.superseded_at <= now else "active"
 
 
+def user_of(body: models.TokenRequest, agent: Agent) -> str | None:
+    """The user on whose behalf the token is; an agent's id would read as nobody, so it is refused.
+
+    Raises:
+        ProblemError: 422.
+    """
+    if body.on_behalf_of == agent.id:
+        raise unprocessable([Fault("/onBehalfOf", "Name a user; a token is the agent's own without it.")])
+    return body.on_behalf_of
+
+
 def lifetime(tenant: Tenant, wanted: int | None) -> int:
     """Seconds that a token is to live.
 
@@ -182,6 +194,18 @@ def lifetime(tenant: Tenant, wanted: int | None) -> int:
         message = f"A token of this tenant lives at most {tenant.max_token_ttl} seconds."
         raise unprocessable([Fault("/expiresIn", message)])
     return wanted
+
+
+def renewal(tenant: Tenant, expires_in: int | None, renew_for: int | None) -> int | None:
+    """Seconds for which a holder may renew a token; None where nothing was said of its end.
+
+    Raises:
+        ProblemError: 422 when that is more than the tenant allows.
+    """
+    if renew_for is not None and renew_for > tenant.max_token_ttl:
+        message = f"A token of this tenant is renewed by its holder for at most {tenant.max_token_ttl} seconds."
+        raise unprocessable([Fault("/renewFor", message)])
+    return expires_in if renew_for is None else renew_for
 
 
 def confirmation(written: models.Confirmation | None) -> dict[str, Any] | None:

@@ -112,7 +112,7 @@ def received(connection: Connection, tenant_id: str, agent_id: str, now: datetim
     return connection.execute(query.order_by(nodes.c.id)).all()
 
 
-def extend_node(connection: Connection, id: str, expires_at: datetime) -> None:
+def end_node(connection: Connection, id: str, expires_at: datetime) -> None:
     connection.execute(update(nodes).where(nodes.c.id == id).values(expires_at=expires_at))
 
 

@@ -51,9 +51,10 @@ class Known:
 class Accepted:
     """A token that is good, the agent that holds it, and the chain that ends with that agent.
 
-    `confirmation` is the key that the token is bound to: then a proof has to come with it. Of a token that is `new`,
-    issued since this process started, no proof was ever used before. `root_ends` is when the token that the chain began
-    with ends, in seconds since the epoch: unlike the end of the token itself, whoever hands down has no say in it.
+    `confirmation` is the key that the token is bound to: then a proof has to come with it. `since_start` says that the
+    token was issued since this process started, so that no proof of it was used before. `root_ends` is when the token
+    that the chain began with ends, in seconds since the epoch: unlike the end of the token itself, whoever hands down
+    has no say in it.
     """
 
     claims: Claims
@@ -61,7 +62,7 @@ class Accepted:
     links: tuple[Link, ...]
     root_ends: float
     confirmation: ConfirmationKey | None = None
-    new: bool = False
+    since_start: bool = False
 
 
 class Verifier:
@@ -134,7 +135,7 @@ class Verifier:
             return Refusal(ReasonCode.TOKEN_AGENT_MISMATCH, reason)
         root = self._nodes.get(claims.root)
         root_ends = claims.expires_at if root is None else root.expires_at
-        return Accepted(claims, agent, links, root_ends, known.confirmation, token.new)
+        return Accepted(claims, agent, links, root_ends, known.confirmation, token.since_start)
 
     def _read(self, token: str) -> Known | Refusal:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
