@@ -161,7 +161,9 @@ def test_conditions_of_an_ancestor_see_its_own_token(api: Api) -> None:
         when="token.facts.cleared == true",
     )
     taker = made.agent()
-    child = delegated(api, made.leaf, taker, task={"id": uuid4().hex, "facts": {"cleared": True}})["token"]
+    task = uuid4().hex
+    unsure = api.token(made.agents[0], task={"id": task})
+    child = delegated(api, unsure, taker, task={"id": task, "facts": {"cleared": True}})["token"]
     assert code(api, child) == "chain_not_delegable"
     cleared = api.token(made.agents[0], task={"id": uuid4().hex, "facts": {"cleared": True}})
     assert code(api, delegated(api, cleared, taker)["token"]) == "allowed"

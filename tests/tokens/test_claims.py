@@ -70,6 +70,83 @@ def test_round_trip_of_a_chain(claims: Claims) -> None:
     assert parse(claims.to_payload()) == claims
 
 
+CHAIN = replace(
+    CLAIMS, agent_id="agt_3", actors=("agt_1", "agt_2", "agt_3"), path=("nod_a", "nod_b"), task_id="t", facts={"a": 1}
+).to_payload()
+ACT = CHAIN["act"]
+
+
+def test_the_chain_that_the_next_tests_break() -> None:
+    assert isinstance(parse(CHAIN), Claims)
+    assert ACT == {"sub": "agt_3", "act": {"sub": "agt_2", "act": {"sub": "agt_1"}}}
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        *ODD,
+        ACT["act"],
+        {"sub": "agt_3"},
+        {"sub": "agt_3", "act": {"sub": "agt_2"}},
+        {"sub": "agt_3", "act": ACT},
+        {"sub": "agt_x", "act": ACT["act"]},
+        ACT | {"iss": "x"},
+        {"act": ACT["act"]},
+        {"sub": "agt_3", "act": ACT["act"] | {"act": {"sub": ""}}},
+        {"sub": "agt_3", "act": ACT["act"] | {"act": {"sub": 1}}},
+        {"sub": "agt_3", "act": ACT["act"] | {"act": "agt_1"}},
+    ],
+    ids=str,
+)
+def test_agents_that_are_not_the_chain(act: Any) -> None:
+    assert code(parse(CHAIN | {"act": act})) is ReasonCode.TOKEN_MALFORMED
+
+
+def test_a_chain_without_its_agents_and_agents_without_a_chain() -> None:
+    assert code(parse({name: value for name, value in CHAIN.items() if name != "act"})) is ReasonCode.TOKEN_MALFORMED
+    assert code(parse(PAYLOAD | {"act": {"sub": PAYLOAD["client_id"]}})) is ReasonCode.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize(
+    "task",
+    [*ODD, {"id": "t"}, {"facts": {}}, {"id": "", "facts": {}}, {"id": 1, "facts": {}}]
+    + [{"id": "t", "facts": facts} for facts in ([], None, "x")]
+    + [{"id": "t", "facts": {}, "more": 1}],
+    ids=str,
+)
+def test_a_task_that_is_none(task: Any) -> None:
+    assert code(parse(CHAIN | {"task": task})) is ReasonCode.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize("cnf", [*ODD, {"jwk": None}, {"jwk": []}, {"jwk": {}, "kid": "x"}, {"jkt": "x"}], ids=str)
+def test_a_confirmation_that_is_none(cnf: Any) -> None:
+    assert code(parse(CHAIN | {"cnf": cnf})) is ReasonCode.TOKEN_MALFORMED
+
+
+PART = {"type": "act", "actions": ["*"], "resources": ["*"]}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        *ODD,
+        [PART, "x"],
+        [PART | {"type": "other"}],
+        [PART | {"actions": []}],
+        [PART | {"resources": []}],
+        [PART | {"actions": [1]}],
+        [PART | {"resources": ["a" * 2000]}],
+        [PART | {"policyIds": []}],
+        [PART | {"policyIds": ["p"]}, PART],
+        [PART | {"more": 1}],
+        [{"type": "act", "actions": ["*"]}],
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_scope_that_is_none(details: Any) -> None:
+    assert code(parse(CHAIN | {"authorization_details": details})) is ReasonCode.TOKEN_MALFORMED
+
+
 def test_the_claims_are_all_that_the_standard_asks_for() -> None:
     """RFC 9068, section 2.2, and what 2-semantics adds."""
     assert {"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} <= PAYLOAD.keys()
