@@ -238,7 +238,7 @@ _unscoped = st.one_of([st.none()] * 9)
 @st.composite
 def chains(draw: st.DrawFn) -> tuple[Document, ...]:
     """One to three agents, each of its own token, all for one task."""
-    ids = draw(st.permutations(["a1", "a2", "a3"]))[: draw(st.sampled_from([1, 2, 2, 3]))]
+    ids = draw(st.permutations(["a1", "a2", "a3"]))[: draw(st.sampled_from([1, 2, 3, 3]))]
     facts = draw(st.sampled_from([{}, {"who": "a"}]))
     return tuple(
         {

@@ -35,6 +35,7 @@ def delegations() -> None:
 @click.argument("agent")
 @narrowing_options
 @click.option("--expires-in", type=int, metavar="SECONDS", help="No longer than the parent.  [default: the tenant's]")
+@click.option("--renew-for", type=int, metavar="SECONDS", help="How long its holder may renew it.")
 @click.option("--grant", "grants", type=click.Choice(GRANTS), multiple=True, help="May be repeated.  [default: use]")
 @click.option("--to-role", "roles", metavar="ROLE", multiple=True, help="With delegate: who may get it next.")
 @click.option("--to-agent", "agents", metavar="ID", multiple=True, help="With delegate: who may get it next.")
@@ -48,6 +49,7 @@ def create(
     task: str | None,
     facts_file: str | None,
     expires_in: int | None,
+    renew_for: int | None,
     grants: tuple[str, ...],
     roles: tuple[str, ...],
     agents: tuple[str, ...],
@@ -75,6 +77,7 @@ def create(
                 agent,
                 scope=scope,
                 expires_in=expires_in,
+                renew_for=renew_for,
                 grants=grants or None,
                 hand_to=hand_to,
                 max_depth=max_depth,

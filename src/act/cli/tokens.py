@@ -76,6 +76,7 @@ def tokens() -> None:
 @tokens.command()
 @click.argument("agent")
 @click.option("--expires-in", type=int, metavar="SECONDS", help="[default: the tenant's]")
+@click.option("--renew-for", type=int, metavar="SECONDS", help="How long its holder may renew it.")
 @narrowing_options
 @click.option("--policy", "policies", metavar="ID", multiple=True, help="Only what one of these policies allows.")
 @click.option("--on-behalf-of", metavar="USER", help="The user for whom the agent acts.")
@@ -84,6 +85,7 @@ def tokens() -> None:
 def issue(
     agent: str,
     expires_in: int | None,
+    renew_for: int | None,
     scopes: tuple[str, ...],
     scope_file: str | None,
     task: str | None,
@@ -108,6 +110,7 @@ def issue(
             lambda: act.tokens.issue(
                 id,
                 expires_in=expires_in,
+                renew_for=renew_for,
                 policy_ids=policies or None,
                 scope=scope,
                 task=task,

@@ -208,6 +208,7 @@ class Act:
         agent_id: str,
         *,
         expires_in: int | None = None,
+        renew_for: int | None = None,
         policy_ids: Iterable[str] | None = None,
         scope: Scope | None = None,
         actions: Iterable[str] | None = None,
@@ -228,6 +229,7 @@ class Act:
         issued = self.tokens.issue(
             agent_id,
             expires_in=expires_in,
+            renew_for=renew_for,
             policy_ids=policy_ids,
             scope=scope,
             actions=actions,

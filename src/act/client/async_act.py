@@ -162,6 +162,7 @@ class AsyncAct:
         agent_id: str,
         *,
         expires_in: int | None = None,
+        renew_for: int | None = None,
         policy_ids: Iterable[str] | None = None,
         scope: Scope | None = None,
         actions: Iterable[str] | None = None,
@@ -177,6 +178,7 @@ class AsyncAct:
         issued = await self.tokens.issue(
             agent_id,
             expires_in=expires_in,
+            renew_for=renew_for,
             policy_ids=policy_ids,
             scope=scope,
             actions=actions,

@@ -150,6 +150,7 @@ class Tokens(_Group):
         agent_id: str,
         *,
         expires_in: int | None = None,
+        renew_for: int | None = None,
         policy_ids: Iterable[str] | None = None,
         scope: Scope | None = None,
         actions: Iterable[str] | None = None,
@@ -160,7 +161,9 @@ class Tokens(_Group):
         cnf: Mapping[str, Any] | None = None,
     ) -> IssuedToken:
         narrowed = scope_of(scope, actions, resources)
-        call = calls.issue_token(agent_id, expires_in, policy_ids, narrowed, task_of(task, facts), on_behalf_of, cnf)
+        call = calls.issue_token(
+            agent_id, expires_in, renew_for, policy_ids, narrowed, task_of(task, facts), on_behalf_of, cnf
+        )
         return await self._send(call)
 
     def list(self, agent_id: str | None = None) -> AsyncIterator[Token]:
@@ -199,6 +202,7 @@ class Delegations(_Group):
         actions: Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
         expires_in: int | None = None,
+        renew_for: int | None = None,
         grants: Iterable[str] | None = None,
         hand_to: Mapping[str, Iterable[str]] | None = None,
         max_depth: int | None = None,
@@ -209,7 +213,7 @@ class Delegations(_Group):
     ) -> IssuedToken:
         narrowed, given = scope_of(scope, actions, resources), task_of(task, facts)
         call = calls.delegate(
-            parent_token, to, narrowed, expires_in, grants, agents_of(hand_to), max_depth, given, cnf, key
+            parent_token, to, narrowed, expires_in, renew_for, grants, agents_of(hand_to), max_depth, given, cnf, key
         )
         return await self._send(call)
 

@@ -164,6 +164,7 @@ def _camel(value: Any) -> Any:
 def issue_token(
     agent_id: str,
     expires_in: int | None,
+    renew_for: int | None,
     policy_ids: Iterable[str] | None,
     scope: list[dict[str, list[str]]] | None,
     task: Mapping[str, Any] | None,
@@ -174,6 +175,7 @@ def issue_token(
     body = {
         "agentId": agent_id,
         "expiresIn": expires_in,
+        "renewFor": renew_for,
         "policyIds": None if policy_ids is None else listed("policy_ids", policy_ids),
         "scope": scope,
         "task": task,
@@ -230,6 +232,7 @@ def delegate(
     to: str,
     scope: list[dict[str, list[str]]] | None,
     expires_in: int | None,
+    renew_for: int | None,
     grants: Iterable[str] | None,
     hand_to: Mapping[str, list[str]] | None,
     max_depth: int | None,
@@ -242,6 +245,7 @@ def delegate(
         "toAgentId": to,
         "scope": scope,
         "expiresIn": expires_in,
+        "renewFor": renew_for,
         "grants": None if grants is None else listed("grants", grants),
         "to": hand_to,
         "maxDepth": max_depth,

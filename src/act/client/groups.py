@@ -175,6 +175,7 @@ class Tokens(_Group):
         agent_id: str,
         *,
         expires_in: int | None = None,
+        renew_for: int | None = None,
         policy_ids: Iterable[str] | None = None,
         scope: Scope | None = None,
         actions: Iterable[str] | None = None,
@@ -187,6 +188,7 @@ class Tokens(_Group):
         """A token for the agent, for `expires_in` seconds. Its string is in this answer and nowhere else.
 
         Args:
+            renew_for: seconds for which its holder may renew it. Without it, not at all if `expires_in` is given.
             policy_ids: only what one of these policies allows is allowed.
             actions, resources: only these actions on these resources (globs); `scope` is a list of several such parts.
             task: what the token is for; `facts` are values of the task that conditions see as `token.facts`.
@@ -194,7 +196,9 @@ class Tokens(_Group):
             cnf: the public JWK that the token is bound to (`ProofKey.public_jwk`).
         """
         narrowed = scope_of(scope, actions, resources)
-        call = calls.issue_token(agent_id, expires_in, policy_ids, narrowed, task_of(task, facts), on_behalf_of, cnf)
+        call = calls.issue_token(
+            agent_id, expires_in, renew_for, policy_ids, narrowed, task_of(task, facts), on_behalf_of, cnf
+        )
         return self._send(call)
 
     def list(self, agent_id: str | None = None) -> Iterator[Token]:
@@ -243,6 +247,7 @@ class Delegations(_Group):
         actions: Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
         expires_in: int | None = None,
+        renew_for: int | None = None,
         grants: Iterable[str] | None = None,
         hand_to: Mapping[str, Iterable[str]] | None = None,
         max_depth: int | None = None,
@@ -264,7 +269,7 @@ class Delegations(_Group):
         """
         narrowed, given = scope_of(scope, actions, resources), task_of(task, facts)
         call = calls.delegate(
-            parent_token, to, narrowed, expires_in, grants, agents_of(hand_to), max_depth, given, cnf, key
+            parent_token, to, narrowed, expires_in, renew_for, grants, agents_of(hand_to), max_depth, given, cnf, key
         )
         return self._send(call)
 
