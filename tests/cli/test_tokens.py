@@ -110,9 +110,13 @@ def test_rotation(ctl: Ctl, team: dict[str, str]) -> None:
     shown = ctl.json("tokens", "show", first["tokenId"])
     assert shown["status"] == "superseded"
     assert ctl.json("tokens", "introspect", stdin=second["token"])["active"] is True
-    reused = ctl("tokens", "rotate", first["tokenId"])
+    again = ctl("tokens", "rotate", first["tokenId"])
+    assert again.code == 1
+    assert "(token_superseded, 409)" in again.err
+    assert ctl.json("tokens", "introspect", stdin=second["token"])["active"] is True, "nobody has shown the old one"
+    reused = ctl("tokens", "rotate", first["tokenId"], "--token-file", "-", stdin=first["token"])
     assert reused.code == 1
-    assert "(token_superseded, 409)" in reused.err
+    assert "(token_superseded, 422)" in reused.err
     assert ctl.json("tokens", "introspect", stdin=second["token"]) == {"active": False}
 
 
@@ -146,7 +150,7 @@ def test_introspection(ctl: Ctl, team: dict[str, str]) -> None:
 
 
 def test_handing_down(ctl: Ctl, team: dict[str, str]) -> None:
-    parent = issued(ctl, team["planner"], "--expires-in", "600")
+    parent = issued(ctl, team["planner"], "--expires-in", "600", "--task", "t7")
     create = ("delegations", "create", team["name"], "--scope", "execute:api://tasks/4*")
     made = ctl.json(
         *(*create, "--expires-in", "60", "--task", "t7", "--grant", "use", "--grant", "delegate"),

@@ -173,7 +173,7 @@ def brief(tmp_path: Path) -> Iterator[Team]:
 
 
 def test_an_agent_cannot_renew_its_own_token_for_ever(brief: Team) -> None:
-    issued = brief.act.tokens.issue(brief.planner, expires_in=4)
+    issued = brief.act.tokens.issue(brief.planner, expires_in=4, renew_for=6)
     guard = brief.key("enforce", agent_id=brief.planner).guard(issued)
     began, code = time.monotonic(), ReasonCode.ALLOWED
     while code is ReasonCode.ALLOWED and time.monotonic() < began + 12:

@@ -108,6 +108,16 @@ def test_a_chain_without_its_agents_and_agents_without_a_chain() -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    [["nod_a", ""], ["nod_a", 1], ["nod_a", None], ["nod_a", []], ["nod_a", "nod_a"], ["nod_a", "nod_1"]],
+    ids=str,
+)
+def test_a_way_through_the_tree_that_is_none(path: list[Any]) -> None:
+    assert (CHAIN["dlg"]["node"], CHAIN["dlg"]["depth"]) == ("nod_1", 2)
+    assert code(parse(CHAIN | {"dlg": CHAIN["dlg"] | {"path": path}})) is ReasonCode.TOKEN_MALFORMED
+
+
+@pytest.mark.parametrize(
     "task",
     [*ODD, {"id": "t"}, {"facts": {}}, {"id": "", "facts": {}}, {"id": 1, "facts": {}}]
     + [{"id": "t", "facts": facts} for facts in ([], None, "x")]

@@ -187,7 +187,9 @@ def session_of(held: Held, task: str, facts: Mapping[str, Any] | None, expires_i
     if claims.agent_id is None:
         raise ValueError("A session needs a token that says whose it is.")
     if claims.delegated:
-        raise ValueError("What was handed down cannot begin a session; name the task in delegate(..., task='...').")
+        raise ValueError(
+            "What was handed down cannot begin a session; it belongs to the task of the token it came from."
+        )
     return {
         "agent_id": claims.agent_id,
         "expires_in": expires_in,

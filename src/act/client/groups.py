@@ -263,7 +263,7 @@ class Delegations(_Group):
             grants: `use`, `delegate`, or both; `use` by default.
             hand_to: with `delegate`, to whom it may be handed on: `{"roles": [...]}`, `{"agent_ids": [...]}` or both.
             max_depth: with `delegate`, how many agents may follow; 1 by default.
-            task, facts: as in `tokens.issue`; facts need a key for `tokens`.
+            task, facts: the task of the parent token, which its children share; facts need a key for `tokens`.
             cnf: the public JWK that the new token is bound to.
             key: what the parent token is bound to, if it is.
         """

@@ -173,7 +173,7 @@ class Guard(Bearer):
             grants: `use`, `delegate`, or both.
             hand_to: with `delegate`, to whom it may be handed on: `{"roles": [...]}`, `{"agent_ids": [...]}` or both.
             max_depth: with `delegate`, how many agents may follow; 1 by default.
-            task, facts: as in `tokens.issue`; facts need an API key for `tokens`.
+            task, facts: the task of this token, which its children share; facts need an API key for `tokens`.
             bound: bind the child's token to a key of its own; as this guard by default.
 
         Raises:
