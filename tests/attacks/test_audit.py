@@ -456,7 +456,10 @@ def test_no_secret_enters_the_log_by_any_text(api: Api, server: Server) -> None:
     with server.api(enforcer) as caller, server.api(person) as approver:
         asked = caller.enforce(token, "ask", "x", requestId=token[:100])
         approver.post(f"/v1/approvals/{asked['approval']['id']}/reject", {"reason": f"use {person}"}, status=200)
-    api.policy(["never"], appliesTo={"agentIds": [agent]}, name=f"for {person}")
+    named = {"name": f"for {person}", "actions": ["never"], "resources": ["*"], "appliesTo": {"agentIds": [agent]}}
+    problem = api.post("/v1/policies", named, status=422)
+    assert [error["pointer"] for error in problem["errors"]] == ["/name"]
+    api.policy(["never"], appliesTo={"agentIds": [agent]}, description=f"for {person}")
     export = api.send("GET", "/v1/audit/export").text
     for secret in (token, enforcer, person, server.admin_key):
         assert secret not in export

@@ -161,6 +161,9 @@ def test_a_key_is_revoked_for_every_request_after_the_answer(admin: Api, rotatin
             done.wait(0.01)
         revoked = admin.post(f"/v1/keys/{header_of(token)['kid']}/revoke", status=200)
         assert code(admin, token) == "token_key_unknown"
+        after = len(answers) + 2 * len(threads)  # so that each of them has asked since
+        while len(answers) < after:
+            done.wait(0.01)
     finally:
         done.set()
         for thread in threads:

@@ -354,3 +354,20 @@ def test_a_dead_token_introspected(server: Server, api: Api, stranger: Api, how:
 def test_introspection_is_for_who_may_see_tokens(api: Api, enforcer: Api) -> None:
     made = line(api, 1)
     assert enforcer.post("/v1/tokens/introspect", {"token": made.leaf}, status=403)["code"] == "scope_missing"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"task": {"id": "another", "facts": {}}},
+        {"task": {"id": "ours", "facts": {"cleared": True}}},
+        {"authorization_details": [{"type": "act", "actions": ["*"], "resources": ["*"]}]},
+        {"sub": "somebody"},
+    ],
+    ids=str,
+)
+def test_claims_that_are_not_those_of_the_node(server: Server, api: Api, other: dict[str, Any]) -> None:
+    """Signed with a stolen key, for a node that there is: a token says what its node says, or nothing."""
+    token = api.token(line(api, 1).agents[0], task={"id": "ours"})
+    assert code(api, token) == "allowed"
+    assert code(api, Forger(server.database, token).claiming(**other)) == "token_revoked"

@@ -17,6 +17,7 @@ import yaml
 from act.cli.documents import Unreadable, read_json, read_yaml
 from act.policies.bundle import read_bundle
 from act.policies.suite import Suite, SuiteUnusable, read_suite
+from tests.conformance.bearers import Bearer
 from tests.conformance.targets import OverHttp
 from tests.support import Server
 
@@ -507,7 +508,7 @@ def test_the_server_decides_as_the_suite_expects(server: Server) -> None:
         if one.action == "pay" and one.agent == "Executor Agent":
             continue  # depends on the hour, and the server has its own clock
         more = {"arguments": dict(one.arguments), "context": dict(one.context)}
-        answer = over.ask(one.agent, one.action, one.resource, one.requester, **more)
+        answer = over.ask(Bearer(({"agent": one.agent},)), one.action, one.resource, one.requester, None, **more)
         assert (answer.decision, answer.reason_code, sorted(answer.policies)) == (
             result.decision,
             result.code,

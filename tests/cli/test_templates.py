@@ -11,6 +11,7 @@ import yaml
 
 from act.cli.templates import NAMES, template, template_text
 from act.policies.bundle import all_warnings, read_bundle
+from tests.conformance.bearers import Bearer
 from tests.conformance.targets import PureEngine
 from tests.support import ADMIN_KEY, Server
 
@@ -60,7 +61,7 @@ def test_each_role_may_do_its_own_and_nothing_else(name: str) -> None:
     for agent in (*roles, "stranger"):
         for action in every:
             for resource in (RESOURCES[name], "api://elsewhere/7"):
-                answer = engine.ask(agent, action, resource, None)
+                answer = engine.ask(Bearer(({"agent": agent},)), action, resource, None, None)
                 may = action in roles.get(agent, set()) and resource == RESOURCES[name]
                 assert answer.reason_code == ("allowed" if may else "no_matching_policy"), (agent, action, resource)
 

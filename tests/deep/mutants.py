@@ -1,6 +1,6 @@
 """Simple mutants of the decision core, one at a time, against the tests that should notice.
 
-Mutants of `decide` and `match` are first held against the reference over a fixed set of worlds, in a forked process,
+Mutants of what decides are first held against the reference over a fixed set of worlds, in a forked process,
 because that takes a moment. A mutant that no test notices is a survivor. They are listed in `survivors.md` beside
 this file; what somebody wrote there about one (after the colon) is kept as long as it survives, and so is what is
 there about modules and mutants that were not tried this time. Nothing in the checkout is changed but that file.
@@ -38,8 +38,14 @@ WORLDS = 2_000
 TIME_LIMIT = 240.0
 """Seconds for the tests without any mutant, and for one mutant against the worlds."""
 
+DECIDING = ["tests/properties/test_near.py", "tests/enforcement/test_decide.py", "tests/conformance"]
+DECIDING += ["-k", "not http and not embedded"]
+
 MODULES = {
-    "decide": ("act/enforcement/decide.py", ["tests/properties/test_near.py", "tests/enforcement/test_decide.py"]),
+    "decide": ("act/enforcement/decide.py", DECIDING),
+    "matching": ("act/enforcement/matching.py", DECIDING),
+    "hand_down": ("act/enforcement/hand_down.py", DECIDING),
+    "constrain": ("act/enforcement/constrain.py", DECIDING),
     "match": ("act/policies/match.py", ["tests/properties/test_near.py", "tests/properties/test_reference.py"]),
     "globs": ("act/policies/globs.py", ["tests/policies/test_globs.py", "tests/policies/test_globs_algebra.py"]),
     "canonical": (
@@ -232,15 +238,18 @@ def worlds() -> list[World]:
 
 def differs(mutant: Mutant, made: list[World]) -> bool:
     """Whether the mutant, put in the place of its module, says something that the reference does not say."""
-    from act.enforcement import decide
+    from act.enforcement import decide, hand_down, matching
     from tests.properties.worlds import handed_over, told
 
     module = types.ModuleType("mutant")
     sys.modules["mutant"] = module  # dataclasses look their module up
     try:
         exec(compile(mutant.source, mutant.path, "exec"), module.__dict__)
-        if mutant.path.endswith("match.py"):
-            decide.match = module.match  # type: ignore[attr-defined]
+        for name, function in vars(module).items():
+            if isinstance(function, types.FunctionType) and function.__module__ == "mutant":
+                for user in (decide, hand_down, matching):
+                    if name in vars(user):
+                        setattr(user, name, function)
         engine = module.decide if mutant.path.endswith("decide.py") else decide.decide
         for index, asked, expected in made:
             if told(engine(index, *handed_over(asked))) != expected:
@@ -322,7 +331,7 @@ def try_module(name: str, folders: Queue[Path], workers: int, deadline: float, a
     if again:
         known = {change for _, change, _ in Report.read().survivors.get(path, [])}
         left = [mutant for mutant in made if mutant.change in known]
-    elif name in ("decide", "match"):
+    elif name in ("decide", "matching", "hand_down", "constrain", "match"):
         corpus = worlds()
         left = [mutant for mutant in made if not noticed_at_once(mutant, corpus)]
         print(f"{path}: {len(made) - len(left)} of {len(made)} noticed by the reference", flush=True)

@@ -520,3 +520,13 @@ def test_every_field_and_constraint_is_documented() -> None:
 def test_every_warning_is_documented() -> None:
     for warning in WARNINGS:
         assert f"| `{warning}` |" in DOCUMENT.read_text(), warning
+
+
+def test_a_condition_with_a_secret_is_refused_without_a_word_of_it(api: Api) -> None:
+    part = "A" * 30 + "-" + "B" * 30
+    for secret in (f"eyJhbGciOiJub25lIn0.{part}.{part}", f"act_1234abcd_{part}"):
+        body = {"name": "x", "actions": ["a"], "resources": ["b"], "when": f"{secret} == '1'"}
+        answer = api.send("POST", "/v1/policies", body)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/when")
+        assert "AAAA" not in answer.text
+        assert "BBBB" not in answer.text

@@ -208,7 +208,7 @@ def test_a_body_with_a_fault_changes_nothing(api: Api, verb: str, body: Any, poi
 
 def test_no_answer_after_the_freeze_allows(api: Api, server: Server) -> None:
     token = able(api)
-    frozen, stop = threading.Event(), threading.Event()
+    begun, frozen, stop = threading.Event(), threading.Event(), threading.Event()
 
     def ask() -> list[tuple[bool, Any]]:
         found = []
@@ -216,11 +216,12 @@ def test_no_answer_after_the_freeze_allows(api: Api, server: Server) -> None:
             while not stop.is_set():
                 late = frozen.is_set()
                 found.append((late, caller.enforce(token, "run", "x")))
+                begun.set()
         return found
 
     with ThreadPoolExecutor(8) as pool:
         asking = [pool.submit(ask) for _ in range(8)]
-        threading.Event().wait(0.5)
+        assert begun.wait(30)
         revision = freeze(api)["revision"]
         frozen.set()
         threading.Event().wait(0.5)

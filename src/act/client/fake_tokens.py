@@ -49,6 +49,7 @@ class FakeTokens:
         agent_id: str,
         *,
         expires_in: int | None = None,
+        renew_for: int | None = None,
         policy_ids: Iterable[str] | None = None,
         scope: Scope | None = None,
         actions: Iterable[str] | None = None,
@@ -58,7 +59,7 @@ class FakeTokens:
         on_behalf_of: str | None = None,
         cnf: Mapping[str, Any] | None = None,
     ) -> IssuedToken:
-        """A token for any agent; `policy_ids` narrow nothing here."""
+        """A token for any agent; `policy_ids` and `renew_for` narrow nothing here."""
         more = _more(task_of(task, facts), cnf) | ({"sub": on_behalf_of} if on_behalf_of else {})
         return self._token(_Node(agent_id, None, scope_of(scope, actions, resources), more), expires_in)
 
@@ -136,6 +137,7 @@ class FakeDelegations:
         actions: Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
         expires_in: int | None = None,
+        renew_for: int | None = None,
         grants: Iterable[str] | None = None,
         hand_to: Mapping[str, Iterable[str]] | None = None,
         max_depth: int | None = None,
@@ -144,7 +146,7 @@ class FakeDelegations:
         cnf: Mapping[str, Any] | None = None,
         key: ProofKey | None = None,
     ) -> IssuedToken:
-        """A token below `parent_token`; `grants`, `hand_to` and `max_depth` change nothing here."""
+        """A token below `parent_token`; `renew_for`, `grants`, `hand_to` and `max_depth` change nothing here."""
         agents_of(hand_to)
         narrowed = scope_of(scope, actions, resources) or []
         return self._tokens.hand_down(parent_token, to, narrowed, _more(task_of(task, facts), cnf), expires_in)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from act.strict_json import Fault
+from act.text import SECRET
 
 
 def hours(written: str | Mapping[str, Any]) -> list[Fault]:
@@ -36,5 +37,8 @@ def arguments(schema: Mapping[str, Any], effect: Literal["allow", "deny"]) -> li
 def condition(text: str) -> list[Fault]:
     from act.policies.conditions import ConditionFault, compile_condition
 
+    if SECRET.search(text):
+        # A fault in its words would name pieces of it.
+        return [Fault("", "It has what looks like a token or a key; everybody who reads policies would see it.")]
     compiled = compile_condition(text)
     return [Fault("", compiled.message)] if isinstance(compiled, ConditionFault) else []

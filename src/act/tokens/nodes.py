@@ -36,6 +36,7 @@ class Node:
     hand_to: Audience | None
     max_depth: int
     usable: bool
+    confirmation: Mapping[str, Any] | None = field(repr=False)
     expires_at: float
     revoked: bool
     seen: Mapping[str, Any] = field(repr=False)
@@ -102,6 +103,7 @@ def node_of(row: Row[Any]) -> Node:
         scope=None if row.scope is None else stored_scope(row.scope),
         hand_to=None if row.hand_to is None else stored_audience(row.hand_to),
         usable="use" in row.grants,
+        confirmation=row.cnf,
         max_depth=row.max_depth if "delegate" in row.grants else 0,
         expires_at=row.expires_at.timestamp(),
         revoked=row.revoked_at is not None,

@@ -171,6 +171,9 @@ class Verifier:
         node = self._nodes.get(claims.node)
         if node is None or node.agent_id != agent.id or node.path != claims.path:
             return Refusal(ReasonCode.TOKEN_REVOKED, "The token is not on record.")
+        # Whoever has stolen a signing key could write other claims for a node that there is.
+        if node.scope != claims.scope or node.confirmation != claims.confirmation or node.seen != known.seen:
+            return Refusal(ReasonCode.TOKEN_REVOKED, "The token says something else than what is on record.")
         if node.revoked or node.sequence <= agent.mark or claims.sequence <= agent.mark:
             return _revoked(node, agent)
         own = Link(agent, claims.scope, known.seen, node.hand_to, node.max_depth, node.usable)
