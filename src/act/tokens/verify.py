@@ -39,15 +39,6 @@ MAX_CACHED = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What never changes of a token whose signature holds."""
-
-    verified: Verified
-    seen: Mapping[str, Any]
-    confirmation: ConfirmationKey | None
-
-
-@dataclass(frozen=True, slots=True)
 class Accepted:
     """A token that is good, the agent that holds it, and the chain that ends with that agent.
 
@@ -63,6 +54,30 @@ class Accepted:
     root_ends: float
     confirmation: ConfirmationKey | None = None
     since_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A chain that was found to be in force, and the very nodes and agents (the root's first) that say so.
+
+    They are immutable, and every change puts others in their places: as long as these are in place, and before `ends`
+    (seconds since the epoch), the same would be found again.
+    """
+
+    nodes: tuple[Node, ...]
+    agents: tuple[Agent, ...]
+    ends: float
+    accepted: Accepted
+
+
+@dataclass(slots=True)
+class Known:
+    """What never changes of a token whose signature holds, and what its chain was last found to be."""
+
+    verified: Verified
+    seen: Mapping[str, Any]
+    confirmation: ConfirmationKey | None
+    standing: Standing | None = None
 
 
 class Verifier:
@@ -125,17 +140,16 @@ class Verifier:
             node = self._nodes.get(claims.node)
             ended = node is not None and node.revoked  # once is enough, however often it is shown
             return Refusal(ReasonCode.TOKEN_SUPERSEDED, reason, reused_node=None if ended else claims.node)
-        links = self._links(known, agent, now)
-        if isinstance(links, Refusal):
-            return links
-        if refusal := check_chain(links):
-            return refusal
+        standing = known.standing
+        if standing is None or not self._stands(standing, claims.tenant_id, now):
+            found = self._standing(known, agent, token.since_start, now)
+            if isinstance(found, Refusal):
+                return found
+            known.standing = standing = found
         if caller.agent_id is not None and caller.agent_id != agent.id:
             reason = f"The API key '{caller.name}' is bound to another agent than '{agent.name}'."
             return Refusal(ReasonCode.TOKEN_AGENT_MISMATCH, reason)
-        root = self._nodes.get(claims.root)
-        root_ends = claims.expires_at if root is None else root.expires_at
-        return Accepted(claims, agent, links, root_ends, known.confirmation, token.since_start)
+        return standing.accepted
 
     def _read(self, token: str) -> Known | Refusal:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
@@ -165,7 +179,16 @@ class Verifier:
             return Refusal(ReasonCode.AGENT_SUSPENDED, f"The agent '{agent.name}' is suspended.")
         return agent
 
-    def _links(self, known: Known, agent: Agent, now: float) -> tuple[Link, ...] | Refusal:
+    def _stands(self, standing: Standing, tenant_id: str, now: float) -> bool:
+        """Whether everything that the chain rests on is still in its place."""
+        if standing.ends <= now:
+            return False
+        for node, agent in zip(standing.nodes, standing.agents, strict=True):
+            if self._nodes.get(node.id) is not node or self._agents.get(tenant_id, agent.id) is not agent:
+                return False
+        return True
+
+    def _standing(self, known: Known, agent: Agent, since_start: bool, now: float) -> Standing | Refusal:
         """The chain, every node of which is in force."""
         claims = known.verified.claims
         node = self._nodes.get(claims.node)
@@ -176,10 +199,7 @@ class Verifier:
             return Refusal(ReasonCode.TOKEN_REVOKED, "The token says something else than what is on record.")
         if node.revoked or node.sequence <= agent.mark or claims.sequence <= agent.mark:
             return _revoked(node, agent)
-        own = Link(agent, claims.scope, known.seen, node.hand_to, node.max_depth, node.usable)
-        if not claims.path:
-            return (own,)
-        links = []
+        nodes, agents = list[Node](), list[Agent]()
         for id in claims.path:
             above = self._nodes.get(id)
             if above is None or above.expires_at <= now:
@@ -189,8 +209,21 @@ class Verifier:
                 return replace(holder, reason=f"{holder.reason} This token was handed down from it.")
             if above.revoked or above.sequence <= holder.mark or claims.sequence <= holder.mark:
                 return _revoked(above, holder)
-            links.append(Link(holder, above.scope, above.seen, above.hand_to, above.max_depth, above.usable))
-        return (*links, own)
+            nodes.append(above)
+            agents.append(holder)
+        links = (
+            *(
+                Link(holder, above.scope, above.seen, above.hand_to, above.max_depth, above.usable)
+                for above, holder in zip(nodes, agents, strict=True)
+            ),
+            Link(agent, claims.scope, known.seen, node.hand_to, node.max_depth, node.usable),
+        )
+        if refusal := check_chain(links):
+            return refusal
+        ends = min((above.expires_at for above in nodes), default=float(claims.expires_at))
+        root_ends = nodes[0].expires_at if nodes else node.expires_at
+        accepted = Accepted(claims, agent, links, root_ends, known.confirmation, since_start)
+        return Standing((*nodes, node), (*agents, agent), ends, accepted)
 
 
 def _revoked(node: Node, agent: Agent) -> Refusal:
