@@ -1,4 +1,4 @@
-"""What a permitted chain is told: who allowed it, and who handed it down."""
+"""What a chain is told: who allowed it, who handed it down, and what was in the way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 from act.agents.agent import Agent
 from act.enforcement.decide import decide
+from act.models import ReasonCode
 from act.policies.audience import Audience
+from act.policies.constraints import NONE, Constraints, DelegationTerms
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
 from act.policies.policy import HandDown, compile_policy
@@ -15,17 +17,22 @@ from act.tokens.scope import scope_of
 
 CALL = Call("run", "x", datetime(2026, 1, 1, tzinfo=UTC))
 EVERYBODY = Audience(roles=frozenset({"r"}))
-POLICY = compile_policy(
-    id="p",
-    name="All",
-    version=1,
-    effect="allow",
-    audience=EVERYBODY,
-    actions=["*"],
-    resources=["*"],
-    hand_down=HandDown(EVERYBODY, 8),
-)
-INDEX = PolicyIndex([POLICY])
+
+
+def index(max_depth: int = 8, constraints: Constraints = NONE) -> PolicyIndex:
+    """One policy, for everybody, to use and to hand down."""
+    policy = compile_policy(
+        id="p",
+        name="All",
+        version=1,
+        effect="allow",
+        audience=EVERYBODY,
+        actions=["*"],
+        resources=["*"],
+        constraints=constraints,
+        hand_down=HandDown(EVERYBODY, max_depth),
+    )
+    return PolicyIndex([policy])
 
 
 def link(name: str) -> Link:
@@ -33,7 +40,7 @@ def link(name: str) -> Link:
 
 
 def reason(*names: str) -> str:
-    ruling = decide(INDEX, [link(name) for name in names], CALL)
+    ruling = decide(index(), [link(name) for name in names], CALL)
     assert ruling.permitted
     return ruling.reason
 
@@ -42,3 +49,15 @@ def test_everybody_above_is_named_and_nobody_else() -> None:
     assert reason("a") == "Allowed by policy 'All' v1."
     assert reason("a", "b") == "Allowed by policy 'All' v1, handed down by 'a'."
     assert reason("a", "b", "c") == "Allowed by policy 'All' v1, handed down by 'a', 'b'."
+
+
+def test_too_many_follow() -> None:
+    ruling = decide(index(max_depth=1), [link("a"), link("b"), link("c")], CALL)
+    assert ruling.code is ReasonCode.CHAIN_DEPTH_EXCEEDED
+    assert ruling.reason == "Of 'a', policy 'All' v1 lets fewer than 2 agents follow."
+
+
+def test_the_first_of_a_chain_was_handed_nothing() -> None:
+    """Least of all by the last one, to which it hands down itself."""
+    needed = Constraints(delegation=DelegationTerms(EVERYBODY))
+    assert decide(index(constraints=needed), [link("a"), link("b")], CALL).code is ReasonCode.DELEGATION_REQUIRED

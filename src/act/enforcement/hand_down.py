@@ -54,7 +54,7 @@ def _ruling(chain: Sequence[Link], at: int, call: Call, found: Found, matching: 
     follow = len(chain) - 1 - at
     deep = [policy for policy in giving if policy.hand_down is not None and policy.hand_down.max_depth >= follow]
     if not deep:
-        reason = f"{named(giving).capitalize()} of '{link.agent.name}' lets fewer than {follow} agents follow."
+        reason = f"Of '{link.agent.name}', {named(giving)} lets fewer than {follow} agents follow."
         return Ruling(False, ReasonCode.CHAIN_DEPTH_EXCEEDED, reason, tuple(giving))
     guards = found.doubtful + [policy for policy in matching if policy.constraints is not NONE]
     reason = f"Handed down by {named(deep)}."
