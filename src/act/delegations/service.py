@@ -89,15 +89,7 @@ class DelegationService:
         if not index.applying(receiver):
             message = f"No policy applies to '{receiver.name}' now, and its own policies are its ceiling."
             warnings.append(models.Warned(code="no_policies", message=message))
-        return models.IssuedToken(
-            token=self._mint.sign(minted.claims),
-            token_id=minted.claims.token_id,
-            agent_id=receiver.id,
-            node=minted.claims.node,
-            expires_at=minted.expires_at,
-            warnings=warnings,
-            revision=minted.revision,
-        )
+        return self._mint.issued(minted, warnings)
 
     def _tell(
         self,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
 
+from act import models
 from act.audit.transaction import Transaction
 from act.database.clock import Clock
 from act.database.ids import new_id
@@ -196,9 +197,18 @@ class Mint:
         revision = transaction.change(node.tenant_id, "token", claims.token_id)
         return Minted(claims, expires_at, revision)
 
-    def sign(self, claims: Claims) -> str:
-        """The token string."""
-        return sign(claims, *self._keys.signing(claims.tenant_id))
+    def issued(self, minted: Minted, warnings: Sequence[models.Warned] = ()) -> models.IssuedToken:
+        """The answer, with the token string, after the commit."""
+        claims = minted.claims
+        return models.IssuedToken(
+            token=sign(claims, *self._keys.signing(claims.tenant_id)),
+            token_id=claims.token_id,
+            agent_id=claims.agent_id,
+            node=claims.node,
+            expires_at=minted.expires_at,
+            warnings=list(warnings),
+            revision=minted.revision,
+        )
 
 
 def _refuse_too_large(claims: Claims) -> None:

@@ -98,15 +98,7 @@ class RotationService:
             transaction.record(caller.tenant_id, "token.rotated", fields)
             return minted
 
-        minted = self._writer.write(work)
-        return models.IssuedToken(
-            token=self._mint.sign(minted.claims),
-            token_id=minted.claims.token_id,
-            agent_id=minted.claims.agent_id,
-            node=minted.claims.node,
-            expires_at=minted.expires_at,
-            revision=minted.revision,
-        )
+        return self._mint.issued(self._writer.write(work))
 
     def _end(
         self, row: Row[Any], nodes: Sequence[Row[Any]], issued_at: datetime, seconds: int | None, holder: bool

@@ -83,7 +83,7 @@ class TokenService:
             transaction.record(tenant.id, "token.issued", fields)
             return minted
 
-        return self._issued(self._writer.write(work), self._warnings(tenant, agent, body))
+        return self._mint.issued(self._writer.write(work), self._warnings(tenant, agent, body))
 
     def revoke(self, caller: ApiKey, id: str) -> models.TokenRevoked:
         """Revoke a token, whatever was rotated from it, and all that was handed down from it.
@@ -113,17 +113,6 @@ class TokenService:
             rows = store.page(connection, caller.tenant_id, agent_id, read_cursor(cursor), limit + 1)
             dead = self._dead(connection, rows)
         return page(rows, limit, lambda row: row.id, lambda row: self._answer(row, dead))
-
-    def _issued(self, minted: Minted, warnings: Warnings) -> models.IssuedToken:
-        return models.IssuedToken(
-            token=self._mint.sign(minted.claims),
-            token_id=minted.claims.token_id,
-            agent_id=minted.claims.agent_id,
-            node=minted.claims.node,
-            expires_at=minted.expires_at,
-            warnings=warnings,
-            revision=minted.revision,
-        )
 
     def _warnings(self, tenant: Tenant, agent: Agent, body: models.TokenRequest) -> Warnings:
         applying = self._policies.of_tenant(tenant.id).applying(agent)
