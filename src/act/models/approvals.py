@@ -1,0 +1,54 @@
+"""Approvals: what a person is asked and says."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+)
+
+from act.models.base import Answer, Moment, Request
+from act.models.decisions import DecidingPolicy
+
+ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "redeemed"]
+
+
+class Vote(Answer):
+    """One person's word, known by the API key it was given with."""
+
+    key_id: str
+    key_name: str
+    at: Moment
+
+
+class Approval(Answer):
+    """What a person is asked: exactly this action with exactly these arguments, once."""
+
+    id: str
+    status: ApprovalStatus
+    agent_id: str
+    agent_name: str
+    requester_id: str | None
+    action: str
+    resource_id: str
+    arguments: dict[str, Any]
+    context: dict[str, Any]
+    policies: list[DecidingPolicy]
+    approvers_needed: int
+    approved_by: list[Vote]
+    rejected_by: Vote | None = None
+    reason: str | None = None
+    decision_id: str
+    created_at: Moment
+    expires_at: Moment
+
+
+class ApproveRequest(Request):
+    reason: Annotated[str, Field(max_length=500)] | None = None
+
+
+class RejectRequest(Request):
+    """`reason` goes back to the agent."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
