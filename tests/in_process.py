@@ -16,15 +16,21 @@ class Hand:
 
     def __init__(self) -> None:
         self.at = datetime(2026, 11, 22, 18, tzinfo=UTC)
+        self.jumped = timedelta(0)
 
     def now(self) -> datetime:
         return self.at
 
     def monotonic(self) -> float:
-        return self.at.timestamp()
+        return (self.at - self.jumped).timestamp()
 
     def move(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock alone, forward or back."""
+        self.at += timedelta(seconds=seconds)
+        self.jumped += timedelta(seconds=seconds)
 
 
 class InProcess:
@@ -32,10 +38,12 @@ class InProcess:
 
     Args:
         folder: where the database is made.
+        at: what the clock says at first.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, at: datetime | None = None) -> None:
         self.clock = Hand()
+        self.clock.at = at or self.clock.at
         node = Node(Settings(database=f"sqlite:///{folder / 'act.db'}", bootstrap_api_key=ADMIN_KEY), self.clock)
         self._service = Service(node.app, ADMIN_KEY, node.close)
         self.api = self.client(ADMIN_KEY)

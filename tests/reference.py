@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,7 @@ Policies = list[Document]
 
 
 class Answer(NamedTuple):
-    """`code` is the reason code before limits and people; `limits` are pairs of policy id and agent id.
+    """`code` is the reason code before limits and people; `limits` are policy id, name, what it counts at, and amount.
 
     `shadow` is the code that would be if the shadow policies were enforced (before limits, with the person to be
     asked), and those of them that match.
@@ -29,7 +30,7 @@ class Answer(NamedTuple):
 
     code: str
     policies: frozenset[str] = frozenset()
-    limits: frozenset[tuple[str, str]] = frozenset()
+    limits: frozenset[tuple[str, str, str, int]] = frozenset()
     approval: tuple[int, int] | None = None
     obligations: frozenset[tuple[str, int]] = frozenset()
     shadow: tuple[str, frozenset[str]] | None = None
@@ -292,7 +293,9 @@ def _constrained(
     amounts = [(name, each[name]) for _, each in written for name in ("maxRows", "maxDataPoints") if name in each]
     if not all(within(name, most, asked) for name, most in amounts):
         return Answer("limit_exceeded", ids)
-    limits = frozenset((id, root["agent"]["id"]) for id, each in written if "maxConcurrentTasks" in each)
+    limits = [counted(id, each, root, asked) for id, each in written]
+    if any(limit is None for found in limits for limit in found):
+        return Answer("budget_exceeded", ids)
     approvals = []
     for _, each in written:
         wanted = each.get("requiresApproval", False)
@@ -300,7 +303,40 @@ def _constrained(
             approvals.append((1, 900))
         elif wanted is not False:
             approvals.append((wanted.get("approvers", 1), wanted.get("expiresIn", 900)))
-    return Answer("allowed", ids, limits, _strictest(approvals), _least(amounts))
+    every = frozenset(limit for found in limits for limit in found if limit is not None)
+    return Answer("allowed", ids, every, _strictest(approvals), _least(amounts))
+
+
+def family(link: Document) -> str:
+    """What the quota of a token and of all that was handed down from it counts at."""
+    return f"family of {link['agent']['id']}"
+
+
+def counted(id: str, constraints: Document, root: Document, asked: Asked) -> list[tuple[str, str, str, int] | None]:
+    """What the constraints of one policy count, and where; None for an amount that nobody can tell."""
+    agent, found = root["agent"]["id"], list[tuple[str, str, str, int] | None]()
+    if "maxConcurrentTasks" in constraints:
+        found.append((id, "leases", agent, 1))
+    if "maxRequests" in constraints:
+        found.append((id, "quota", family(root), 1))
+    rates = constraints.get("rateLimit", [])
+    for rate in rates if isinstance(rates, list) else [rates]:
+        per = rate["per"] if isinstance(rate, dict) else rate.split(" per ")[1]
+        found.append((id, f"rate:{ {'minute': 60, 'hour': 3600, 'day': 86400}[per] }", agent, 1))
+    if "budget" in constraints:
+        budget = constraints["budget"]
+        amount = asked.arguments.get(budget["argument"][1:])
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= 10**12:
+            return [None]
+        exact = Fraction(str(amount)) * 10**6
+        if exact.denominator != 1:
+            return [None]
+        task = root["token"]["task"]
+        holder = agent if budget["per"] == "day" else family(root)
+        if budget["per"] == "task" and task is not None:
+            holder = f"task:{task}"
+        found.append((id, f"budget:{budget['per']}::{budget['argument']}", holder, int(exact)))
+    return found
 
 
 def _handed_down(wanted: bool | Document, delegator: Document | None) -> bool:

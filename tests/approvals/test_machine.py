@@ -20,16 +20,24 @@ from act.approvals.approval import (
     binding_of,
     expire,
     expired,
+    met,
     redeem,
     reject,
 )
-from act.policies.constraints import ApprovalTerms
+from act.approvals.approval import given as said_yes
+from act.policies.demands import ApprovalTerms, Demand, folded
 
 BORN = datetime(2026, 11, 22, 18, tzinfo=UTC)
 LIFE = timedelta(seconds=900)
 LATER = BORN + timedelta(seconds=60)
 END = BORN + LIFE
-TERMS = ApprovalTerms(1, 900)
+
+
+def terms(approvers: int, expires_in: int) -> ApprovalTerms:
+    return ApprovalTerms((Demand(approvers),), expires_in)
+
+
+TERMS = terms(1, 900)
 
 
 def vote(key_id: str = "key_ann", at: datetime = LATER) -> Vote:
@@ -42,11 +50,14 @@ def asked(approvers: int = 1, **changed: Any) -> Approval:
         tenant_id="t1",
         binding=b"asked",
         status="pending",
-        approvers_needed=approvers,
+        demands=(Demand(approvers),),
         votes=(),
         rejection=None,
         reason=None,
         asked_by="key_agent",
+        asker=None,
+        users=(),
+        root_agent_id="agt_1",
         created_at=BORN,
         expires_at=END,
     )
@@ -143,9 +154,88 @@ def test_what_is_not_approved_cannot_be_used() -> None:
 
 
 def test_a_policy_that_became_stricter_is_not_satisfied_by_an_old_approval() -> None:
-    assert code(redeem(APPROVED, ApprovalTerms(2, 900), LATER)) == "approval_insufficient"
-    assert code(redeem(APPROVED, ApprovalTerms(1, 60), LATER)) == "approval_stale"
-    assert step(redeem(APPROVED, ApprovalTerms(1, 61), LATER)).status == "redeemed"
+    assert code(redeem(APPROVED, terms(2, 900), LATER)) == "approval_insufficient"
+    assert code(redeem(APPROVED, terms(1, 60), LATER)) == "approval_stale"
+    assert step(redeem(APPROVED, terms(1, 61), LATER)).status == "redeemed"
+
+
+# --- who counts -------------------------------------------------------------------------------------------------------
+
+FINANCE, LEGAL = Demand(2, frozenset(["finance"])), Demand(1, frozenset(["legal"]))
+BOTH = folded([FINANCE, LEGAL])
+
+
+def of(key_id: str, *roles: str, person: str | None = None) -> Vote:
+    return replace(vote(key_id), roles=frozenset(roles), person=person)
+
+
+def test_every_demand_is_met_by_its_own_people() -> None:
+    approval = asked(demands=BOTH)
+    approval = step(approve(approval, of("key_ann", "finance")))
+    approval = step(approve(approval, of("key_bob", "finance")))
+    assert approval.status == "pending"
+    assert code(approve(approval, of("key_cid", "finance"))) == "approver_role_missing"
+    assert step(approve(approval, of("key_cid", "legal"))).status == "approved"
+
+
+def test_who_has_two_roles_counts_once_in_each_demand() -> None:
+    approval = step(approve(asked(demands=BOTH), of("key_ann", "finance", "legal")))
+    assert [said_yes(demand, approval.votes) for demand in approval.demands] == [1, 1]
+    assert code(approve(approval, of("key_ann", "finance", "legal"))) == "already_approved"
+    assert step(approve(approval, of("key_bob", "finance"))).status == "approved"
+
+
+def test_a_role_that_nobody_asked_for_decides_nothing() -> None:
+    for roles in ((), ("sales",), ("Finance",), ("legal ",)):
+        said = approve(asked(demands=BOTH), of("key_ann", *roles))
+        assert code(said) == "approver_role_missing"
+        assert isinstance(said, Fault)
+        assert "'finance', 'legal'" in said.message
+        assert code(reject(asked(demands=BOTH), of("key_ann", *roles), "No.")) == "approver_role_missing"
+
+
+def test_who_has_a_role_of_a_demand_that_is_met_can_still_say_no() -> None:
+    approval = step(approve(asked(demands=BOTH), of("key_cid", "legal")))
+    assert step(reject(approval, of("key_dan", "legal"), "No.")).status == "rejected"
+
+
+def test_no_demand_and_no_role_are_met_by_nobody() -> None:
+    assert not met((), (vote(),))
+    assert not met((Demand(1, frozenset()),), (of("key_ann", "finance"),))
+    assert code(approve(asked(demands=()), vote())) == "approver_role_missing"
+    assert code(redeem(APPROVED, ApprovalTerms((), 900), LATER)) == "approval_insufficient"
+
+
+def test_two_keys_of_one_person_are_one_person() -> None:
+    once = step(approve(asked(2), of("key_ann", person="ann@example.com")))
+    for spelled in ("ann@example.com", "Ann@Example.COM", " ann@example.com", "ａnn@example.com"):
+        assert code(approve(once, of("key_ann_2", person=spelled))) == "already_approved"
+    assert step(approve(once, of("key_bob", person="bob@example.com"))).status == "approved"
+
+
+def test_who_holds_the_asking_key_decides_with_no_other_key() -> None:
+    approval = asked(asker="ann@example.com")
+    assert code(approve(approval, of("key_2", person="Ann@example.com"))) == "own_request"
+    assert code(reject(approval, of("key_2", person="ann@example.com"), "No.")) == "own_request"
+    assert step(approve(approval, of("key_2", person="bob@example.com"))).status == "approved"
+
+
+def test_nobody_decides_what_is_done_on_their_behalf() -> None:
+    approval = asked(users=("ann@example.com", "bob@example.com"))
+    for person in ("ann@example.com", "BOB@example.com"):
+        assert code(approve(approval, of("key_2", person=person))) == "own_behalf"
+        assert code(reject(approval, of("key_2", person=person), "No.")) == "own_behalf"
+    assert step(approve(approval, of("key_2", person="cid@example.com"))).status == "approved"
+
+
+def test_words_that_do_not_count_any_more() -> None:
+    approved = step(approve(asked(), of("key_ann", "finance", person="ann@example.com")))
+    assert code(redeem(approved, TERMS, LATER, lambda key_id: key_id != "key_ann")) == "approval_insufficient"
+    assert code(redeem(approved, TERMS, LATER, users=["Ann@example.com"])) == "approval_insufficient"
+    other = ApprovalTerms((LEGAL,), 900)
+    assert code(redeem(approved, other, LATER)) == "approval_insufficient"
+    same = ApprovalTerms((Demand(1, frozenset(["legal", "finance"])),), 900)
+    assert step(redeem(approved, same, LATER, users=["bob@example.com"])).status == "redeemed"
 
 
 ASKED: dict[str, Any] = {
@@ -258,7 +348,7 @@ class ApprovalMachine(RuleBasedStateMachine):
         reference = self.reference
         fresh = not self.over and self.seconds < expires_in
         possible = reference.status == "approved" and fresh and len(reference.people) >= approvers
-        self.take(redeem(self.approval, ApprovalTerms(approvers, expires_in), self.now), possible)
+        self.take(redeem(self.approval, terms(approvers, expires_in), self.now), possible)
         if possible:
             reference.status = "redeemed"
 
@@ -279,5 +369,5 @@ TestApprovalMachine.settings = settings(max_examples=60, stateful_step_count=25,
 
 @given(st.integers(-1000, 2000), st.integers(1, 16), st.integers(1, 2000))
 def test_only_an_approved_one_in_time_is_ever_used(seconds: int, approvers: int, expires_in: int) -> None:
-    outcome = redeem(APPROVED, ApprovalTerms(approvers, expires_in), BORN + timedelta(seconds=seconds))
+    outcome = redeem(APPROVED, terms(approvers, expires_in), BORN + timedelta(seconds=seconds))
     assert isinstance(outcome, Approval) is (approvers == 1 and seconds < min(900, expires_in))

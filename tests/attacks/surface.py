@@ -76,6 +76,11 @@ class Route:
         return "{" in self.path
 
     @property
+    def decides(self) -> bool:
+        """Whether its problems say `denied`, too."""
+        return self.path.startswith("/v1/enforce")
+
+    @property
     def changes(self) -> bool:
         return self.method != "GET" and not self.path.endswith(("/validate", "/introspect"))
 
@@ -94,6 +99,10 @@ def _policy(world: World) -> Any:
 
 def _enforce(world: World) -> Any:
     return {"requestId": uuid4().hex, "capabilityToken": world.token, "action": "run", "resourceId": "x"}
+
+
+def _batch(world: World) -> Any:
+    return {"requests": [_enforce(world), _enforce(world)]}
 
 
 def _delegation(world: World) -> Any:
@@ -137,6 +146,7 @@ def _routes() -> list[Route]:
         Route("POST", "/v1/delegations", tokens | enforce, 201, _delegation),
         Route("GET", "/v1/delegations/{token_id}/tree", tokens),
         Route("POST", "/v1/enforce", enforce, 200, _enforce),
+        Route("POST", "/v1/enforce/batch", enforce, 200, _batch),
         Route("POST", "/v1/decisions/{decision_id}/outcome", enforce, 200, lambda _: {"status": "succeeded"}),
         Route("GET", "/v1/approvals", approve),
         Route("GET", "/v1/approvals/{approval_id}", approve | enforce),

@@ -24,11 +24,11 @@ def victim(server: Server) -> Iterator[World]:
 
 
 def refusal(answer: httpx2.Response, route: Route) -> tuple[int, str]:
-    """Status and code of a problem; a refusal of the enforcement route also says `denied`."""
+    """Status and code of a problem; a refusal of an enforcement route also says `denied`."""
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert problem["status"] == answer.status_code
-    assert problem.get("decision") == ("denied" if route.path == "/v1/enforce" else None)
+    assert problem.get("decision") == ("denied" if route.decides else None)
     return answer.status_code, problem["code"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from act import Act, AsyncAct, NotReported, tool
+from act import Act, AsyncAct, NotReported, PermissionDenied, tool
 from act.testing import FakeAct
 
 from .wire import KEY, Seen, Server, allow, problem
@@ -60,6 +60,34 @@ def test_the_bound_guard_is_told(fake: FakeAct) -> None:
     assert fake.labels == {"untrusted"}
 
 
+def test_without_labels_nothing_is_said_of_them(act: Act, server: Server) -> None:
+    """Then the default of the tenant counts. What says that it reads nothing says so."""
+    for labels, sent in ((None, {}), ([], {"labels": []}), (["a"], {"labels": ["a"]})):
+        server.seen.clear()
+        act.guard("t").tool("read", "file://a", labels=labels)(lambda: None)()
+        assert outcomes(server) == [{"status": "succeeded"} | sent]
+
+
+def test_a_call_whose_arguments_changed_has_read_nothing(server: Server, act: Act) -> None:
+    """It did not run."""
+    given: list[int] = []
+    server.answers(lambda seen: (given.append(1), allow(seen))[1])
+    with pytest.raises(PermissionDenied):
+        act.guard("t").tool("read", "file://a")(lambda numbers: None)(given)
+    assert outcomes(server) == [{"status": "cancelled", "labels": []}]
+
+
+def test_the_fake_has_a_default_as_well() -> None:
+    fake = FakeAct(allow=[("*", "*")])
+    fake.guard().tool("read", "file://a", labels=[])(lambda: None)()
+    assert fake.labels == set()
+    fake.guard().tool("read", "file://a")(lambda: None)()
+    assert fake.labels == {"untrusted"}
+    fake = FakeAct(allow=[("*", "*")], default_labels=[])
+    fake.guard().tool("read", "file://a")(lambda: None)()
+    assert fake.labels == set()
+
+
 def test_what_did_not_run_has_no_labels() -> None:
     fake = FakeAct()
     with pytest.raises(Exception, match="not told to allow"):
@@ -75,7 +103,9 @@ class TestNotReported:
         server.answers(refuse_outcomes)
         return server
 
-    @pytest.mark.parametrize("notes", [{"labels": ["untrusted"]}, {"created": lambda _: ["file://a"]}])
+    @pytest.mark.parametrize(
+        "notes", [{}, {"labels": ["untrusted"]}, {"labels": [], "created": lambda _: ["file://a"]}]
+    )
     def test_a_result(self, act: Act, server: Server, notes: Any) -> None:
         with pytest.raises(NotReported, match="session_full"):
             act.guard("t").tool("read", "file://a", **notes)(lambda: "secret")()

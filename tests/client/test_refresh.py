@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,6 +183,44 @@ def test_an_agent_cannot_renew_its_own_token_for_ever(brief: Team) -> None:
     assert code is ReasonCode.TOKEN_EXPIRED
     assert id_of(guard) != issued.token_id
     assert 4.5 < time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(("renew_for", "renewed"), [(None, False), (60, False), (600, True)])
+def test_a_child_is_renewed_for_as_long_as_the_parent_says(team: Team, renew_for: int | None, renewed: bool) -> None:
+    """Asked with keys for `enforce` alone, so that nothing but holding the tokens counts."""
+    holder = team.key("enforce")
+    issued = team.act.tokens.issue(team.planner)
+    whole: dict[str, Any] = {"actions": ["execute"], "resources": [TASKS + "*"], "expires_in": 60}
+    child = holder.guard(issued).delegate("Executor", **whole, renew_for=renew_for)
+
+    async def by_an_async_guard() -> AsyncGuard:
+        return await team.asyncly().guard(issued.token).delegate("Executor", **whole, renew_for=renew_for)
+
+    other = holder.guard(token_of(asyncio.run(by_an_async_guard())), refresh=True)
+    first = {guard: claimed(token_of(guard)) for guard in (child, other)}
+    time.sleep(1.1)  # ends are whole seconds
+    for guard, before in first.items():
+        make_due(guard)
+        assert guard.check("execute", TASKS + "1")
+        after = claimed(token_of(guard))
+        assert after.token_id != before.token_id
+        assert before.expires_at is not None
+        assert after.expires_at is not None
+        assert (after.expires_at > before.expires_at) is renewed
+
+
+def test_the_issuer_of_a_guard_says_for_how_long_it_is_renewed(team: Team) -> None:
+    for renew_for, renewed in ((None, False), (600, True)):
+        made = team.act.guard_for(team.planner, expires_in=60, renew_for=renew_for, bound=False)
+        guard = team.key("enforce").guard(token_of(made), refresh=True)
+        before = claimed(token_of(guard)).expires_at
+        time.sleep(1.1)
+        make_due(guard)
+        assert guard.check(*PLAN)
+        after = claimed(token_of(guard)).expires_at
+        assert before is not None
+        assert after is not None
+        assert (after > before) is renewed
 
 
 def test_async(team: Team) -> None:

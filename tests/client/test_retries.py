@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
-from act import Act, ActError, AsyncAct, ServerError, TooManyRequests, Unreachable
-from act.client import calls
-from act.client.errors import error_of
+from act import Act, ActError, AsyncAct, Conflict, ServerError, TooManyRequests, Unreachable
+from act.client.errors import UnexpectedAnswer, error_of
 from act.client.retries import pause_before
 
 from .wire import KEY, Reply, Server, allow, problem
@@ -56,47 +54,59 @@ def test_what_the_caller_did_wrong_is_not_repeated(act: Act, server: Server, sta
     assert len(server.seen) == 1
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_mutation_is_repeated_when_refused(act: Act, server: Server, status: int) -> None:
-    server.answers(problem(status), Reply(201, AGENT))
+@pytest.mark.parametrize(
+    "failure",
+    [*map(problem, (429, 500, 502, 503, 504)), problem(409, "idempotency_in_flight"), Reply(hang_up=True)],
+    ids=lambda reply: str(reply.status),
+)
+def test_a_mutation_is_repeated_under_one_key(act: Act, server: Server, failure: Reply) -> None:
+    server.answers(failure, failure, Reply(201, AGENT))
     assert act.agents.create("n").id == "agt_1"
-    keys = [seen.headers["idempotency-key"] for seen in server.seen]
-    assert len(keys) == 2
-    assert len(set(keys)) == 1
+    assert len(server.seen) == 3
+    assert len({seen.headers["idempotency-key"] for seen in server.seen}) == 1
+    assert len({seen.body for seen in server.seen}) == 1
 
 
-@pytest.mark.parametrize("broken", [problem(500), problem(502), Reply(hang_up=True)])
-def test_a_mutation_that_may_have_been_done_is_not_repeated(act: Act, server: Server, broken: Reply) -> None:
-    server.answers(broken, Reply(201, AGENT))
-    with pytest.raises((ServerError, Unreachable)):
+@pytest.mark.parametrize("code", ["idempotency_answer_lost", "agent_name_taken"])
+def test_what_was_done_or_contradicts_is_not_repeated(act: Act, server: Server, code: str) -> None:
+    server.answers(problem(409, code))
+    with pytest.raises(Conflict) as raised:
         act.agents.create("n")
+    assert raised.value.code == code
     assert len(server.seen) == 1
 
 
-def test_a_freeze_is_repeated_until_it_holds_and_its_end_is_not(act: Act, server: Server) -> None:
+def test_two_mutations_have_two_keys(act: Act, server: Server) -> None:
+    server.answers(Reply(201, AGENT))
+    act.agents.create("n")
+    act.agents.create("n")
+    assert len({seen.headers["idempotency-key"] for seen in server.seen}) == 2
+
+
+def test_a_freeze_is_made_at_every_try_and_its_end_once(act: Act, server: Server) -> None:
+    """A second freeze does no harm; a second end of one could undo that of another."""
     frozen = {"tenantId": "t", "frozen": True, "frozenAt": "2026-11-22T18:00:00Z", "reason": None, "revision": 1}
     server.answers(Reply(hang_up=True), problem(500), Reply(200, frozen))
     assert act.tenants.freeze("t").frozen
-    assert len(server.seen) == 3
+    assert [seen.headers.get("idempotency-key") for seen in server.seen] == [None] * 3
+    server.seen.clear()
     server.answers(Reply(hang_up=True), Reply(200, frozen | {"frozen": False}))
-    with pytest.raises(Unreachable):
-        act.tenants.unfreeze("t")
-    assert len(server.seen) == 4
+    assert not act.tenants.unfreeze("t").frozen
+    keys = [seen.headers["idempotency-key"] for seen in server.seen]
+    assert (len(keys), len(set(keys))) == (2, 1)
 
 
-def test_a_mutation_that_never_left_may_be_repeated() -> None:
-    call = calls.create_agent("n", None, "", (), None)
-    assert pause_before(call, Unreachable("", sent=False), 1, 2) is not None
-    assert pause_before(call, Unreachable("", sent=True), 1, 2) is None
+def test_what_is_no_answer_of_act_is_final() -> None:
+    assert pause_before(Unreachable("", sent=True), 1, 2) is not None
+    assert pause_before(UnexpectedAnswer("", status=200), 1, 2) is None
 
 
 def test_pauses_grow_and_are_bounded() -> None:
-    call: Any = calls.get_agent("a")
     error: ActError = ServerError("", status=503)
-    assert [pause_before(call, error, tries, 2, lambda: 0.0) for tries in (1, 2, 3)] == [0.1, 0.2, None]
-    assert pause_before(call, error, 1, 2, lambda: 1.0) == 0.05
-    assert pause_before(call, ServerError("", status=503, retry_after=3.0), 1, 2) == 3.0
-    assert pause_before(call, ServerError("", status=503, retry_after=600.0), 1, 2) == 5.0
+    assert [pause_before(error, tries, 2, lambda: 0.0) for tries in (1, 2, 3)] == [0.1, 0.2, None]
+    assert pause_before(error, 1, 2, lambda: 1.0) == 0.05
+    assert pause_before(ServerError("", status=503, retry_after=3.0), 1, 2) == 3.0
+    assert pause_before(ServerError("", status=503, retry_after=600.0), 1, 2) == 5.0
 
 
 @pytest.mark.parametrize(

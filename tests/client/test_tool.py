@@ -182,19 +182,19 @@ class TestOutcome:
             run("1")
         assert [found for _, found in fake.outcomes] == [status]
 
-    def test_a_report_that_fails_hides_nothing(
+    def test_a_report_that_fails_hides_nothing_where_nothing_was_read(
         self, server: Server, act: Act, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.WARNING)
         server.answers(lambda seen: problem(500) if seen.path.endswith("outcome") else allow(seen))
         guard = act.guard("t")
-        assert guard.tool(resource=TEMPLATE)(lambda task_id: "result")("1") == "result"
+        assert guard.tool(resource=TEMPLATE, labels=[])(lambda task_id: "result")("1") == "result"
 
         def broken(task_id: str) -> None:
             raise KeyError(task_id)
 
         with pytest.raises(KeyError):
-            guard.tool(resource=TEMPLATE)(broken)("1")
+            guard.tool(resource=TEMPLATE, labels=[])(broken)("1")
         assert "succeeded of dec_1 was not reported" in caplog.text
         assert "failed of dec_1 was not reported" in caplog.text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ from act.agents.agent import Agent, effective_roles
 from act.client.embedded import URL, EmbeddedTransport, open_service
 from act.client.errors import Unprocessable
 from act.enforcement.decide import decide
-from act.limits.leases import LeaseBook, LeaseKey, Wanted
+from act.enforcement.demand import demand_of, refusal
+from act.limits.book import Exceeded, LimitBook
 from act.models import AgentCreate
 from act.policies.bundle import compiled, read_bundle
 from act.policies.draft import warnings
@@ -77,12 +79,12 @@ class Target(Protocol):
 
 
 class PureEngine:
-    """`decide` and a lease book: no server, no database."""
+    """`decide` and a book of limits: no server, no database."""
 
     def __init__(self) -> None:
         self._agents: dict[str, Agent] = {}
         self._policies: list[CompiledPolicy] = []
-        self._leases = LeaseBook()
+        self._limits = LimitBook()
         self._sessions: dict[str, Session] = {}
         self._decided: dict[str, str] = {}
 
@@ -138,15 +140,12 @@ class PureEngine:
         self._decided[id] = key
         if not ruling.permitted:
             return Answer("denied", str(ruling.code), names, id)
-        wanted = [
-            Wanted(LeaseKey("t", limit.policy.id, limit.agent_id), limit.terms.limit, limit.terms.lease_seconds)
-            for limit in ruling.limits
-        ]
-        if self._leases.full(wanted, 0.0):
-            return Answer("denied", "concurrency_exceeded", names, id)
+        demand = demand_of("t", ruling.limits, math.inf)
+        if exceeded := self._limits.look(demand, 0.0):
+            return Answer("denied", str(refusal(ruling, exceeded)[0]), names, id)
         if ruling.approval:
             return Answer("pending_approval", "approval_required", names, id)
-        self._leases.reserve(id, wanted, 0.0)
+        assert not isinstance(self._limits.reserve(id, demand, 0.0), Exceeded)
         return Answer("allowed", "allowed", names, id, dict(ruling.obligations))
 
     def _find(self, label: str) -> Agent:
@@ -161,7 +160,7 @@ class PureEngine:
         return None
 
     def report(self, id: str, status: str, labels: list[str], created: list[str]) -> None:
-        self._leases.release(id)
+        self._limits.release(id)
         key = self._decided[id]
         self._sessions[key] = merged(self._sessions.get(key, EMPTY), labels, created)
 

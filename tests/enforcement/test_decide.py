@@ -20,7 +20,8 @@ from act.enforcement.explain import MAX_NEAR_MISSES
 from act.enforcement.ruling import Limit, Ruling
 from act.models import ReasonCode
 from act.policies.audience import Audience
-from act.policies.constraints import ApprovalTerms, ConcurrencyTerms, Constraints
+from act.policies.constraints import ConcurrencyTerms, Constraints
+from act.policies.demands import ApprovalTerms, Demand
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
 from act.policies.policy import CompiledPolicy, compile_policy
@@ -67,7 +68,7 @@ def told(ruling: Ruling) -> reference.Answer:
     return reference.Answer(
         str(ruling.code),
         frozenset(policy.id for policy in ruling.policies),
-        frozenset((limit.policy.id, limit.agent_id) for limit in ruling.limits),
+        frozenset((limit.policy.id, limit.terms.name, limit.holder, limit.amount) for limit in ruling.limits),
         (approval.approvers, approval.expires_in) if approval else None,
     )
 
@@ -261,13 +262,17 @@ def test_a_requester_under_a_deny_is_not_permitted() -> None:
 
 
 def test_both_sides_are_counted_and_the_strictest_approval_holds() -> None:
-    one = policy("one", constraints=Constraints(ApprovalTerms(1, 60), ConcurrencyTerms(2, 300)))
-    two = policy("two", constraints=Constraints(ApprovalTerms(3, 900)), audience=Audience(roles=frozenset(["planner"])))
+    one = policy("one", constraints=Constraints(ApprovalTerms((Demand(1),), 60), ConcurrencyTerms(2, 300)))
+    two = policy(
+        "two",
+        constraints=Constraints(ApprovalTerms((Demand(3),), 900)),
+        audience=Audience(roles=frozenset(["planner"])),
+    )
     ruling = decide(PolicyIndex([one, two]), AGENT, "execute", "api://a", NOW, PLANNER)
     assert ruling.permitted
     terms = ConcurrencyTerms(2, 300)
     assert ruling.limits == (Limit(one, "a1", terms), Limit(one, "a2", terms))
-    assert ruling.approval == ApprovalTerms(3, 60)
+    assert ruling.approval == ApprovalTerms((Demand(3),), 60)
     assert [policy.id for policy in ruling.approval_policies] == ["one", "two"]
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from act import models
-from act.policies.constraints import ApprovalTerms, ConcurrencyTerms, Constraints, from_stored, from_wire, strictest
-
-TERMS = st.builds(ApprovalTerms, st.integers(1, 16), st.integers(1, 86400))
+from act.policies.constraints import ConcurrencyTerms, Constraints, from_stored, from_wire
+from act.policies.demands import ApprovalTerms, Demand
 
 
 @pytest.mark.parametrize(
@@ -21,9 +18,13 @@ TERMS = st.builds(ApprovalTerms, st.integers(1, 16), st.integers(1, 86400))
         ({}, Constraints()),
         ({"requiresApproval": None, "maxConcurrentTasks": None}, Constraints()),
         ({"requiresApproval": False}, Constraints()),
-        ({"requiresApproval": True}, Constraints(ApprovalTerms(1, 900))),
-        ({"requiresApproval": {}}, Constraints(ApprovalTerms(1, 900))),
-        ({"requiresApproval": {"approvers": 2, "expiresIn": 60}}, Constraints(ApprovalTerms(2, 60))),
+        ({"requiresApproval": True}, Constraints(ApprovalTerms((Demand(1),), 900))),
+        ({"requiresApproval": {}}, Constraints(ApprovalTerms((Demand(1),), 900))),
+        ({"requiresApproval": {"approvers": 2, "expiresIn": 60}}, Constraints(ApprovalTerms((Demand(2),), 60))),
+        (
+            {"requiresApproval": {"approvers": 2, "from": ["legal", "finance", "legal"]}},
+            Constraints(ApprovalTerms((Demand(2, frozenset(["finance", "legal"])),), 900)),
+        ),
         ({"maxConcurrentTasks": 5}, Constraints(None, ConcurrencyTerms(5, 300))),
         ({"maxConcurrentTasks": 0}, Constraints(None, ConcurrencyTerms(0, 300))),
         ({"maxConcurrentTasks": 5, "leaseSeconds": 7}, Constraints(None, ConcurrencyTerms(5, 7))),
@@ -56,18 +57,13 @@ def test_nothing_written_is_no_constraint() -> None:
         {"requiresApproval": {"approvers": 0}},
         {"requiresApproval": {"approvers": 17}},
         {"requiresApproval": {"expiresIn": 0}},
+        {"requiresApproval": {"from": []}},
+        {"requiresApproval": {"from": [""]}},
+        {"requiresApproval": {"from": "legal"}},
+        {"requiresApproval": {"from_": ["legal"]}},
         {"requiresApproval": {"people": 2}},
     ],
 )
 def test_what_is_not_understood_is_an_error_and_never_no_constraint(stored: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         from_stored(stored)
-
-
-@given(st.lists(TERMS, min_size=1, max_size=5), TERMS)
-def test_accumulated_approvals_are_as_strict_as_each(terms: list[ApprovalTerms], another: ApprovalTerms) -> None:
-    together = strictest([*terms, another])
-    for one in [*terms, another]:
-        assert together.approvers >= one.approvers
-        assert together.expires_in <= one.expires_in
-    assert together == strictest([another, *reversed(terms)]) == strictest([strictest(terms), another])

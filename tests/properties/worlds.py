@@ -89,6 +89,15 @@ KINDS: Mapping[str, st.SearchStrategy[Any]] = {
     "allowedDomains": st.lists(st.sampled_from(["example.com", "*.example.com", "example.org"]), max_size=2),
     "maxRows": st.sampled_from([0, 5, 6, 7]),
     "maxDataPoints": st.sampled_from([0, 5, 6, 7]),
+    "rateLimit": st.sampled_from(["3 per minute", {"limit": 3, "per": "day"}, ["3 per minute", "9 per hour"]]),
+    "maxRequests": st.integers(0, 2),
+    "budget": st.fixed_dictionaries(
+        {
+            "argument": st.sampled_from(["/n", "/n", "/who", "/rows", "/rows", "/nowhere/1"]),
+            "max": st.sampled_from([0, 5, 12.5]),
+            "per": st.sampled_from(["token", "task", "day"]),
+        }
+    ),
     "requiresDelegation": st.booleans() | st.fixed_dictionaries({"from": _somebody()}),
 }
 constraints = st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=3, unique=True).flatmap(
@@ -287,7 +296,7 @@ def compiled(written: Document) -> CompiledPolicy:
     )
 
 
-def link_of(written: Document) -> Link:
+def link_of(written: Document, family: str) -> Link:
     """A link whose token allows whatever policies do: what the tokens say is checked elsewhere."""
     scope, ids, token = written["scope"], written["policyIds"], written["token"]
     parts = [{"actions": ["*"], "resources": ["*"]}] if scope is None and ids is not None else scope
@@ -296,14 +305,20 @@ def link_of(written: Document) -> Link:
         None if parts is None else scope_of([(part["actions"], part["resources"]) for part in parts], ids),
         seen(token["facts"], token["task"], token["onBehalfOf"], token["depth"]),
         usable="use" in written["grants"],
+        family=family,
     )
 
 
 def handed_over(asked: Question) -> tuple[list[Link], Call, list[Link] | None]:
     """A question as the engine takes it: chain, call, requester."""
-    chain = [link_of(link) for link in asked.links]
+    chain = [link_of(link, reference.family(asked.links[0])) for link in asked.links]
     call = Call(asked.action, asked.resource, NOW, asked.arguments, asked.context, chain[-1].seen)
-    return chain, call, [link_of(reference.alone(asked.requester))] if asked.requester else None
+    return chain, call, _alone(asked.requester) if asked.requester else None
+
+
+def _alone(agent: Document) -> list[Link]:
+    link = reference.alone(agent)
+    return [link_of(link, reference.family(link))]
 
 
 def ruled(tenant: Documents, asked: Question) -> Ruling:
@@ -317,7 +332,7 @@ def told(ruling: Ruling) -> reference.Answer:
     return reference.Answer(
         str(ruling.code),
         frozenset(policy.id for policy in ruling.policies),
-        frozenset((limit.policy.id, limit.agent_id) for limit in ruling.limits),
+        frozenset((limit.policy.id, limit.terms.name, limit.holder, limit.amount) for limit in ruling.limits),
         (approval.approvers, approval.expires_in) if approval else None,
         frozenset(ruling.obligations),
         (str(shadow.code), frozenset(policy.id for policy in shadow.policies)) if shadow else None,

@@ -86,7 +86,8 @@ def test_the_record_of_the_outcome_says_what_was_reported(worker: Worker) -> Non
     assert record["revision"] > asked["revision"]
     nothing_new = record_of(worker.api, worker.read(labels=["a"]))
     assert (nothing_new["labels"], nothing_new.get("revision")) == (["a"], None)
-    assert "labels" not in record_of(worker.api, worker.read())
+    nothing_read = record_of(worker.api, worker.read(labels=[]))
+    assert (nothing_read["labels"], nothing_read.get("labelsByDefault")) == ([], None)
 
 
 def test_each_token_of_its_own_has_a_session_of_its_own(worker: Worker) -> None:
@@ -204,7 +205,7 @@ class TestFull:
         problem = worker.report(running, status=409, **more)
         assert problem["code"] == "session_full"
         assert worker.code("run") == "concurrency_exceeded", "the lease goes on"
-        assert worker.report(running)["repeated"] is False
+        assert worker.report(running, labels=[])["repeated"] is False
         assert worker.code("run") == "allowed"
 
     def test_of_labels(self, limited: Worker) -> None:
@@ -216,7 +217,7 @@ class TestFull:
 
     def test_of_created_resources(self, limited: Worker) -> None:
         for start in range(0, MAX_CREATED, 250):
-            limited.read(created=[f"file://{n}" for n in range(start, start + 250)])
+            limited.read(created=[f"file://{n}" for n in range(start, start + 250)], labels=[])
         assert limited.code("drop", f"file://{MAX_CREATED - 1}") == "allowed"
         self._full(limited, limited.ask("run"), created=["file://more"], labels=["untrusted"])
         assert limited.code("write") == "allowed", "the whole report was refused"

@@ -26,6 +26,7 @@ def test_what_is_shown(api: Api) -> None:
         "name": "default-tenant",
         "maxTokenTtl": 86400,
         "defaultTokenTtl": 3600,
+        "defaultLabels": ["untrusted"],
         "frozen": False,
         "frozenAt": None,
         "frozenReason": None,

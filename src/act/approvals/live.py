@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from act.approvals import store
 from act.approvals.approval import Approval
+from act.approvals.moments import Moments
+from act.approvals.waiting import Waiting
 from act.database.clock import Clock
 
 # How long an approval that ended can still be told to the agent that asks again: at most the longest life of one.
@@ -27,6 +29,8 @@ class LiveApprovals:
         self._by_binding: dict[bytes, Approval] = {}
         self._taken: set[str] = set()
         self._told: set[str] = set()
+        self._moments = Moments(clock)
+        self._pending = Waiting()
         self._waiting: dict[str, list[Future[None]]] = {}
         self.closing = False
 
@@ -43,10 +47,13 @@ class LiveApprovals:
             _wake(waiting)
 
     def _put(self, approval: Approval) -> None:
-        self._by_id[approval.id] = approval
+        self._moments.begin(approval.id)
+        self._pending.put(approval)
         latest = self._by_binding.get(approval.binding)
-        if latest is None or latest.id <= approval.id:
+        # The last one is the one that came last: a clock that was set back gives later ones smaller ids.
+        if latest is None or latest.id == approval.id or approval.id not in self._by_id:
             self._by_binding[approval.binding] = approval
+        self._by_id[approval.id] = approval
         if approval.status == "redeemed":
             self._taken.discard(approval.id)
 
@@ -57,6 +64,15 @@ class LiveApprovals:
     def get(self, id: str) -> Approval | None:
         return self._by_id.get(id)
 
+    def now(self, id: str) -> datetime:
+        """The moment by which to judge this approval: see `Moments`."""
+        return self._moments.now(id)
+
+    def full(self, tenant_id: str, root_agent_id: str) -> str | None:
+        """Why no further person is asked, if so."""
+        with self._lock:
+            return self._pending.full(tenant_id, root_agent_id)
+
     def propose(self, approval: Approval) -> None:
         """Let others who ask the same find an approval whose commit is under way."""
         with self._lock:
@@ -66,6 +82,8 @@ class LiveApprovals:
         """The commit failed."""
         with self._lock:
             self._by_id.pop(approval.id, None)
+            self._pending.drop(approval)
+            self._moments.forget(approval.id)
             if self._by_binding.get(approval.binding) is approval:
                 del self._by_binding[approval.binding]
 
@@ -88,6 +106,11 @@ class LiveApprovals:
                 return False
             self._told.add(id)
             return True
+
+    def untell(self, id: str) -> None:
+        """It did not reach the agent after all."""
+        with self._lock:
+            self._told.discard(id)
 
     def changed(self, id: str) -> Future[None]:
         """Resolved at the next change of this approval."""
@@ -114,7 +137,7 @@ class LiveApprovals:
         _wake(waiting)
 
     def open(self) -> list[Approval]:
-        return [approval for approval in list(self._by_id.values()) if approval.status in ("pending", "approved")]
+        return [approval for approval in list(self._by_id.values()) if approval.open]
 
     def forget_settled(self) -> None:
         """Drop what ended so long ago that no decision asks about it."""
@@ -122,9 +145,10 @@ class LiveApprovals:
         with self._lock:
             for approval in list(self._by_id.values()):
                 life = approval.expires_at - approval.created_at
-                if approval.status not in ("pending", "approved") and approval.expires_at + life <= now:
+                if not approval.open and approval.expires_at + life <= now:
                     del self._by_id[approval.id]
                     self._told.discard(approval.id)
+                    self._moments.forget(approval.id)
                     if self._by_binding.get(approval.binding) is approval:
                         del self._by_binding[approval.binding]
 

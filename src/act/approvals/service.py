@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,20 +14,22 @@ from sqlalchemy import Engine, Row
 from act import models
 from act.agents.live import LiveAgents
 from act.approvals import store
-from act.approvals.approval import Approval, Fault, Vote, approve, expire, expired, redeem, reject
+from act.approvals.approval import Approval, Fault, Vote, approve, expire, expired, given, redeem, reject
 from act.approvals.live import LiveApprovals
+from act.approvals.telling import Teller
 from act.audit.transaction import Transaction
 from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.database.ids import new_id
 from act.database.pages import page, read_cursor
 from act.models import Scope
-from act.policies.constraints import ApprovalTerms
+from act.policies.demands import ApprovalTerms
 from act.problems import ProblemError, conflict, forbidden, not_found
 from act.tenants.live import LiveApiKeys
 from act.tenants.tenant import ApiKey
 
 Step = Callable[[Approval], Approval | Fault]
+_NOT_THIS_PERSON = ("own_request", "own_behalf", "approver_role_missing")
 
 
 class StepLost(Exception):
@@ -43,6 +45,7 @@ class ApprovalService:
         live: LiveApprovals,
         agents: LiveAgents,
         keys: LiveApiKeys,
+        teller: Teller,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -50,27 +53,55 @@ class ApprovalService:
         self._live = live
         self._agents = agents
         self._keys = keys
+        self._teller = teller
 
     # --- the side of the decision ---
 
     def latest(self, binding: bytes) -> Approval | None:
         return self._live.latest(binding)
 
+    def now(self, approval: Approval) -> datetime:
+        """The moment by which to judge this approval; it never runs backwards, whatever the wall clock does."""
+        return self._live.now(approval.id)
+
     def tell_once(self, approval: Approval) -> bool:
+        """True the first time; `untell` when the answer that told it was not given."""
         return self._live.tell_once(approval.id)
 
-    def draft(self, tenant_id: str, binding: bytes, terms: ApprovalTerms, asked_by: str, now: datetime) -> Approval:
-        """A new question. Written by `ask` in the decision's commit, or taken back by `withdraw`."""
+    def untell(self, approval: Approval) -> None:
+        self._live.untell(approval.id)
+
+    def full(self, caller: ApiKey, root_agent_id: str) -> str | None:
+        """Why no further person is asked for what this agent has begun, if so."""
+        return self._live.full(caller.tenant_id, root_agent_id)
+
+    def draft(
+        self,
+        caller: ApiKey,
+        binding: bytes,
+        terms: ApprovalTerms,
+        root_agent_id: str,
+        users: Iterable[str],
+        now: datetime,
+    ) -> Approval:
+        """A new question. Written by `ask` in the decision's commit, or taken back by `withdraw`.
+
+        Args:
+            users: on whose behalf the agents act.
+        """
         approval = Approval(
             id=new_id("apr"),
-            tenant_id=tenant_id,
+            tenant_id=caller.tenant_id,
             binding=binding,
             status="pending",
-            approvers_needed=terms.approvers,
+            demands=terms.demands,
             votes=(),
             rejection=None,
             reason=None,
-            asked_by=asked_by,
+            asked_by=caller.id,
+            asker=caller.person,
+            users=tuple(users),
+            root_agent_id=root_agent_id,
             created_at=now,
             expires_at=now + timedelta(seconds=terms.expires_in),
         )
@@ -80,10 +111,10 @@ class ApprovalService:
     def withdraw(self, approval: Approval) -> None:
         self._live.withdraw(approval)
 
-    @staticmethod
-    def ask(transaction: Transaction, approval: Approval, **shown: Any) -> None:
+    def ask(self, transaction: Transaction, approval: Approval, **shown: Any) -> None:
         store.add(transaction.connection, approval, **shown)
         transaction.change(approval.tenant_id, "approval", approval.id)
+        self._teller.tell(transaction, "approval.requested", approval)
 
     @staticmethod
     def confirm(transaction: Transaction, approval: Approval) -> None:
@@ -102,20 +133,25 @@ class ApprovalService:
     def give_back(self, approval: Approval) -> None:
         self._live.give_back(approval.id)
 
-    def usable(self, approval: Approval, terms: ApprovalTerms, now: datetime) -> bool:
+    def usable(self, approval: Approval, terms: ApprovalTerms, users: Iterable[str]) -> bool:
         """Whether the approval would allow its action now."""
-        return not isinstance(redeem(approval, terms, now, self._keys.in_use), Fault)
+        return not isinstance(self._redeemed(approval, terms, users), Fault)
 
-    def redeem(self, transaction: Transaction, approval: Approval, terms: ApprovalTerms, now: datetime) -> None:
+    def redeem(self, transaction: Transaction, approval: Approval, terms: ApprovalTerms, users: Iterable[str]) -> None:
         """Use the approval up in the decision's commit.
 
         Raises:
             StepLost: it cannot be used any more; nothing of the commit's unit is written.
         """
-        redeemed = redeem(approval, terms, now, self._keys.in_use)
+        redeemed = self._redeemed(approval, terms, users)
         if isinstance(redeemed, Fault) or not store.step(transaction.connection, approval, redeemed):
             raise StepLost(approval.id)
         transaction.change(approval.tenant_id, "approval", approval.id)
+        self._teller.tell(transaction, "approval.redeemed", approval)
+
+    def _redeemed(self, approval: Approval, terms: ApprovalTerms, users: Iterable[str]) -> Approval | Fault:
+        now = self.now(approval)
+        return redeem(approval, terms, now, lambda id: self._keys.in_use(id, now), users)
 
     # --- the side of the person ---
 
@@ -160,7 +196,7 @@ class ApprovalService:
         )
 
     def _vote(
-        self, caller: ApiKey, id: str, kind: str, reason: str | None, step: Callable[[Vote], Step]
+        self, caller: ApiKey, id: str, kind: models.WebhookEvent, reason: str | None, step: Callable[[Vote], Step]
     ) -> models.Approval:
         if caller.agent_id is not None:
             raise forbidden("agents_cannot_approve", "An API key that is bound to an agent cannot decide approvals.")
@@ -169,12 +205,14 @@ class ApprovalService:
             row = store.find(transaction.connection, caller.tenant_id, id)
             if row is None:
                 raise not_found("approval", id)
-            vote = Vote(caller.id, caller.name, self._clock.now())
             before = store.value(row)
+            vote = Vote(caller.id, caller.name, self.now(before), caller.roles, caller.person)
             after = step(vote)(before)
             if isinstance(after, Fault):
                 raise _problem(after)
-            self._step(transaction, kind, row, before, after, {"keyId": caller.id, "reason": reason})
+            told: dict[str, Any] = {"keyId": caller.id, "person": caller.person, "reason": reason}
+            told["roles"] = sorted(caller.roles) or None
+            self._step(transaction, kind, row, before, after, told)
 
         self._writer.write(work)
         return self.get(caller, id)
@@ -183,7 +221,7 @@ class ApprovalService:
 
     def sweep(self) -> int:
         """Expire what is due, and record it."""
-        due = [approval for approval in self._live.open() if expired(approval, self._clock.now())]
+        due = [approval for approval in self._live.open() if expired(approval, self.now(approval))]
         for approval in due:
             with contextlib.suppress(StepLost):
                 self._writer.write(partial(self._expire, approval.id, approval.tenant_id))
@@ -195,14 +233,19 @@ class ApprovalService:
         if row is None:
             raise StepLost(id)
         before = store.value(row)
-        after = expire(before, self._clock.now())
+        after = expire(before, self.now(before))
         if isinstance(after, Fault):
             raise StepLost(id)
         self._step(transaction, "approval.expired", row, before, after, {})
 
-    @staticmethod
     def _step(
-        transaction: Transaction, kind: str, row: Row[Any], before: Approval, after: Approval, told: dict[str, Any]
+        self,
+        transaction: Transaction,
+        kind: models.WebhookEvent,
+        row: Row[Any],
+        before: Approval,
+        after: Approval,
+        told: dict[str, Any],
     ) -> None:
         if not store.step(transaction.connection, before, after):
             raise StepLost(before.id)
@@ -216,11 +259,12 @@ class ApprovalService:
             "revision": transaction.change(row.tenant_id, "approval", row.id),
         }
         transaction.record(row.tenant_id, kind, told)
+        self._teller.tell(transaction, kind, after, told.get("reason"))
 
     def _answer(self, row: Row[Any]) -> models.Approval:
         approval = store.value(row)
         agent = self._agents.get(row.tenant_id, row.agent_id)
-        overdue = approval.status in ("pending", "approved") and expired(approval, self._clock.now())
+        overdue = approval.open and expired(approval, self.now(approval))
         return models.Approval(
             id=row.id,
             status="expired" if overdue else approval.status,
@@ -232,7 +276,15 @@ class ApprovalService:
             arguments=row.arguments,
             context=row.context,
             policies=[models.DecidingPolicy.model_validate(policy) for policy in row.policies],
-            approvers_needed=row.approvers_needed,
+            approvers_needed=approval.approvers_needed,
+            demands=[
+                models.ApprovalDemand(
+                    approvers=demand.approvers,
+                    from_=None if demand.roles is None else demand.names,
+                    given=given(demand, approval.votes),
+                )
+                for demand in approval.demands
+            ],
             approved_by=[_shown(vote) for vote in approval.votes],
             rejected_by=_shown(approval.rejection) if approval.rejection else None,
             reason=approval.reason,
@@ -243,10 +295,12 @@ class ApprovalService:
 
 
 def _shown(vote: Vote) -> models.Vote:
-    return models.Vote(key_id=vote.key_id, key_name=vote.key_name, at=vote.at)
+    return models.Vote(
+        key_id=vote.key_id, key_name=vote.key_name, person=vote.person, roles=sorted(vote.roles), at=vote.at
+    )
 
 
 def _problem(fault: Fault) -> ProblemError:
-    if fault.code == "own_request":
+    if fault.code in _NOT_THIS_PERSON:
         return forbidden(fault.code, fault.message)
     return conflict(fault.code, fault.message)

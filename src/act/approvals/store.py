@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from act.approvals.approval import Approval, Vote
 from act.database.tables import approvals, from_microseconds, microseconds
+from act.policies.demands import Demand
 
 
 def add(connection: Connection, approval: Approval, **shown: Any) -> None:
@@ -19,8 +20,11 @@ def add(connection: Connection, approval: Approval, **shown: Any) -> None:
             id=approval.id,
             tenant_id=approval.tenant_id,
             binding=approval.binding,
-            approvers_needed=approval.approvers_needed,
+            demands=[_demanded(demand) for demand in approval.demands],
             asked_by=approval.asked_by,
+            asker=approval.asker,
+            users=list(approval.users),
+            root_agent_id=approval.root_agent_id,
             created_at=approval.created_at,
             expires_at=approval.expires_at,
             **_state(approval),
@@ -49,7 +53,7 @@ def page(connection: Connection, tenant_id: str, status: str | None, after: str,
 def unsettled(connection: Connection, since: datetime) -> Sequence[Row[Any]]:
     """Approvals that can still matter: open ones, and those whose time ended after `since`."""
     matters = or_(approvals.c.status.in_(("pending", "approved")), approvals.c.expires_at > since)
-    return connection.execute(select(approvals).where(matters)).all()
+    return connection.execute(select(approvals).where(matters).order_by(approvals.c.id)).all()
 
 
 def rows(connection: Connection, ids: Iterable[str]) -> Sequence[Row[Any]]:
@@ -64,11 +68,14 @@ def value(row: Row[Any]) -> Approval:
         tenant_id=row.tenant_id,
         binding=row.binding,
         status=row.status,
-        approvers_needed=row.approvers_needed,
+        demands=tuple(_demand(demand) for demand in row.demands),
         votes=tuple(_vote(vote) for vote in row.votes),
         rejection=_vote(rejection["vote"]) if rejection else None,
         reason=rejection["reason"] if rejection else None,
         asked_by=row.asked_by,
+        asker=row.asker,
+        users=tuple(row.users),
+        root_agent_id=row.root_agent_id,
         created_at=row.created_at,
         expires_at=row.expires_at,
     )
@@ -85,9 +92,25 @@ def _state(approval: Approval) -> dict[str, Any]:
     }
 
 
+def _demanded(demand: Demand) -> dict[str, Any]:
+    return {"approvers": demand.approvers, "roles": None if demand.roles is None else demand.names}
+
+
+def _demand(written: dict[str, Any]) -> Demand:
+    roles = written["roles"]
+    return Demand(written["approvers"], None if roles is None else frozenset(roles))
+
+
 def _written(vote: Vote) -> dict[str, Any]:
-    return {"keyId": vote.key_id, "keyName": vote.key_name, "at": microseconds(vote.at)}
+    told: dict[str, Any] = {"keyId": vote.key_id, "keyName": vote.key_name, "at": microseconds(vote.at)}
+    return told | {"roles": sorted(vote.roles), "person": vote.person}
 
 
 def _vote(written: dict[str, Any]) -> Vote:
-    return Vote(written["keyId"], written["keyName"], from_microseconds(written["at"]))
+    return Vote(
+        written["keyId"],
+        written["keyName"],
+        from_microseconds(written["at"]),
+        frozenset(written["roles"]),
+        written["person"],
+    )

@@ -64,6 +64,11 @@ class AuditService:
         yield f'{{"checkpoint":{checkpoint.model_dump_json()}}}\n'.encode()
 
     @staticmethod
+    def backwards(connection: Connection, tenant_id: str) -> Iterator[models.AuditRecord]:
+        """The log from its last record to its first, without holding all of it."""
+        return map(_answer, store.backwards(connection, tenant_id))
+
+    @staticmethod
     def of_decision(connection: Connection, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
         """The record of a decision, or None when the tenant has none of this id."""
         for row in store.of_decision(connection, tenant_id, decision_id):

@@ -73,6 +73,12 @@ def upto(connection: Connection, tenant_id: str, size: int) -> Iterator[Record]:
     yield from connection.execution_options(yield_per=500).execute(query.order_by(audit_records.c.idx))
 
 
+def backwards(connection: Connection, tenant_id: str) -> Iterator[Record]:
+    """All records, the last first, without holding all of them."""
+    query = select(*_shown).where(audit_records.c.tenant_id == tenant_id)
+    yield from connection.execution_options(yield_per=500).execute(query.order_by(audit_records.c.idx.desc()))
+
+
 def of_decision(connection: Connection, tenant_id: str, decision_id: str) -> Sequence[Record]:
     """The record of a decision and those of what became of it, in order."""
     query = select(*_shown, audit_records.c.kind).where(

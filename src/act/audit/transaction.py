@@ -15,6 +15,7 @@ from act.database.tables import changes
 from act.models import rfc3339
 
 T = TypeVar("T")
+AtEnd = Callable[[Connection, list[Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Transaction:
         self.trees = trees
         self.revision = revision
         self.rows: list[dict[str, Any]] = []
+        self.ending: list[tuple[AtEnd, Any]] = []
         self._clock = clock
 
     @property
@@ -55,7 +57,7 @@ class Transaction:
             RuntimeError: the unit left no record, though it had to.
             Exception: what the unit raised.
         """
-        trees, revision, rows = dict(self.trees), self.revision, len(self.rows)
+        trees, revision, rows, ending = dict(self.trees), self.revision, len(self.rows), len(self.ending)
         self._savepoint = None
         try:
             value = work(self)
@@ -67,10 +69,18 @@ class Transaction:
             # Memory first: the savepoint may be gone, because SQLite rolls all back when the disk is full.
             self.trees, self.revision = trees, revision
             del self.rows[rows:]
+            del self.ending[ending:]
             if self._savepoint is not None and self.open:
                 self._savepoint.rollback()
             raise
         return value
+
+    def at_end(self, write: AtEnd, item: Any) -> None:
+        """Have `item` written before the commit, together with those of other units: `write(connection, items)`.
+
+        For what no unit reads again. When it fails, the whole commit does.
+        """
+        self.ending.append((write, item))
 
     def change(self, tenant_id: str, kind: str, entity_id: str) -> int:
         """Tell every follower that this entity changed. Answers the revision that holds the change."""

@@ -14,7 +14,8 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +23,7 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from act.audit.merkle import Frontier
-from act.audit.transaction import Transaction
+from act.audit.transaction import AtEnd, Transaction
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import Clock
 from act.database.tables import audit_records, audit_trees, instance
@@ -33,6 +34,9 @@ MAX_BATCH = 512
 log = logging.getLogger("act.audit")
 
 T = TypeVar("T")
+
+along: ContextVar[Callable[[Transaction], None] | None] = ContextVar("along", default=None)
+"""Work that is done with every recorded unit that this context submits, or not at all (see `act.idempotency`)."""
 
 
 class WriteFailed(Exception):
@@ -47,6 +51,13 @@ class _Unit(Generic[T]):
     answer: Future[T] | asyncio.Future[T]
     loop: asyncio.AbstractEventLoop | None = None
     recorded: bool = True
+    along: Callable[[Transaction], None] | None = field(default_factory=along.get)
+
+    def run(self, transaction: Transaction) -> T:
+        value = self.work(transaction)
+        if self.recorded and self.along is not None:
+            self.along(transaction)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +127,11 @@ class Writer:
         self._enqueue(_Unit(work, answer))
         return answer.result()
 
-    async def commit(self, work: Callable[[Transaction], T]) -> T:
-        """`write`, for coroutines."""
+    async def commit(self, work: Callable[[Transaction], T], *, recorded: bool = True) -> T:
+        """`write`, for coroutines; unless `recorded`, for rows of which there is no record, as `tidy`."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._enqueue(_Unit(work, answer, loop))
+        self._enqueue(_Unit(work, answer, loop, recorded))
         return await answer
 
     def _enqueue(self, unit: _Unit[Any]) -> None:
@@ -140,11 +151,20 @@ class Writer:
             WriteFailed: it cannot.
         """
 
-        def touch(transaction: Transaction) -> None:
-            transaction.connection.execute(update(instance).values(probed_at=self._clock.now()))
+        self.tidy(lambda connection: connection.execute(update(instance).values(probed_at=self._clock.now())))
+
+    def tidy(self, work: Callable[[Connection], Any]) -> None:
+        """Have rows changed of which there is no record, because no decision and no answer rests on them.
+
+        Raises:
+            WriteFailed: nothing was written.
+        """
+
+        def unrecorded(transaction: Transaction) -> None:
+            work(transaction.connection)
 
         answer: Future[None] = Future()
-        self._enqueue(_Unit(touch, answer, recorded=False))
+        self._enqueue(_Unit(unrecorded, answer, recorded=False))
         answer.result()
 
     def _run(self) -> None:
@@ -199,6 +219,11 @@ class Writer:
             log.exception("the database cannot be read after a failed commit; nothing was written")
 
     def _flush(self, connection: Connection, transaction: Transaction) -> None:
+        together: dict[AtEnd, list[Any]] = {}
+        for write, item in transaction.ending:
+            together.setdefault(write, []).append(item)
+        for write, items in together.items():
+            write(connection, items)
         if transaction.rows:
             connection.execute(insert(audit_records), transaction.rows)
         for tenant_id, tree in transaction.trees.items():
@@ -224,7 +249,7 @@ def _attempt(transaction: Transaction, unit: _Unit[Any]) -> _Result:
     if not transaction.open:
         return _Result(unit, failure=WriteFailed("The database could not be written."))
     try:
-        return _Result(unit, transaction.attempt(unit.work, recorded=unit.recorded))
+        return _Result(unit, transaction.attempt(unit.run, recorded=unit.recorded))
     except OperationalError as error:
         failure = WriteFailed("The database could not be written.")
         failure.__cause__ = error

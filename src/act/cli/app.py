@@ -21,6 +21,7 @@ from act.cli.running import run_quietly
 from act.cli.templates import templates
 from act.cli.tenants import tenants
 from act.cli.tokens import tokens
+from act.cli.webhooks import webhooks
 
 COMMANDS: tuple[click.Command, ...] = (
     agents,
@@ -36,6 +37,7 @@ COMMANDS: tuple[click.Command, ...] = (
     api_keys,
     keys,
     tenants,
+    webhooks,
     serve,
     migrate,
     demo,

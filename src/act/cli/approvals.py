@@ -8,10 +8,10 @@ import click
 
 from act.cli.command import Group
 from act.cli.connection import connected
-from act.cli.output import Column, json_text, print_list, print_one, say
+from act.cli.output import Column, cell, json_text, print_list, print_one, say
 
 if TYPE_CHECKING:
-    from act.models import Approval, ApprovalStatus, Vote
+    from act.models import Approval, ApprovalDemand, ApprovalStatus, Vote
 
 STATUSES = ("pending", "approved", "rejected", "expired", "redeemed")
 
@@ -31,7 +31,7 @@ _LONG: list[Column[Approval]] = [
     ("action", lambda approval: approval.action),
     ("resource", lambda approval: approval.resource_id),
     ("because of", lambda approval: [f"{policy.name} v{policy.version}" for policy in approval.policies]),
-    ("approvals", lambda approval: f"{len(approval.approved_by)} of {approval.approvers_needed}"),
+    ("needs", lambda approval: [demanded(demand) for demand in approval.demands]),
     ("approved by", lambda approval: [_vote(vote) for vote in approval.approved_by]),
     ("rejected by", lambda approval: _vote(approval.rejected_by) if approval.rejected_by else None),
     ("reason", lambda approval: approval.reason),
@@ -42,7 +42,25 @@ _LONG: list[Column[Approval]] = [
 
 
 def _vote(vote: Vote) -> str:
-    return f"{vote.key_name} ({vote.key_id})"
+    held = f", held by {vote.person}" if vote.person else ""
+    return f"{vote.key_name} ({vote.key_id}{held})"
+
+
+def demanded(demand: ApprovalDemand) -> str:
+    """`1 of 2 people from finance, board`."""
+    roles = f" from {', '.join(demand.from_)}" if demand.from_ else ""
+    return f"{demand.given} of {demand.approvers} people{roles}"
+
+
+def still_needs(approval: Approval) -> str:
+    """Who has to say yes besides those who have; empty when nobody."""
+    missing = [demanded(demand) for demand in approval.demands if demand.given < demand.approvers]
+    return f"Others must approve, too: {'; '.join(missing)}." if approval.status == "pending" and missing else ""
+
+
+def fields_of(approval: Approval) -> dict[str, str]:
+    """What there is to know of an approval, but for the arguments and the context."""
+    return {heading: cell(value(approval)) for heading, value in _LONG}
 
 
 def _print(approval: Approval) -> None:
@@ -83,6 +101,21 @@ def show(id: str) -> None:
 
 
 @approvals.command()
+@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
+def watch(interval: float) -> None:
+    """Decide what comes in, as it comes in.
+
+    Shows exactly what would run. Up and down (or k and j) choose, space reads on, a approves, r rejects and asks for
+    the reason, q quits. Without a terminal, or with -o json, each new approval is printed on a line of its own until
+    the command is interrupted.
+    """
+    from act.cli.watch import watch as watch_pending
+
+    with connected() as act:
+        watch_pending(act, interval)
+
+
+@approvals.command()
 @click.argument("id")
 @click.option("--reason", help="Kept in the audit log.")
 def approve(id: str, reason: str | None) -> None:
@@ -93,9 +126,8 @@ def approve(id: str, reason: str | None) -> None:
     with connected() as act:
         changed = act.approvals.approve(id, reason)
     _print(changed)
-    missing = changed.approvers_needed - len(changed.approved_by)
-    if changed.status == "pending" and missing > 0:
-        say(f"{missing} more must approve.")
+    if words := still_needs(changed):
+        say(words)
 
 
 @approvals.command()

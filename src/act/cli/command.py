@@ -24,7 +24,7 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 def _output() -> click.Option:
     return click.Option(
         ["-o", "--output"],
-        type=click.Choice(["table", "json"]),
+        type=click.Choice(["table", "json", "jsonl"]),
         expose_value=False,
         callback=_keep,
         help="How data is printed.  [default: table]",
@@ -99,7 +99,12 @@ class Group(_Sections, click.Group):
 
 
 def wants_json() -> bool:
-    return bool(click.get_current_context().meta.get(_KEPT + "output") == "json")
+    return click.get_current_context().meta.get(_KEPT + "output") in ("json", "jsonl")
+
+
+def wants_lines() -> bool:
+    """JSON with one item on a line."""
+    return bool(click.get_current_context().meta.get(_KEPT + "output") == "jsonl")
 
 
 def given_url() -> str | None:

@@ -11,6 +11,7 @@ import click
 from act.cli.command import Group, wants_json
 from act.cli.connection import connected
 from act.cli.output import cell, print_json, warn
+from act.cli.proof_keys import bind_options, given_cnf, proof_key_option, read_key
 from act.cli.scopes import given_facts, given_scope, narrowing_options, shown_token, token_option
 from act.cli.secrets import issue
 from act.cli.tokens import ISSUED, parts
@@ -41,6 +42,8 @@ def delegations() -> None:
 @click.option("--to-agent", "agents", metavar="ID", multiple=True, help="With delegate: who may get it next.")
 @click.option("--max-depth", type=int, help="With delegate: how many agents may follow.  [default: 1]")
 @token_option
+@proof_key_option
+@bind_options
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the token there, mode 0600.")
 def create(
     agent: str,
@@ -55,11 +58,15 @@ def create(
     agents: tuple[str, ...],
     max_depth: int | None,
     token_file: IO[bytes],
+    proof_key: Path | None,
+    bind: Path | None,
+    bind_to: str | None,
     save: Path | None,
 ) -> None:
     """Hand a part of a token down to AGENT, an id or a name.
 
     Whoever holds the parent token may do this; it is read from stdin. The child's token is shown now and never again.
+    A child of a token that is bound to a key (--proof-key) is bound to one as well (--bind or --bind-to).
 
     \b
     Example:
@@ -68,7 +75,8 @@ def create(
     scope, facts = given_scope(scopes, scope_file), given_facts(facts_file)
     if scope is None:
         raise click.UsageError("Say what is handed down with --scope or --scope-file.")
-    parent = shown_token(token_file)
+    parent, cnf = shown_token(token_file), given_cnf(bind, bind_to)
+    key = None if proof_key is None else read_key(proof_key)
     hand_to = {name: given for name, given in (("roles", roles), ("agent_ids", agents)) if given} or None
     with connected() as act:
         made = issue(
@@ -83,6 +91,8 @@ def create(
                 max_depth=max_depth,
                 task=task,
                 facts=facts,
+                cnf=cnf,
+                key=key,
             ),
             "token",
             ISSUED,

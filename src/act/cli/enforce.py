@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
@@ -11,6 +12,7 @@ from act.cli.command import Command, secret_in
 from act.cli.connection import connected
 from act.cli.inputs import json_argument
 from act.cli.output import Column, print_one, say
+from act.cli.proof_keys import proof_key_option, read_key
 from act.cli.running import DENIED, PENDING
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ _OUTCOME: list[Column[OutcomeRecorded]] = [
 @click.option("--request-id", help="The same again within 2 minutes gives the same decision.")
 @click.option("--dry-run", is_flag=True, help="Decide and explain, spend nothing, permit nothing.")
 @click.option("--token-file", type=click.File("rb"), help="A file with the token, - for stdin.  [default: ACT_TOKEN]")
+@proof_key_option
 @click.pass_context
 def enforce(
     context: click.Context,
@@ -70,6 +73,7 @@ def enforce(
     request_id: str | None,
     dry_run: bool,
     token_file: IO[bytes] | None,
+    proof_key: Path | None,
 ) -> None:
     """Ask for one decision.
 
@@ -85,6 +89,7 @@ def enforce(
     token = secret_in(token_file) if token_file is not None else os.environ.get("ACT_TOKEN", "").strip()
     if not token:
         raise click.UsageError("There is no capability token; set ACT_TOKEN or name a file with --token-file.")
+    key = None if proof_key is None else read_key(proof_key)
     with connected() as act:
         decision = act.enforce(
             token,
@@ -96,6 +101,7 @@ def enforce(
             request_id=request_id,
             dry_run=dry_run,
             raise_on_error=True,
+            key=key,
         )
     print_one(decision, _COLUMNS)
     _advise(decision)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from act.cli.command import wants_json
+from act.cli.command import wants_json, wants_lines
 from act.cli.text import escaped, one_line
 
 T = TypeVar("T")
@@ -32,7 +32,11 @@ def warn(words: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json_text(value))
+    if wants_lines():
+        for item in value if isinstance(value, list) else [value]:
+            click.echo(json_text(item, indent=None))
+    else:
+        click.echo(json_text(value))
 
 
 def json_text(value: Any, *, indent: int | None = 2) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from act.cli.command import Group, confirm, yes_option
+from act.cli.command import Group, OfflineCommand, confirm, yes_option
 from act.cli.connection import agent_id, connected
-from act.cli.output import Column, print_list, print_one, warn
-from act.cli.scopes import given_facts, given_scope, narrowing_options, read_object, shown_token, token_option
+from act.cli.files import SECRET, new_file
+from act.cli.output import Column, print_list, print_one, say, warn
+from act.cli.proof_keys import bind_options, given_cnf, new_pem, proof_key_option, read_key
+from act.cli.scopes import given_facts, given_scope, narrowing_options, shown_token, token_option
 from act.cli.secrets import issue as issue_secret
 
 if TYPE_CHECKING:
@@ -80,7 +83,7 @@ def tokens() -> None:
 @narrowing_options
 @click.option("--policy", "policies", metavar="ID", multiple=True, help="Only what one of these policies allows.")
 @click.option("--on-behalf-of", metavar="USER", help="The user for whom the agent acts.")
-@click.option("--bind-to", metavar="FILE", help="A public JWK: only the holder of its key can use the token.")
+@bind_options
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the token there, mode 0600.")
 def issue(
     agent: str,
@@ -92,6 +95,7 @@ def issue(
     facts_file: str | None,
     policies: tuple[str, ...],
     on_behalf_of: str | None,
+    bind: Path | None,
     bind_to: str | None,
     save: Path | None,
 ) -> None:
@@ -103,7 +107,7 @@ def issue(
       actctl tokens issue mailer --scope 'send:mail://*' --task ticket-7 --facts facts.yaml --save mailer.token
     """
     scope, facts = given_scope(scopes, scope_file), given_facts(facts_file)
-    cnf = None if bind_to is None else read_object(bind_to, "a public JWK")
+    cnf = given_cnf(bind, bind_to)
     with connected() as act:
         id = agent_id(act, agent)
         made = issue_secret(
@@ -124,6 +128,29 @@ def issue(
         )
     for warning in made.warnings:
         warn(f"{warning.message} ({warning.code})")
+
+
+@tokens.command("new-key", cls=OfflineCommand)
+@click.argument("file", type=click.Path(path_type=Path))
+def new_key(file: Path) -> None:
+    """Make a key that tokens can be bound to, in FILE, mode 0600.
+
+    Its public half is printed as a JWK, for --bind-to on another machine: the key need not leave the one where the
+    token is used.
+
+    \b
+    Example:
+      actctl tokens new-key mailer.key > mailer.jwk
+      actctl tokens issue mailer --bind mailer.key --save mailer.token
+      actctl enforce send mail://ann --token-file mailer.token --proof-key mailer.key
+    """
+    if file.exists():
+        raise click.ClickException(f"{file} is there already, and tokens may be bound to it; name another file.")
+    pem = new_pem()
+    with new_file(file, SECRET) as opened:
+        opened.write(pem)
+    click.echo(json.dumps(read_key(file).public_jwk))
+    say(f"The private key is in {file}; it is kept nowhere else.")
 
 
 @tokens.command("list")
@@ -149,16 +176,30 @@ def show(id: str) -> None:
 @click.option("--expires-in", type=int, metavar="SECONDS", help="[default: as long as the old one]")
 @click.option("--grace", type=int, metavar="SECONDS", help="How long the old one stays good.  [default: 30]")
 @click.option("--token-file", type=click.File("rb"), help="The token itself, for a key with the scope enforce alone.")
+@proof_key_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the token there, mode 0600.")
-def rotate(id: str, expires_in: int | None, grace: int | None, token_file: IO[bytes] | None, save: Path | None) -> None:
+def rotate(
+    id: str,
+    expires_in: int | None,
+    grace: int | None,
+    token_file: IO[bytes] | None,
+    proof_key: Path | None,
+    save: Path | None,
+) -> None:
     """Issue a new token in the place of an old one. It is shown now and never again.
 
     Whoever uses the old one after the grace is taken for a thief: both are revoked, and all that was handed down.
     """
+    if proof_key is not None and token_file is None:
+        raise click.UsageError("--proof-key proves that a token is in the right hands; name it with --token-file.")
     token = None if token_file is None else shown_token(token_file)
+    key = None if proof_key is None else read_key(proof_key)
     with connected() as act:
         issue_secret(
-            lambda: act.tokens.rotate(id, expires_in=expires_in, grace=grace, token=token), "token", ISSUED, save
+            lambda: act.tokens.rotate(id, expires_in=expires_in, grace=grace, token=token, key=key),
+            "token",
+            ISSUED,
+            save,
         )
 
 

@@ -14,10 +14,11 @@ from typing import Any, Final, Self
 import httpx2
 
 from act.client import calls
+from act.client.batch import Asking, Decisions, carry_out, planned
 from act.client.credential import Credentials
 from act.client.deciding import Question, new_id
 from act.client.errors import ActError
-from act.client.groups import Agents, ApiKeys, Approvals, Audit, Delegations, Keys, Policies, Tenants, Tokens
+from act.client.groups import Agents, ApiKeys, Approvals, Audit, Delegations, Keys, Policies, Tenants, Tokens, Webhooks
 from act.client.guard import Guard
 from act.client.narrowing import Scope
 from act.client.proof import ProofKey
@@ -75,6 +76,7 @@ class Act:
         self.api_keys = ApiKeys(self._transport)
         self.keys = Keys(self._transport)
         self.tenants = Tenants(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     @classmethod
     def embedded(
@@ -166,6 +168,28 @@ class Act:
                 raise
             return question.unreachable(error)
 
+    def enforce_batch(self, asked: Iterable[Asking], *, raise_on_error: bool = False) -> Decisions:
+        """Many questions, decided in their order; the decisions in the same order. Fails closed as `enforce`.
+
+        Each question is decided for itself: what is allowed does not depend on what comes after it. A question that
+        ACT could not decide is denied `unreachable`; a call that has no answer denies every question in it and after
+        it. One call holds up to 100 questions.
+
+        Args:
+            asked: the arguments of `enforce`, one dictionary for each question.
+            raise_on_error: raise the `ActError` of a call without an answer instead of denying.
+
+        Raises:
+            ValueError: something is not JSON; names it by its pointer. Nothing was asked.
+
+        Example:
+            read, send = act.enforce_batch([
+                {"token": token, "action": "read", "resource": "file://a"},
+                {"token": token, "action": "send", "resource": "mail://b", "arguments": {"to": "b"}},
+            ])
+        """
+        return carry_out(planned(asked, self._tenant_id, raise_on_error), self._transport.send)
+
     def report_outcome(
         self,
         decision_id: str,
@@ -176,7 +200,8 @@ class Act:
         """Say what became of an allowed action; ends its lease.
 
         Args:
-            labels: of what was read, such as `untrusted`; they stay in the session of the decision.
+            labels: of what was read, such as `untrusted`; they stay in the session of the decision. Without them those
+                that the tenant has as its default; an empty list says that nothing was read.
             created: resources that were made; they stay there too.
         """
         return self._transport.send(calls.report_outcome(decision_id, status, labels, created))

@@ -14,8 +14,20 @@ import httpx2
 
 from act.client import calls
 from act.client.act import settings
-from act.client.async_groups import Agents, ApiKeys, Approvals, Audit, Delegations, Keys, Policies, Tenants, Tokens
+from act.client.async_groups import (
+    Agents,
+    ApiKeys,
+    Approvals,
+    Audit,
+    Delegations,
+    Keys,
+    Policies,
+    Tenants,
+    Tokens,
+    Webhooks,
+)
 from act.client.async_guard import AsyncGuard
+from act.client.batch import Asking, DecidingAll, carry_out_async, planned
 from act.client.credential import Credentials
 from act.client.deciding import Deciding, Question, new_id
 from act.client.errors import ActError
@@ -63,6 +75,7 @@ class AsyncAct:
         self.api_keys = ApiKeys(self._transport)
         self.keys = Keys(self._transport)
         self.tenants = Tenants(self._transport)
+        self.webhooks = Webhooks(self._transport)
 
     @classmethod
     def embedded(
@@ -135,6 +148,10 @@ class AsyncAct:
             if raise_on_error:
                 raise
             return question.unreachable(error)
+
+    def enforce_batch(self, asked: Iterable[Asking], *, raise_on_error: bool = False) -> DecidingAll:
+        """As `Act.enforce_batch`, to be awaited."""
+        return DecidingAll(carry_out_async(planned(asked, self._tenant_id, raise_on_error), self._transport.send))
 
     async def report_outcome(
         self,

@@ -25,9 +25,11 @@ from act.models import (
     AuditRecord,
     Checkpoint,
     DelegationNode,
+    Delivery,
     Introspection,
     IssuedApiKey,
     IssuedToken,
+    IssuedWebhook,
     Page,
     Permissions,
     Policy,
@@ -41,6 +43,8 @@ from act.models import (
     TenantFrozen,
     Token,
     TokenRevoked,
+    Webhook,
+    WebhookSecretRotated,
 )
 
 T = TypeVar("T")
@@ -295,9 +299,16 @@ class ApiKeys(_Group):
     """Who may call ACT."""
 
     async def create(
-        self, name: str, scopes: Iterable[str], *, agent_id: str | None = None, expires_in: int | None = None
+        self,
+        name: str,
+        scopes: Iterable[str],
+        *,
+        agent_id: str | None = None,
+        expires_in: int | None = None,
+        roles: Iterable[str] = (),
+        person: str | None = None,
     ) -> IssuedApiKey:
-        return await self._send(calls.create_api_key(name, scopes, agent_id, expires_in))
+        return await self._send(calls.create_api_key(name, scopes, agent_id, expires_in, roles, person))
 
     def list(self) -> AsyncIterator[ApiKey]:
         return self._all(lambda cursor: calls.list_api_keys(cursor=cursor))
@@ -313,12 +324,55 @@ class Tenants(_Group):
         return await self._send(calls.get_tenant(id))
 
     async def update(
-        self, id: str, *, max_token_ttl: int | None = None, default_token_ttl: int | None = None
+        self,
+        id: str,
+        *,
+        max_token_ttl: int | None = None,
+        default_token_ttl: int | None = None,
+        default_labels: Iterable[str] | None = None,
     ) -> Tenant:
-        return await self._send(calls.update_tenant(id, max_token_ttl, default_token_ttl))
+        return await self._send(calls.update_tenant(id, max_token_ttl, default_token_ttl, default_labels))
 
     async def freeze(self, id: str, reason: str | None = None) -> TenantFrozen:
         return await self._send(calls.freeze_tenant(id, reason))
 
     async def unfreeze(self, id: str, reason: str | None = None) -> TenantFrozen:
         return await self._send(calls.unfreeze_tenant(id, reason))
+
+
+class Webhooks(_Group):
+    """Which programs are told of what happens."""
+
+    async def create(
+        self,
+        url: str,
+        events: Iterable[str] | None = None,
+        *,
+        description: str = "",
+        include_arguments: bool = False,
+    ) -> IssuedWebhook:
+        return await self._send(calls.create_webhook(url, events, description, include_arguments))
+
+    def list(self) -> AsyncIterator[Webhook]:
+        return self._all(lambda cursor: calls.list_webhooks(cursor=cursor))
+
+    async def get(self, id: str) -> Webhook:
+        return await self._send(calls.get_webhook(id))
+
+    async def update(self, id: str, **changes: Any) -> Webhook:
+        return await self._send(calls.update_webhook(id, changes))
+
+    async def delete(self, id: str) -> None:
+        await self._send(calls.delete_webhook(id))
+
+    async def rotate_secret(self, id: str) -> WebhookSecretRotated:
+        return await self._send(calls.rotate_webhook_secret(id))
+
+    async def test(self, id: str) -> Delivery:
+        return await self._send(calls.test_webhook(id))
+
+    def deliveries(self, id: str) -> AsyncIterator[Delivery]:
+        return self._all(lambda cursor: calls.list_deliveries(id, cursor=cursor))
+
+    async def resend(self, id: str, delivery_id: str) -> Delivery:
+        return await self._send(calls.resend_delivery(id, delivery_id))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
+from act.client.batch import Checking, DecidingAll, Decisions, asked_with
 from act.client.bearer import NOT_REVOKED, Bearer, not_json, reportable, session_of
 from act.client.binding import bound
 from act.client.calls import Outcome
@@ -63,6 +64,19 @@ class AsyncGuard(Bearer):
 
         return Deciding(work())
 
+    def acheck_all(self, asked: Iterable[Checking]) -> DecidingAll:
+        """`acheck` for many questions in one call, decided in their order. See `Guard.check_all`."""
+
+        async def work() -> Decisions:
+            held = await self._held()
+            questions = asked_with(held.token, held.key, asked)
+            try:
+                return await self._act.enforce_batch(questions)
+            except ValueError as error:
+                return Decisions(not_json(error) for _ in questions)
+
+        return DecidingAll(work())
+
     async def areport(
         self,
         decision: Decision,
@@ -72,6 +86,10 @@ class AsyncGuard(Bearer):
     ) -> OutcomeRecorded:
         """Say what became of an allowed action; ends its lease. See `Act.report_outcome`. Raises `ActError`."""
         return await self._act.report_outcome(reportable(decision), status, labels, created)
+
+    async def wait_for_approval(self, of: Decision | str, timeout: float | None = None) -> Approval:
+        """The approval once it is decided, or still pending after `timeout` seconds. Raises `ActError`."""
+        return await self.await_for_approval(of, timeout)
 
     async def _approval(self, id: str, wait: int) -> Approval:
         return await self._act.approvals.get(id, wait)
@@ -137,7 +155,7 @@ class AsyncGuard(Bearer):
         await self._act.tokens.revoke(issued.token_id)
 
     async def _held(self) -> Held:
-        """As `Guard._held`. A caller that is cancelled does not end a rotation under way: its answer must arrive."""
+        """As `Guard.held`. A caller that is cancelled does not end a rotation under way: its answer must arrive."""
         if self._credential.begin():
             await asyncio.shield(self._renewing())
         return self._credential.held

@@ -112,7 +112,7 @@ class Bearer(ABC):
         resource: str = "",
         *,
         on_pending: OnPending = "raise",
-        labels: Iterable[str] = (),
+        labels: Iterable[str] | None = None,
         created: Created | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Let a function run only when it is allowed. See `act.tool`, which takes the guard that is bound instead."""

@@ -25,7 +25,7 @@ class Call(Generic[T]):
         path: already percent-encoded.
         parse: reads the body of a success; raises `ValueError` when it is not what was promised.
         body: JSON; kept out of the repr because it may carry a token.
-        idempotent: doing it twice is the same as doing it once, so it may be repeated whatever happened.
+        idempotent: doing it twice is the same as doing it once, so it needs no `Idempotency-Key`.
         wait: seconds for which the server may hold the answer back (long poll).
         answers: further statuses whose body is an answer and no error.
         headers: beside those of every call.

@@ -24,10 +24,12 @@ from act.models import (
     Checkpoint,
     Decision,
     DelegationNode,
+    Delivery,
     Health,
     Introspection,
     IssuedApiKey,
     IssuedToken,
+    IssuedWebhook,
     OutcomeRecorded,
     Page,
     Permissions,
@@ -42,6 +44,8 @@ from act.models import (
     TenantFrozen,
     Token,
     TokenRevoked,
+    Webhook,
+    WebhookSecretRotated,
     rfc3339,
 )
 
@@ -271,13 +275,18 @@ def enforce(body: Mapping[str, Any], parse: Callable[[bytes], Decision]) -> Call
 def report_outcome(
     decision_id: str, status: Outcome, labels: Iterable[str] | None, created: Iterable[str] | None
 ) -> Call[OutcomeRecorded]:
-    """Idempotent: the server records the same report once."""
+    """Idempotent: the server records the same report once.
+
+    Without `labels` the tenant's default labels count; an empty list is sent as one.
+    """
     body: dict[str, Any] = {"status": status}
     for name, given in (("labels", labels), ("created", created)):
         if isinstance(given, str):
             raise TypeError(f"{name} is a list of texts, not one text.")
-        if listed := list(given or ()):
-            body[name] = listed
+    if labels is not None:
+        body["labels"] = list(labels)
+    if made := list(created or ()):
+        body["created"] = made
     at = path("decisions", decision_id, "outcome")
     return Call("POST", at, OutcomeRecorded.model_validate_json, body=body, idempotent=True)
 
@@ -317,10 +326,16 @@ def revoke_key(kid: str) -> Call[SigningKeyRevoked]:
 
 
 def create_api_key(
-    name: str, scopes: Iterable[str], agent_id: str | None, expires_in: int | None
+    name: str,
+    scopes: Iterable[str],
+    agent_id: str | None,
+    expires_in: int | None,
+    roles: Iterable[str] = (),
+    person: str | None = None,
 ) -> Call[IssuedApiKey]:
     # str(): a member of the Scope enumeration is not a plain JSON string.
-    body = {"name": name, "scopes": [str(s) for s in scopes], "agentId": agent_id, "expiresIn": expires_in}
+    body: dict[str, Any] = {"name": name, "scopes": [str(s) for s in scopes], "agentId": agent_id}
+    body |= {"expiresIn": expires_in, "roles": list(roles) or None, "person": person}
     return post(path("api-keys"), IssuedApiKey, body)
 
 
@@ -339,13 +354,16 @@ def get_tenant(id: str) -> Call[Tenant]:
     return get(path("tenants", id), Tenant)
 
 
-def update_tenant(id: str, max_token_ttl: int | None, default_token_ttl: int | None) -> Call[Tenant]:
-    body = {"maxTokenTtl": max_token_ttl, "defaultTokenTtl": default_token_ttl}
+def update_tenant(
+    id: str, max_token_ttl: int | None, default_token_ttl: int | None, default_labels: Iterable[str] | None
+) -> Call[Tenant]:
+    labels = None if default_labels is None else listed("default_labels", default_labels)
+    body = {"maxTokenTtl": max_token_ttl, "defaultTokenTtl": default_token_ttl, "defaultLabels": labels}
     return post(path("tenants", id), Tenant, body, method="PATCH")
 
 
 def freeze_tenant(id: str, reason: str | None) -> Call[TenantFrozen]:
-    """Idempotent: it is repeated until an answer says that it holds. To unfreeze is not, for it could undo a freeze."""
+    """Idempotent: it is made again at every try. To unfreeze is not, for a second one could undo a freeze."""
     body = {} if reason is None else {"reason": reason}
     at = path("tenants", id, "freeze")
     return Call("POST", at, TenantFrozen.model_validate_json, body=body, idempotent=True)
@@ -353,6 +371,49 @@ def freeze_tenant(id: str, reason: str | None) -> Call[TenantFrozen]:
 
 def unfreeze_tenant(id: str, reason: str | None) -> Call[TenantFrozen]:
     return post(path("tenants", id, "unfreeze"), TenantFrozen, {"reason": reason})
+
+
+# --- webhooks ---------------------------------------------------------------------------------------------------------
+
+
+def create_webhook(
+    url: str, events: Iterable[str] | None, description: str, include_arguments: bool
+) -> Call[IssuedWebhook]:
+    body = {"url": url, "events": None if events is None else listed(events), "description": description or None}
+    return post(path("webhooks"), IssuedWebhook, body | {"includeArguments": include_arguments or None})
+
+
+def list_webhooks(cursor: str | None = None) -> Call[Page[Webhook]]:
+    return get(path("webhooks"), Page[Webhook], {"cursor": cursor})
+
+
+def get_webhook(id: str) -> Call[Webhook]:
+    return get(path("webhooks", id), Webhook)
+
+
+def update_webhook(id: str, changes: Mapping[str, Any]) -> Call[Webhook]:
+    body = {to_camel(name): value for name, value in changes.items()}
+    return post(path("webhooks", id), Webhook, body, method="PATCH")
+
+
+def delete_webhook(id: str) -> Call[None]:
+    return Call("DELETE", path("webhooks", id), nothing)
+
+
+def rotate_webhook_secret(id: str) -> Call[WebhookSecretRotated]:
+    return post(path("webhooks", id, "rotate-secret"), WebhookSecretRotated)
+
+
+def test_webhook(id: str) -> Call[Delivery]:
+    return post(path("webhooks", id, "test"), Delivery)
+
+
+def list_deliveries(id: str, cursor: str | None = None) -> Call[Page[Delivery]]:
+    return get(path("webhooks", id, "deliveries"), Page[Delivery], {"cursor": cursor})
+
+
+def resend_delivery(id: str, delivery_id: str) -> Call[Delivery]:
+    return post(path("webhooks", id, "deliveries", delivery_id, "resend"), Delivery)
 
 
 # --- audit ------------------------------------------------------------------------------------------------------------

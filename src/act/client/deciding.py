@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Generator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, NoReturn, TypedDict
+from typing import Any, NoReturn, TypedDict, TypeVar
 from uuid import uuid4
 
 from act.client import calls
@@ -19,6 +19,8 @@ from act.client.errors import ActError
 from act.client.proof import ProofKey
 from act.models import Decision, ReasonCode, Verdict
 from act.strict_json import faults_of, loads
+
+T = TypeVar("T")
 
 
 class Ask(TypedDict):
@@ -74,8 +76,8 @@ class Question:
         """
         return self.proof is not None and decision.reason_code is ReasonCode.PROOF_REPLAYED
 
-    def call(self) -> Call[Decision]:
-        """The call to make; `self.token` must not be empty."""
+    def body(self) -> dict[str, Any]:
+        """The question as it is sent."""
         body: dict[str, Any] = {
             "requestId": self.request_id,
             "capabilityToken": self.token,
@@ -91,15 +93,27 @@ class Question:
             "requesterProof": self.requester_proof,
             "dryRun": self.dry_run or None,
         }
-        return calls.enforce({name: value for name, value in body.items() if value is not None}, self.read)
+        return {name: value for name, value in body.items() if value is not None}
+
+    def call(self) -> Call[Decision]:
+        """The call to make; `self.token` must not be empty."""
+        return calls.enforce(self.body(), self.read)
 
     def read(self, body: bytes) -> Decision:
         """The decision in an answer.
 
         Raises:
+            ValueError: as `checked`.
+        """
+        return self.checked(loads(body))
+
+    def checked(self, document: Any) -> Decision:
+        """The decision that a document is.
+
+        Raises:
             ValueError: it is not a decision, not the one asked for, or contradicts itself.
         """
-        decision = Decision.model_validate(loads(body))
+        decision = Decision.model_validate(document)
         if decision.request_id != self.request_id:
             raise ValueError("it belongs to another request.")
         if decision.dry_run is not self.dry_run:
@@ -156,17 +170,17 @@ def _word_for(code: ReasonCode) -> Verdict:
     return Verdict.PENDING_APPROVAL if code is ReasonCode.APPROVAL_REQUIRED else Verdict.DENIED
 
 
-class Deciding(Coroutine[Any, Any, Decision]):
-    """A decision that has to be awaited. A bare coroutine is true in a condition; this refuses to be one."""
+class Awaited(Coroutine[Any, Any, T]):
+    """Something that has to be awaited. A bare coroutine is true in a condition; this refuses to be one."""
 
-    def __init__(self, work: Coroutine[Any, Any, Decision]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
         self._work = work
 
     def __bool__(self) -> NoReturn:
         self._work.close()
         raise TypeError("This is not a decision yet; await it.")
 
-    def __await__(self) -> Generator[Any, Any, Decision]:
+    def __await__(self) -> Generator[Any, Any, T]:
         return self._work.__await__()
 
     def send(self, value: Any) -> Any:
@@ -177,3 +191,7 @@ class Deciding(Coroutine[Any, Any, Decision]):
 
     def close(self) -> None:
         self._work.close()
+
+
+class Deciding(Awaited[Decision]):
+    """A decision that has to be awaited."""

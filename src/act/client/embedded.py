@@ -104,6 +104,10 @@ class Service:
         self._close()
 
     async def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        # As over HTTP: who stops waiting does not stop what was begun, and finds it when asking again.
+        return await asyncio.shield(asyncio.ensure_future(self._travel(request)))
+
+    async def _travel(self, request: httpx2.Request) -> httpx2.Response:
         travel = httpx2.ASGITransport(self._app, raise_app_exceptions=False)
         response = await travel.handle_async_request(request)
         return httpx2.Response(response.status_code, headers=response.headers, content=await response.aread())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from act.client.batch import Asking, DecidingAll, Decisions
 from act.client.calls import Outcome
 from act.client.deciding import Deciding
 from act.client.proof import ProofKey
@@ -57,6 +58,8 @@ class Enforcer(Protocol):
         key: ProofKey | None = None,
     ) -> Decision: ...
 
+    def enforce_batch(self, asked: Iterable[Asking]) -> Decisions: ...
+
     def report_outcome(
         self,
         decision_id: str,
@@ -105,6 +108,8 @@ class AsyncEnforcer(Protocol):
         requester: str | None = None,
         key: ProofKey | None = None,
     ) -> Deciding: ...
+
+    def enforce_batch(self, asked: Iterable[Asking]) -> DecidingAll: ...
 
     async def report_outcome(
         self,

@@ -25,9 +25,11 @@ from act.models import (
     AuditRecord,
     Checkpoint,
     DelegationNode,
+    Delivery,
     Introspection,
     IssuedApiKey,
     IssuedToken,
+    IssuedWebhook,
     Page,
     Permissions,
     Policy,
@@ -41,6 +43,8 @@ from act.models import (
     TenantFrozen,
     Token,
     TokenRevoked,
+    Webhook,
+    WebhookSecretRotated,
 )
 
 T = TypeVar("T")
@@ -362,10 +366,22 @@ class ApiKeys(_Group):
     """Who may call ACT."""
 
     def create(
-        self, name: str, scopes: Iterable[str], *, agent_id: str | None = None, expires_in: int | None = None
+        self,
+        name: str,
+        scopes: Iterable[str],
+        *,
+        agent_id: str | None = None,
+        expires_in: int | None = None,
+        roles: Iterable[str] = (),
+        person: str | None = None,
     ) -> IssuedApiKey:
-        """A key with some of `act.models.Scope`. Its string is in this answer and nowhere else."""
-        return self._send(calls.create_api_key(name, scopes, agent_id, expires_in))
+        """A key with some of `act.models.Scope`. Its string is in this answer and nowhere else.
+
+        Args:
+            roles: those in which its holder approves (`requiresApproval.from`).
+            person: who holds it, such as an e-mail address; all keys of one person are one approver.
+        """
+        return self._send(calls.create_api_key(name, scopes, agent_id, expires_in, roles, person))
 
     def list(self) -> Iterator[ApiKey]:
         return self._all(lambda cursor: calls.list_api_keys(cursor=cursor))
@@ -380,9 +396,22 @@ class Tenants(_Group):
     def get(self, id: str) -> Tenant:
         return self._send(calls.get_tenant(id))
 
-    def update(self, id: str, *, max_token_ttl: int | None = None, default_token_ttl: int | None = None) -> Tenant:
-        """Change how many seconds tokens live. A lower maximum also refuses tokens that are out and live longer."""
-        return self._send(calls.update_tenant(id, max_token_ttl, default_token_ttl))
+    def update(
+        self,
+        id: str,
+        *,
+        max_token_ttl: int | None = None,
+        default_token_ttl: int | None = None,
+        default_labels: Iterable[str] | None = None,
+    ) -> Tenant:
+        """Change what is named.
+
+        Args:
+            max_token_ttl, default_token_ttl: how many seconds tokens live. A lower maximum also refuses tokens that are
+                out and live longer.
+            default_labels: what an action has read whose outcome tells no labels; an empty list for nothing.
+        """
+        return self._send(calls.update_tenant(id, max_token_ttl, default_token_ttl, default_labels))
 
     def freeze(self, id: str, reason: str | None = None) -> TenantFrozen:
         """The kill switch: everything is denied from the next request on (`tenant_frozen`), until `unfreeze`."""
@@ -390,3 +419,51 @@ class Tenants(_Group):
 
     def unfreeze(self, id: str, reason: str | None = None) -> TenantFrozen:
         return self._send(calls.unfreeze_tenant(id, reason))
+
+
+class Webhooks(_Group):
+    """Which programs are told of what happens."""
+
+    def create(
+        self,
+        url: str,
+        events: Iterable[str] | None = None,
+        *,
+        description: str = "",
+        include_arguments: bool = False,
+    ) -> IssuedWebhook:
+        """Tell `url` of some `act.models.WEBHOOK_EVENTS`, or of all. Its signing secret is in this answer alone.
+
+        Args:
+            include_arguments: send the arguments of what is asked as well; they may be confidential.
+        """
+        return self._send(calls.create_webhook(url, events, description, include_arguments))
+
+    def list(self) -> Iterator[Webhook]:
+        return self._all(lambda cursor: calls.list_webhooks(cursor=cursor))
+
+    def get(self, id: str) -> Webhook:
+        return self._send(calls.get_webhook(id))
+
+    def update(self, id: str, **changes: Any) -> Webhook:
+        """Change `url`, `events`, `description`, `include_arguments` or `enabled`; what is not named stays."""
+        return self._send(calls.update_webhook(id, changes))
+
+    def delete(self, id: str) -> None:
+        self._send(calls.delete_webhook(id))
+
+    def rotate_secret(self, id: str) -> WebhookSecretRotated:
+        """Sign with a new secret, which is in this answer alone; the old one signs too for 24 hours."""
+        return self._send(calls.rotate_webhook_secret(id))
+
+    def test(self, id: str) -> Delivery:
+        """Send the event `webhook.test`; `deliveries` tells how it went."""
+        return self._send(calls.test_webhook(id))
+
+    def deliveries(self, id: str) -> Iterator[Delivery]:
+        """What was sent in the last 7 days, and what waits; the newest first."""
+        return self._all(lambda cursor: calls.list_deliveries(id, cursor=cursor))
+
+    def resend(self, id: str, delivery_id: str) -> Delivery:
+        """Send a message again, under the id it had."""
+        return self._send(calls.resend_delivery(id, delivery_id))

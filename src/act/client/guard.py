@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from act.client.batch import Checking, DecidingAll, Decisions, asked_with
 from act.client.bearer import (
     NOT_REVOKED,
     Bearer,
@@ -54,7 +55,7 @@ class Guard(Bearer):
         requester: str | None = None,
     ) -> Decision:
         """May the agent do this? Everything that goes wrong is a denial, arguments that are not JSON too."""
-        held = self._held()
+        held = self.held()
         try:
             return self._act.enforce(
                 held.token,
@@ -67,6 +68,19 @@ class Guard(Bearer):
             )
         except ValueError as error:
             return not_json(error)
+
+    def check_all(self, asked: Iterable[Checking]) -> Decisions:
+        """`check` for many questions in one call, decided in their order. True only when all are allowed.
+
+        Args:
+            asked: the arguments of `check`, one dictionary for each question.
+        """
+        held = self._held()
+        questions = asked_with(held.token, held.key, asked)
+        try:
+            return self._act.enforce_batch(questions)
+        except ValueError as error:
+            return Decisions(not_json(error) for _ in questions)
 
     def check_and_wait(
         self,
@@ -133,6 +147,10 @@ class Guard(Bearer):
         ask = Ask(arguments=arguments, context=context, requester=requester)
         return Deciding(asyncio.to_thread(self.check, action, resource, **ask))
 
+    def acheck_all(self, asked: Iterable[Checking]) -> DecidingAll:
+        """`check_all`, in a worker thread."""
+        return DecidingAll(asyncio.to_thread(self.check_all, asked))
+
     async def areport(
         self,
         decision: Decision,
@@ -180,7 +198,7 @@ class Guard(Bearer):
             ActError: it was not handed down; an `Unprocessable` names every part that is too much.
             ValueError: the scope is incomplete.
         """
-        held, key = self._held(), ProofKey.generate() if self._binds(bound) else None
+        held, key = self.held(), ProofKey.generate() if self._binds(bound) else None
         grants = list(grants)
 
         def create() -> IssuedToken:
@@ -219,7 +237,7 @@ class Guard(Bearer):
             ActError: the token was not issued, or not revoked; it is then good until it expires.
             ValueError: this guard's own token was handed down.
         """
-        held = self._held()
+        held = self.held()
         given, key = session_of(held, task, facts, expires_in), ProofKey.generate() if held.key else None
         issued = self._act.tokens.issue(**given, cnf=key.public_jwk if key else None)
         guard = self._act.guard(issued, wait=self._wait, key=key)
@@ -234,8 +252,11 @@ class Guard(Bearer):
             raise
         self._act.tokens.revoke(issued.token_id)
 
-    def _held(self) -> Held:
-        """The token to ask with: another one, when it was time for that."""
+    def held(self) -> Held:
+        """The token to ask with now, and its key: another one than before, when it was time for that.
+
+        For integrations, which ask through the client themselves. What it shows is secret; keep it for one question.
+        """
         credential = self._credential
         if credential.begin():
             try:

@@ -17,11 +17,13 @@ Created = Callable[[Any], Iterable[str]]
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    labels: tuple[str, ...] = ()
+    """Labels are None when the function has none of its own: then those count that the tenant has as its default."""
+
+    labels: tuple[str, ...] | None = None
     created: Created | None = None
 
     @classmethod
-    def of(cls, labels: Iterable[str], created: Created | None) -> Self:
+    def of(cls, labels: Iterable[str] | None, created: Created | None) -> Self:
         """Checked as the server will check them.
 
         Raises:
@@ -32,6 +34,8 @@ class Notes:
             raise TypeError("labels is a list of texts, not one text.")
         if created is not None and not callable(created):
             raise TypeError("created is a function from the result to a list of resources.")
+        if labels is None:
+            return cls(None, created)
         listed = list(labels)
         try:
             OutcomeReport(status="succeeded", labels=listed)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class ProofKey:
     """An Ed25519 key whose holder alone can use the tokens that are bound to it.
 
-    It lives as long as this process: it is neither shown nor written anywhere. Safe to share among threads.
+    It is neither shown nor written anywhere: one that is generated lives as long as this process. Safe to share among
+    threads.
     """
 
     __slots__ = ("_key", "_public_jwk")
@@ -36,10 +37,30 @@ class ProofKey:
         try:
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         except ImportError as error:
-            raise ImportError(
-                f"A key for bound tokens needs cryptography ({error}); pip install 'agent-capability-tokens[proof]'."
-            ) from error
+            raise _not_installed(error) from error
         return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> ProofKey:
+        """The key in a file that `actctl tokens new-key` has made: Ed25519, PKCS #8, not encrypted (RFC 8410).
+
+        Raises:
+            ImportError: the extra `proof` is not installed.
+            ValueError: it is no such key.
+        """
+        try:
+            from cryptography.exceptions import UnsupportedAlgorithm
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+            from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        except ImportError as error:
+            raise _not_installed(error) from error
+        try:
+            key = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):  # the TypeError is of a key that is encrypted
+            key = None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ValueError("It is not an Ed25519 private key in PEM that can be read without a password.")
+        return cls(key)
 
     @property
     def public_jwk(self) -> dict[str, str]:
@@ -80,3 +101,9 @@ class ProofKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A ProofKey is not pickled: the key would leave this process.")
+
+
+def _not_installed(error: ImportError) -> ImportError:
+    return ImportError(
+        f"A key for bound tokens needs cryptography ({error}); pip install 'agent-capability-tokens[proof]'."
+    )

@@ -1,22 +1,24 @@
-"""When a call may be made again, and after how long. Pure."""
+"""When a call may be made again, and after how long. Pure.
+
+Any call may: what is not the same when done twice carries an `Idempotency-Key`, and the server does it once. So this
+is about whether it may do some good.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
-from act.client.call import Call
 from act.client.errors import ActError, UnexpectedAnswer, Unreachable
 
 LONGEST_PAUSE = 5.0
 FIRST_PAUSE = 0.1
-REFUSED = frozenset({429, 503})
-FAILED = frozenset({500, 502, 504})
+PASSING = frozenset({429, 500, 502, 503, 504})
+UNDER_WAY = "idempotency_in_flight"
 
 
 def pause_before(
-    call: Call[Any], error: ActError, tries: int, retries: int, jitter: Callable[[], float] = random.random
+    error: ActError, tries: int, retries: int, jitter: Callable[[], float] = random.random
 ) -> float | None:
     """Seconds to wait before trying again, or None when the error is final.
 
@@ -28,17 +30,15 @@ def pause_before(
         retries: how often it may be made again.
         jitter: a number from 0 to 1.
     """
-    if tries > retries or not _repeatable(call, error):
+    if tries > retries or not _passing(error):
         return None
     if error.retry_after is not None:
         return min(error.retry_after, LONGEST_PAUSE)
     return min(FIRST_PAUSE * 2.0 ** (tries - 1) * (1 - jitter() / 2), LONGEST_PAUSE)
 
 
-def _repeatable(call: Call[Any], error: ActError) -> bool:
-    """Whether repeating cannot do the thing twice and may do some good."""
-    if isinstance(error, UnexpectedAnswer):
-        return False
+def _passing(error: ActError) -> bool:
+    """Whether the next try may end otherwise; among others when an earlier one is still being carried out."""
     if isinstance(error, Unreachable):
-        return call.idempotent or not error.sent
-    return error.status in REFUSED or (call.idempotent and error.status in FAILED)
+        return not isinstance(error, UnexpectedAnswer)
+    return error.status in PASSING or error.code == UNDER_WAY

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from act.client.batch import Asking, Decisions
 from act.client.call import encoded
 from act.client.calls import Outcome, report_outcome
 from act.client.credential import Credentials
@@ -43,6 +44,7 @@ class FakeAct:
 
     Args:
         allow, pending: pairs of an action glob and a resource glob; only `*` is special.
+        default_labels: what an outcome has read that tells no labels.
 
     Attributes:
         asked: every question, in order.
@@ -59,6 +61,7 @@ class FakeAct:
 
     allow: Iterable[Rule] = ()
     pending: Iterable[Rule] = ()
+    default_labels: Iterable[str] = ("untrusted",)
     asked: list[Question] = field(default_factory=list, init=False)
     outcomes: list[tuple[str, Outcome]] = field(default_factory=list, init=False)
     labels: set[str] = field(default_factory=set, init=False)
@@ -70,6 +73,7 @@ class FakeAct:
 
     def __post_init__(self) -> None:
         self.allow, self.pending = list(self.allow), list(self.pending)
+        self.default_labels = list(self.default_labels)
         self.approvals = FakeApprovals()
         self.tokens = FakeTokens()
         self.delegations = FakeDelegations(self.tokens)
@@ -119,6 +123,10 @@ class FakeAct:
             return _decision(question, ReasonCode.ALLOWED, "Allowed by FakeAct.")
         return _decision(question, ReasonCode.NO_MATCHING_POLICY, "FakeAct was not told to allow this.")
 
+    def enforce_batch(self, asked: Iterable[Asking], *, raise_on_error: bool = False) -> Decisions:
+        """As `Act.enforce_batch`."""
+        return Decisions([self.enforce(**one) for one in asked])
+
     def report_outcome(
         self,
         decision_id: str,
@@ -129,7 +137,7 @@ class FakeAct:
         """Remember the outcome, and what it tells the session."""
         call = report_outcome(decision_id, status, labels, created)  # raises as Act does
         told = call.body or {}
-        self.labels.update(told.get("labels", ()))
+        self.labels.update(told.get("labels", self.default_labels))
         self.created[:] = dict.fromkeys((*self.created, *told.get("created", ())))
         self.outcomes.append((decision_id, status))
         reference = AuditReference(index=len(self.outcomes) - 1, leaf_hash="00" * 32)

@@ -2,9 +2,8 @@
 
 - The decision is asked for with the very arguments of the call, defaults included; they must be JSON.
 - If they changed while the decision was on its way, the function does not run.
-- What became of the call is reported. A report that fails hides neither the result nor the exception of the function:
-  the lease then ends by its own time-out. But what has labels or has made something is withheld when that could not be
-  reported: the next decision would know nothing of it.
+- What became of the call is reported. When that fails, its result or exception is withheld: the next decision would
+  know nothing of what was read. Only a function with `labels=[]` that has made nothing hides nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def tool(
     resource: str = "",
     *,
     on_pending: OnPending = "raise",
-    labels: Iterable[str] = (),
+    labels: Iterable[str] | None = None,
     created: Created | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let a function, sync or async, run only when the agent of the running code may do `action` on `resource`.
@@ -51,13 +50,14 @@ def tool(
             with str or int values, percent-encoded. An absent or empty value is a denial.
         on_pending: when a person has to approve, raise `ApprovalPending`, or wait as long as the guard waits.
         labels: of what the function reads, such as `untrusted`; told to the session, also when the function fails.
+            Without them the default labels of the tenant; `[]` for a function that reads nothing.
         created: from the result, the resources that were made; told to the session when the function succeeds.
 
     Raises:
         TypeError: while decorating, the function is a generator, which would be checked before its body runs.
         ValueError: while decorating, the template does not fit the function, or a label is none.
         PermissionDenied: at the call; carries the decision. The function did not run.
-        NotReported: at the call; the function ran, and its labels or what it made could not be told.
+        NotReported: at the call; the function ran, and what it has read or made could not be told.
     """
     return protect(current_guard, action, resource, on_pending, Notes.of(labels, created))
 
@@ -182,28 +182,28 @@ def _report(
     guard: Guard,
     decision: Decision,
     outcome: Outcome,
-    labels: tuple[str, ...] = (),
+    labels: tuple[str, ...] | None = (),
     raised: BaseException | None = None,
     created: tuple[str, ...] = (),
 ) -> None:
     try:
         guard.report(decision, outcome, labels, created)
     except (ActError, ValueError) as error:
-        _not_reported(decision, outcome, error, bool(labels or created), raised)
+        _not_reported(decision, outcome, error, labels is None or bool(labels or created), raised)
 
 
 async def _areport(
     guard: Bearer,
     decision: Decision,
     outcome: Outcome,
-    labels: tuple[str, ...] = (),
+    labels: tuple[str, ...] | None = (),
     raised: BaseException | None = None,
     created: tuple[str, ...] = (),
 ) -> None:
     try:
         await guard.areport(decision, outcome, labels, created)
     except (ActError, ValueError) as error:
-        _not_reported(decision, outcome, error, bool(labels or created), raised)
+        _not_reported(decision, outcome, error, labels is None or bool(labels or created), raised)
 
 
 def _not_reported(

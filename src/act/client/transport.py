@@ -1,7 +1,7 @@
 """How calls travel: `SyncTransport` and `AsyncTransport`, over httpx2.
 
 - The time-out is for one try as a whole, so that a server that answers byte by byte cannot hold an agent up.
-- What may be repeated is decided in `retries`; every repetition carries the same body and the same keys.
+- What is repeated is decided in `retries`; every repetition carries the same body and the same keys.
 - Redirects are not followed: a key and a token go to the configured server only.
 - The API key lives in the headers of the httpx2 client and nowhere else.
 """
@@ -67,7 +67,7 @@ def checked_url(base_url: str) -> str:
 
 
 def _request(client: httpx2.Client | httpx2.AsyncClient, call: Call[Any], timeout: float) -> httpx2.Request:
-    """The request for all tries of a call, so that its keys stay the same."""
+    """The request for all tries of a call, so that its keys stay the same and the server does it once."""
     headers, content = {"X-Request-ID": uuid4().hex, **call.headers}, call.content()
     if not call.idempotent:
         headers["Idempotency-Key"] = uuid4().hex
@@ -142,7 +142,7 @@ class SyncTransport:
             try:
                 return call.read(*self._exchange(request, limit))
             except ActError as error:
-                pause = pause_before(call, error, tries, self._retries)
+                pause = pause_before(error, tries, self._retries)
                 if pause is None:
                     raise
             time.sleep(pause)
@@ -203,7 +203,7 @@ class AsyncTransport:
             try:
                 return call.read(*await self._exchange(request, limit))
             except ActError as error:
-                pause = pause_before(call, error, tries, self._retries)
+                pause = pause_before(error, tries, self._retries)
                 if pause is None:
                     raise
             await asyncio.sleep(pause)

@@ -82,6 +82,7 @@ tenants = Table(
     Column("name", String, nullable=False, unique=True),
     Column("max_token_ttl", Integer, nullable=False),
     Column("default_token_ttl", Integer, nullable=False),
+    Column("default_labels", JSON, nullable=False, server_default='["untrusted"]'),
     Column("created_at", Moment, nullable=False),
     Column("frozen_at", Moment),
     Column("frozen_reason", Text),
@@ -97,6 +98,8 @@ api_keys = Table(
     Column("hash", LargeBinary, nullable=False, unique=True),
     Column("scopes", JSON, nullable=False),
     Column("agent_id", String),
+    Column("roles", JSON, nullable=False),
+    Column("person", String),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment),
     Column("revoked_at", Moment),
@@ -227,10 +230,13 @@ approvals = Table(
     Column("arguments", JSON, nullable=False),
     Column("context", JSON, nullable=False),
     Column("policies", JSON, nullable=False),
-    Column("approvers_needed", Integer, nullable=False),
+    Column("demands", JSON, nullable=False),
     Column("votes", JSON, nullable=False),
     Column("rejection", JSON(none_as_null=True)),
     Column("asked_by", String, nullable=False),
+    Column("asker", String),
+    Column("users", JSON, nullable=False),
+    Column("root_agent_id", String, nullable=False),
     Column("decision_id", String, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
@@ -247,6 +253,20 @@ leases = Table(
     Column("token_id", String, nullable=False),
     Column("expires_at", Moment, nullable=False),
     UniqueConstraint("decision_id", "policy_id", "agent_id"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
+    Column("policy_id", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("holder", String, primary_key=True),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("amount", Integer, nullable=False),
+    Column("seconds", Integer),
+    Column("expires_at", Moment),
+    Index("counters_over", "expires_at", sqlite_where=text("expires_at IS NOT NULL")),
 )
 
 sessions = Table(
@@ -270,6 +290,58 @@ outcomes = Table(
     Column("record_index", Integer, nullable=False),
     Column("leaf_hash", String, nullable=False),
     UniqueConstraint("tenant_id", "decision_id"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _tenant(),
+    Column("key_id", String, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("answer", LargeBinary),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("key_id", "hash"),
+    Index("idempotency_keys_age", "created_at"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String, primary_key=True),
+    _tenant(),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("include_arguments", Boolean, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("disabled_reason", String),
+    Column("failing_since", Moment),
+    Column("secrets", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Index("webhooks_tenant", "tenant_id", "id"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", String, primary_key=True),
+    _tenant(),
+    Column("webhook_id", String, nullable=False),
+    Column("event", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("attempts", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("next_at", Moment),
+    Column("finished_at", Moment),
+    Index("webhook_deliveries_webhook", "webhook_id", "id"),
+    Index("webhook_deliveries_waiting", "webhook_id", "next_at", sqlite_where=text("status = 'pending'")),
+    Index("webhook_deliveries_finished", "finished_at", sqlite_where=text("finished_at IS NOT NULL")),
 )
 
 audit_trees = Table(

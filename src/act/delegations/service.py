@@ -127,50 +127,20 @@ class DelegationService:
     def _refuse_too_much(
         self, caller: ApiKey, body: models.DelegationRequest, parent: Accepted, receiver: Agent, index: PolicyIndex
     ) -> None:
-        claims, faults = parent.claims, list[Fault]()
+        """Refuse what the chain, the policies or the parent token do not let be handed down; name every part."""
         if refusal := check_chain((*parent.links, Link(receiver, None, {}))):
             pointer = "/maxDepth" if refusal.code is ReasonCode.CHAIN_DEPTH_EXCEEDED else "/toAgentId"
             raise _refused(str(refusal.code), refusal.reason, [Fault(pointer, refusal.reason)])
-        wanted, now = [item.model_dump() for item in body.scope], self._clock.now()
-        if exceeding := excesses(index, parent.links, receiver, wanted, now):
-            faults += [Fault(f"/scope{fault.pointer}", fault.message) for fault in exceeding]
-        elif "delegate" in body.grants and excesses(index, parent.links, receiver, wanted, now, body.max_depth or 1):
-            faults.append(
-                Fault("/maxDepth", f"The policies let fewer agents follow than come after '{receiver.name}'.")
-            )
-        if body.expires_in is not None and self._clock.now().timestamp() + body.expires_in > claims.expires_at + 1:
-            left = max(0, claims.expires_at - int(self._clock.now().timestamp()))
-            faults.append(Fault("/expiresIn", f"The parent token lives for {left} s more; no child outlives it."))
-        most = parent.links[-1].max_depth - 1
-        if "delegate" in body.grants and (most < 1 or (body.max_depth or 1) > most):
-            faults.append(Fault("/maxDepth", f"The parent token lets {most + 1} follow, so {most} below the receiver."))
-        if claims.on_behalf_of == receiver.id:
-            faults.append(Fault("/toAgentId", f"The token is on behalf of '{receiver.id}', which is not the agent."))
-        if parent.confirmation is not None and body.cnf is None:
-            faults.append(Fault("/cnf", "The parent token is bound to a key; bind the child to one as well."))
-        faults += self._task_faults(caller, body, parent)
+        now = self._clock.now()
+        faults = [
+            *_policy_faults(body, parent, receiver, index, now),
+            *_token_faults(body, parent, receiver, now),
+            *_task_faults(caller, body, parent),
+        ]
         if denying := self._denying(index, parent, receiver, now):
             faults.append(Fault("/toAgentId", f"{denying} denies handing anything down to '{receiver.name}'."))
         if faults:
             raise _refused("delegation_exceeds_parent", "It is more than the parent token may hand down.", faults)
-
-    @staticmethod
-    def _task_faults(caller: ApiKey, body: models.DelegationRequest, parent: Accepted) -> list[Fault]:
-        """A task goes down the chain as it is; only an operator can add to what is known of it."""
-        if body.task is None:
-            return []
-        claims, task = parent.claims, body.task
-        faults = []
-        if claims.task_id is None:
-            faults.append(Fault("/task/id", "A task begins with the first token of a chain, and this one has none."))
-        elif task.id != claims.task_id:
-            message = f"The parent token is for the task '{claims.task_id}', so the child is too."
-            faults.append(Fault("/task/id", message))
-        if task.facts and not caller.has(Scope.TOKENS):
-            faults.append(Fault("/task/facts", "Facts come from an operator: use a key with the scope 'tokens'."))
-        if clash := sorted(name for name in task.facts if name in claims.facts):
-            faults.append(Fault("/task/facts", f"The parent token states these already: {', '.join(clash)}."))
-        return faults
 
     def _denying(self, index: PolicyIndex, parent: Accepted, receiver: Agent, now: datetime) -> str | None:
         """A deny policy of any agent of the chain on `delegate` also stops what is not asked at `/v1/enforce`."""
@@ -182,6 +152,52 @@ class DelegationService:
                 if policy.effect == "deny":
                     return policy.label
         return None
+
+
+def _policy_faults(
+    body: models.DelegationRequest, parent: Accepted, receiver: Agent, index: PolicyIndex, now: datetime
+) -> list[Fault]:
+    """What the policies of the agents of the chain do not let be handed down."""
+    wanted = [item.model_dump() for item in body.scope]
+    if exceeding := excesses(index, parent.links, receiver, wanted, now):
+        return [Fault(f"/scope{fault.pointer}", fault.message) for fault in exceeding]
+    if "delegate" in body.grants and excesses(index, parent.links, receiver, wanted, now, body.max_depth or 1):
+        return [Fault("/maxDepth", f"The policies let fewer agents follow than come after '{receiver.name}'.")]
+    return []
+
+
+def _token_faults(body: models.DelegationRequest, parent: Accepted, receiver: Agent, now: datetime) -> list[Fault]:
+    """What the parent token itself does not let be handed down."""
+    claims, faults = parent.claims, list[Fault]()
+    if body.expires_in is not None and now.timestamp() + body.expires_in > claims.expires_at + 1:
+        left = max(0, claims.expires_at - int(now.timestamp()))
+        faults.append(Fault("/expiresIn", f"The parent token lives for {left} s more; no child outlives it."))
+    most = parent.links[-1].max_depth - 1
+    if "delegate" in body.grants and (most < 1 or (body.max_depth or 1) > most):
+        faults.append(Fault("/maxDepth", f"The parent token lets {most + 1} follow, so {most} below the receiver."))
+    if claims.on_behalf_of == receiver.id:
+        faults.append(Fault("/toAgentId", f"The token is on behalf of '{receiver.id}', which is not the agent."))
+    if parent.confirmation is not None and body.cnf is None:
+        faults.append(Fault("/cnf", "The parent token is bound to a key; bind the child to one as well."))
+    return faults
+
+
+def _task_faults(caller: ApiKey, body: models.DelegationRequest, parent: Accepted) -> list[Fault]:
+    """A task goes down the chain as it is; only an operator can add to what is known of it."""
+    if body.task is None:
+        return []
+    claims, task = parent.claims, body.task
+    faults = []
+    if claims.task_id is None:
+        faults.append(Fault("/task/id", "A task begins with the first token of a chain, and this one has none."))
+    elif task.id != claims.task_id:
+        message = f"The parent token is for the task '{claims.task_id}', so the child is too."
+        faults.append(Fault("/task/id", message))
+    if task.facts and not caller.has(Scope.TOKENS):
+        faults.append(Fault("/task/facts", "Facts come from an operator: use a key with the scope 'tokens'."))
+    if clash := sorted(name for name in task.facts if name in claims.facts):
+        faults.append(Fault("/task/facts", f"The parent token states these already: {', '.join(clash)}."))
+    return faults
 
 
 def _grant(parent: Accepted, receiver: Agent, body: models.DelegationRequest) -> Grant:

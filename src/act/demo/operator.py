@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from act import Act
+from act import Act, ProofKey
 from act.demo.stage import Stage
 from act.models import Decision, Verdict
 
@@ -43,6 +43,8 @@ class Operator:
         requester: str | None = None,
         requester_token: str | None = None,
         dry_run: bool = False,
+        key: ProofKey | None = None,
+        requester_key: ProofKey | None = None,
     ) -> Decision:
         decision = self._act.enforce(
             token,
@@ -53,6 +55,8 @@ class Operator:
             requester=requester,
             requester_token=requester_token,
             dry_run=dry_run,
+            key=key,
+            requester_key=requester_key,
         )
         if action == "message":
             self.messages += 1

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from act.audit.record import arguments_hash, clip
 from act.audit.transaction import Sealed
 from act.enforcement.bearers import Asked
+from act.enforcement.demand import left_of, spent
 from act.enforcement.judge import Judgement, deciding
-from act.enforcement.ruling import Shadow
-from act.models import ApprovalReference, AuditReference, Decision, Lease, NearMiss, Verdict
+from act.enforcement.ruling import Ruling, Shadow
+from act.limits.counters import Room
+from act.models import ApprovalReference, AuditReference, Decision, Lease, NearMiss, Verdict, rfc3339
 from act.policies.near import Near
 from act.text import without_secrets
 
@@ -35,6 +39,8 @@ def answer(
         near_misses=[_near(near) for near in ruling.near] if ruling else [],
         obligations=dict(ruling.obligations) if ruling and settlement.verdict is Verdict.ALLOWED else {},
         lease=lease,
+        limits=left_of(ruling, settlement.rooms) if ruling and settlement.rooms else [],
+        retry_after=None if settlement.retry_after is None else math.ceil(settlement.retry_after),
         approval=ApprovalReference(id=approval.id, expires_at=approval.expires_at) if approval else None,
         audit=AuditReference(index=sealed.index, leaf_hash=sealed.leaf_hash),
         revision=revision,
@@ -47,14 +53,17 @@ def _near(near: Near) -> NearMiss:
     return NearMiss(policy_id=near.policy.id, name=near.policy.name, pointer=near.pointer, message=near.message)
 
 
-def record(asked: Asked, judgement: Judgement, decision_id: str, revision: int, salt: bytes) -> dict[str, Any]:
-    """The record of a decision (2-semantics, "Audit")."""
+def record(
+    asked: Asked, judgement: Judgement, decision_id: str, revision: int, now: datetime, salt: bytes
+) -> dict[str, Any]:
+    """The record of a decision (2-semantics, "Audit"); enough of it to answer the same after a restart (`recall`)."""
     request, settlement, accepted = asked.request, judgement.settlement, judgement.accepted
     conversation = request.context.get("conversationId")
-    ruling = judgement.ruling
+    ruling, allowed = judgement.ruling, settlement.verdict is Verdict.ALLOWED
     return {
         "decisionId": decision_id,
         "requestId": clip(request.request_id),
+        "requestDigest": asked.digest.hex(),
         "keyId": asked.caller.id,
         "agentId": judgement.agent_id,
         "agentName": accepted.agent.name if accepted else None,
@@ -79,10 +88,22 @@ def record(asked: Asked, judgement: Judgement, decision_id: str, revision: int, 
         "reasonCode": str(settlement.code),
         "reason": clip(settlement.reason),
         "approvalId": settlement.approval.id if settlement.approval else None,
+        "obligations": dict(ruling.obligations) if ruling and ruling.obligations and allowed else None,
+        "limits": _limits(ruling, settlement.rooms) if ruling and settlement.effects and settlement.rooms else None,
         "leaseSeconds": None if settlement.lease_seconds is None else int(settlement.lease_seconds),
         "dryRun": True if request.dry_run else None,
         "revision": revision,
+        "evaluatedAt": rfc3339(now),
     }
+
+
+def _limits(ruling: Ruling, rooms: Sequence[Room]) -> list[dict[str, Any]]:
+    """What was counted, and what was left then. Amounts as texts: a record holds no fractions."""
+    found = []
+    for told, left in zip(spent(ruling, rooms), left_of(ruling, rooms), strict=True):
+        shown = left.model_dump(by_alias=True, exclude_none=True)
+        found.append(shown | {"limit": str(left.limit), "remaining": str(left.remaining)} | told)
+    return found
 
 
 def _shadow(shadow: Shadow) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from act.agents.agent import Agent
 from act.enforcement.ruling import Limit, Ruling, smallest, strictest_of
 from act.models import ReasonCode
 from act.policies.amounts import amount_exceeded
+from act.policies.budgets import BudgetTerms, amount_of
 from act.policies.match import Call
 from act.policies.policy import CompiledPolicy
+from act.tokens.chain import Link
 
 
 def constrained(
-    root: Agent,
+    root: Link,
     delegator: Agent | None,
     call: Call,
     reason: str,
@@ -23,25 +25,51 @@ def constrained(
     """What is left of an allow once the constraints of `guards` hold.
 
     Args:
-        root: the agent that counters count at, the first of the chain.
+        root: what counters count at, the first of the chain.
         delegator: who handed the right to the agent, if anybody did.
     """
     if failed := _unmet(delegator, call, allowing, guards):
         return failed
+    limits = _limits(root, call, guards)
+    if isinstance(limits, str):
+        return Ruling(False, ReasonCode.BUDGET_EXCEEDED, limits, allowing)
     return Ruling(
         True,
         ReasonCode.ALLOWED,
         reason,
         allowing,
-        limits=tuple(
-            Limit(policy, root.id, policy.constraints.concurrency)
-            for policy in guards
-            if policy.constraints.concurrency is not None
-        ),
+        limits=limits,
         approval=strictest_of(policy.constraints.approval for policy in guards),
         approval_policies=tuple(policy for policy in guards if policy.constraints.approval is not None),
         obligations=smallest(pair for policy in guards for pair in policy.constraints.amounts),
     )
+
+
+def _limits(root: Link, call: Call, guards: Sequence[CompiledPolicy]) -> tuple[Limit, ...] | str:
+    """What has to be counted, or why it cannot be."""
+    found: list[Limit] = []
+    for policy in guards:
+        wanted = policy.constraints
+        if wanted.concurrency is not None:
+            found.append(Limit(policy, root.agent.id, wanted.concurrency))
+        if wanted.quota is not None:
+            found.append(Limit(policy, root.family, wanted.quota))
+        for rate in wanted.rates:
+            found.append(Limit(policy, root.agent.id, rate))
+        if wanted.budget is not None:
+            amount = amount_of(wanted.budget, call.arguments)
+            if isinstance(amount, str):
+                return f"{policy.label} allows it within a budget. {amount}"
+            found.append(Limit(policy, _budget_of(root, wanted.budget), wanted.budget, amount))
+    return tuple(found)
+
+
+def _budget_of(root: Link, terms: BudgetTerms) -> str:
+    if terms.per == "day":
+        return root.agent.id
+    task = root.seen.get("task") if terms.per == "task" else None
+    # A token without a task has a budget together with everything that was delegated from it.
+    return root.family if task is None else f"task:{task}"
 
 
 def _unmet(

@@ -183,7 +183,7 @@ def _combine(index: PolicyIndex, chain: Chain, call: Call, found: Found, matchin
     if not guards:
         return _made(Ruling, (True, _ALLOWED, reason, allowed, (), *_NOTHING_ELSE))
     delegator = chain[-2].agent if len(chain) > 1 else None
-    return constrained(chain[0].agent, delegator, call, reason, allowed, guards)
+    return constrained(chain[0], delegator, call, reason, allowed, guards)
 
 
 def _unmatched(agent: Agent, call: Call, near: tuple[Near, ...]) -> Ruling:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,9 +9,9 @@ from typing import Any, Protocol
 from act.approvals.approval import Approval
 from act.approvals.service import ApprovalService
 from act.audit.transaction import Transaction
-from act.limits.leases import Wanted
+from act.limits.book import Reserved
 from act.limits.service import LimitService
-from act.policies.constraints import ApprovalTerms
+from act.policies.demands import ApprovalTerms
 from act.tenants.tenant import ApiKey
 from act.tokens.possession import Possession
 from act.tokens.revocation import end_reused
@@ -57,20 +56,19 @@ class RevokeReused:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeLeases:
-    """Places that are held in memory already."""
+class TakeLimits:
+    """Places that are held and amounts that are counted in memory already."""
 
     limits: LimitService
-    decision_id: str
+    reserved: Reserved
     token_id: str
-    wanted: Sequence[Wanted]
     now: datetime
 
     def write(self, transaction: Transaction) -> None:
-        self.limits.write(transaction, self.decision_id, self.token_id, self.wanted, self.now)
+        self.limits.write(transaction, self.reserved, self.token_id, self.now)
 
     def undo(self) -> None:
-        self.limits.release(self.decision_id)
+        self.limits.undo(self.reserved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +101,30 @@ class JoinQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class TellExpiry:
+    """An expiry that is told once, and is marked as told already."""
+
+    approvals: ApprovalService
+    approval: Approval
+
+    def write(self, transaction: Transaction) -> None:
+        """Nothing: the record of the decision says that it was told."""
+
+    def undo(self) -> None:
+        self.approvals.untell(self.approval)
+
+
+@dataclass(frozen=True, slots=True)
 class UseApproval:
     """An approval that is taken in memory already."""
 
     approvals: ApprovalService
     approval: Approval
     terms: ApprovalTerms
-    now: datetime
+    users: tuple[str, ...]
 
     def write(self, transaction: Transaction) -> None:
-        self.approvals.redeem(transaction, self.approval, self.terms, self.now)
+        self.approvals.redeem(transaction, self.approval, self.terms, self.users)
 
     def undo(self) -> None:
         self.approvals.give_back(self.approval)

@@ -61,4 +61,4 @@ def _ruling(chain: Sequence[Link], at: int, call: Call, found: Found, matching: 
     if not guards:
         return Ruling(True, ReasonCode.ALLOWED, reason, tuple(deep))
     delegator = chain[at - 1].agent if at else None
-    return constrained(chain[0].agent, delegator, call, reason, tuple(deep), guards)
+    return constrained(chain[0], delegator, call, reason, tuple(deep), guards)

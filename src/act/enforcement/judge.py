@@ -11,6 +11,7 @@ from act.agents.agent import Agent
 from act.agents.live import LiveAgents
 from act.enforcement.bearers import Asked, Bearers, Requester
 from act.enforcement.decide import decide
+from act.enforcement.demand import uncounted
 from act.enforcement.effects import Effect
 from act.enforcement.ruling import Ruling
 from act.enforcement.settle import Question, Settlement, Settler
@@ -93,6 +94,8 @@ class Judge:
                 requester,
                 decision_id,
                 now,
+                root_agent_id=accepted.links[0].agent.id,
+                users=_users(accepted, shown.requester),
             )
             settlement = self._settler.settle(question, ruling)
         else:
@@ -120,8 +123,9 @@ class Judge:
             return False
         # A guard need not be among those that allow: one that is in doubt, or of who hands down.
         unasked = ruling.approval is not None and decision.approval is None
-        uncounted = bool(ruling.limits) and decision.lease is None
-        return not unasked and not uncounted and dict(ruling.obligations) == decision.obligations
+        return (
+            not unasked and not uncounted(ruling.limits, decision) and dict(ruling.obligations) == decision.obligations
+        )
 
     def _frozen(self, asked: Asked) -> bool:
         return self._tenants.get(asked.caller.tenant_id).frozen
@@ -164,6 +168,13 @@ def _agent_of(requester: Requester | None) -> Agent | None:
     if isinstance(requester, Accepted):
         return requester.agent
     return requester[-1].agent if requester else None
+
+
+def _users(accepted: Accepted, requester: Requester | None) -> tuple[str, ...]:
+    """On whose behalf the agent acts, and the one that asked it: in any token of either chain."""
+    asking = requester.links if isinstance(requester, Accepted) else requester or ()
+    found = (link.seen["onBehalfOf"] for link in (*accepted.links, *asking))
+    return tuple(dict.fromkeys(user for user in found if user is not None))
 
 
 def _refusal(refusal: Refusal, effects: tuple[Effect, ...]) -> Settlement:

@@ -20,6 +20,7 @@ from act.problems import conflict, not_found
 from act.sessions.service import SessionService
 from act.sessions.session import session_key
 from act.tenants.access import Access
+from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
 
 # What the record of an outcome repeats of its decision.
@@ -36,22 +37,32 @@ class _Reported(Exception):
 
 class OutcomeService:
     def __init__(
-        self, writer: Writer, audit: AuditService, limits: LimitService, sessions: SessionService, replays: Replays
+        self,
+        writer: Writer,
+        audit: AuditService,
+        limits: LimitService,
+        tenants: LiveTenants,
+        sessions: SessionService,
+        replays: Replays,
     ) -> None:
         self._writer = writer
         self._audit = audit
         self._limits = limits
+        self._tenants = tenants
         self._sessions = sessions
         self._replays = replays
 
     async def report(self, caller: ApiKey, decision_id: str, body: models.OutcomeReport) -> models.OutcomeRecorded:
         """Record how an allowed action ended, and what it adds to its session. Saying the same again changes nothing.
 
+        Who says nothing of labels is taken to have read what the tenant's default labels say.
+
         Raises:
             ProblemError: 404 for an unknown decision, 409 for one that allowed nothing or ended otherwise, and for a
                 session that has no room: then nothing is recorded, and the lease goes on.
         """
-        labels, created = sorted(set(body.labels)), list(dict.fromkeys(body.created))
+        labels = None if body.labels is None else sorted(set(body.labels))
+        created = list(dict.fromkeys(body.created))
         digest = _digest(body.status, labels, created)
 
         def work(transaction: Transaction) -> Sealed:
@@ -71,10 +82,7 @@ class OutcomeService:
             self._limits.end(transaction, decision_id)
             told: dict[str, Any] = {"keyId": caller.id, "decisionId": decision_id, "status": body.status}
             told |= {name: decision[name] for name in _COPIED if name in decision}
-            if labels or created:
-                key = session_key(decision.get("taskId"), decision["rootNode"])
-                revision = self._sessions.add(transaction, caller.tenant_id, key, labels, created)
-                told |= {"labels": labels, "created": created, "revision": revision}
+            told |= self._tell(transaction, caller.tenant_id, decision, labels, created)
             sealed = transaction.record(caller.tenant_id, "decision.outcome", told)
             store.add(connection, caller.tenant_id, decision_id, body.status, digest, sealed)
             return sealed
@@ -93,9 +101,35 @@ class OutcomeService:
             repeated=repeated,
         )
 
+    def timed_out(self, transaction: Transaction, tenant_id: str, decision_id: str) -> dict[str, Any]:
+        """What the session is told when nobody reported how an action ended: it may have read anything.
 
-def _digest(status: str, labels: list[str], created: list[str]) -> bytes:
-    """What tells one report from another."""
+        Answers the fields that the record of it has to have.
+        """
+        decision = self._audit.of_decision(transaction.connection, tenant_id, decision_id)
+        return {} if decision is None else self._tell(transaction, tenant_id, decision, None, [])
+
+    def _tell(
+        self,
+        transaction: Transaction,
+        tenant_id: str,
+        decision: dict[str, Any],
+        labels: list[str] | None,
+        created: list[str],
+    ) -> dict[str, Any]:
+        key = session_key(decision.get("taskId"), decision["rootNode"])
+        defaults = self._tenants.get(tenant_id).default_labels if labels is None else ()
+        revision = self._sessions.add(transaction, tenant_id, key, labels or (), created, defaults)
+        return {
+            "labels": list(defaults) if labels is None else labels,
+            "labelsByDefault": True if labels is None else None,
+            "created": created or None,
+            "revision": revision,
+        }
+
+
+def _digest(status: str, labels: list[str] | None, created: list[str]) -> bytes:
+    """What tells one report from another: what was sent, so that another default makes no other report of it."""
     return hashlib.sha256(json.dumps([status, labels, created]).encode()).digest()
 
 

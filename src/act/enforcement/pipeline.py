@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import NamedTuple
 
 from act.approvals.service import StepLost
 from act.audit.transaction import Sealed, Transaction
@@ -18,13 +21,23 @@ from act.database.ids import new_id
 from act.enforcement.answer import answer, record
 from act.enforcement.bearers import Asked
 from act.enforcement.judge import Judge, Judgement
-from act.enforcement.replays import Key, Replays
+from act.enforcement.replays import Entry, Key, Replays
 from act.models import Decision
 from act.problems import ProblemError, conflict, internal_error, overloaded
 
 ATTEMPTS = 3
 
 log = logging.getLogger("act.enforcement")
+
+
+class _Attempt(NamedTuple):
+    """A request as it was judged; what it reserves is held until it is recorded or undone."""
+
+    started: float
+    revision: int
+    decision_id: str
+    now: datetime
+    judgement: Judgement
 
 
 class Pipeline:
@@ -42,18 +55,30 @@ class Pipeline:
             ProblemError: 409 for a request id that was used for something else, 503 when no durable answer is
                 possible now or the state is older than the caller insists on. A problem is a denial.
         """
+        return await (await self.begin(asked))
+
+    async def begin(self, asked: Asked) -> Awaitable[Decision]:
+        """Judge one request now, and answer what makes the decision durable; that must be awaited in any case.
+
+        It waits for nothing but an earlier request under the same id: of requests that are begun one after the other,
+        each is judged with what those before it have reserved.
+
+        Raises:
+            ProblemError: as `enforce`; then nothing was begun.
+        """
         self._refuse_older(asked)
         key = (asked.caller.id, asked.request.request_id)
         while earlier := self._replays.find(key, self._clock.monotonic()):
             if earlier.digest != asked.digest:
                 raise conflict("request_id_reused", "This requestId was used for another request; make a new one.")
-            if earlier.decision is None:
+            if not earlier.done.is_set():
                 await earlier.done.wait()
                 continue
-            if self._stands(asked, earlier.decision):
-                return earlier.decision.model_copy(update={"replayed": True})
+            if earlier.decision is not None and self._stands(asked, earlier.decision):
+                return _known(earlier.decision.model_copy(update={"replayed": True}))
             break
-        return await self._decide_once(asked, key)
+        attempt = self._judged(asked)
+        return self._decide_once(asked, key, self._replays.begin(key, asked.digest, self._clock.monotonic()), attempt)
 
     def _refuse_older(self, asked: Asked) -> None:
         # Once is enough: a revision never goes down.
@@ -67,27 +92,31 @@ class Pipeline:
             return False
         return self._judge.still_stands(asked, decision, self._feed.revision, self._clock.now())
 
-    async def _decide_once(self, asked: Asked, key: Key) -> Decision:
-        entry = self._replays.begin(key, asked.digest, self._clock.monotonic())
+    async def _decide_once(self, asked: Asked, key: Key, entry: Entry, attempt: _Attempt) -> Decision:
         decision = None
         try:
-            decision = await self._decide(asked)
+            decision = await self._decide(asked, attempt)
         finally:
             self._replays.finish(key, entry, decision)
         return decision
 
-    async def _decide(self, asked: Asked) -> Decision:
+    def _judged(self, asked: Asked) -> _Attempt:
+        if self._feed.broken:
+            raise _stale("The server does not know how old its state is; it has to be restarted.", {})
+        started = self._clock.monotonic()
+        revision = self._feed.revision  # read first: the answer may rest on newer state, never on older
+        decision_id, now = new_id("dec"), self._clock.now()
+        return _Attempt(started, revision, decision_id, now, self._judge.judge(asked, decision_id, now))
+
+    async def _decide(self, asked: Asked, first: _Attempt) -> Decision:
+        attempt: _Attempt | None = first
         for _ in range(ATTEMPTS):
-            if self._feed.broken:
-                raise _stale("The server does not know how old its state is; it has to be restarted.", {})
-            started = self._clock.monotonic()
-            revision = self._feed.revision  # read first: the answer may rest on newer state, never on older
-            decision_id, now = new_id("dec"), self._clock.now()
-            judgement = self._judge.judge(asked, decision_id, now)
+            started, revision, decision_id, now, judgement = attempt or self._judged(asked)
             try:
-                sealed = await self._record(asked, judgement, decision_id, revision, started)
+                sealed = await self._record(asked, judgement, decision_id, revision, now, started)
             except StepLost:
                 judgement.undo()
+                attempt = None
                 continue
             except WriteFailed as error:
                 judgement.undo()
@@ -100,11 +129,11 @@ class Pipeline:
         raise overloaded("Others were faster several times. Nothing was allowed; try again.")
 
     async def _record(
-        self, asked: Asked, judgement: Judgement, decision_id: str, revision: int, started: float
+        self, asked: Asked, judgement: Judgement, decision_id: str, revision: int, now: datetime, started: float
     ) -> Sealed:
         """Make the decision durable, with all it spends, in one commit."""
         salt = secrets.token_bytes(16)
-        fields = record(asked, judgement, decision_id, revision, salt)
+        fields = record(asked, judgement, decision_id, revision, now, salt)
 
         def work(transaction: Transaction) -> Sealed:
             for effect in judgement.settlement.effects:
@@ -113,6 +142,10 @@ class Pipeline:
             return transaction.record(asked.caller.tenant_id, "decision", fields, salt)
 
         return await self._writer.commit(work)
+
+
+async def _known(decision: Decision) -> Decision:
+    return decision
 
 
 def _stale(detail: str, headers: dict[str, str]) -> ProblemError:

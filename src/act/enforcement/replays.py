@@ -20,7 +20,10 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Entry:
-    """A request under way (`decision` is None) or answered. `at` is monotonic."""
+    """A request under way, or answered when it is `done`. `at` is monotonic.
+
+    `decision` is None when it has to be made anew; then only the `digest` counts.
+    """
 
     digest: bytes
     at: float
@@ -29,49 +32,61 @@ class Entry:
 
 
 class Replays:
-    """Belongs to one event loop."""
+    """Belongs to one event loop. What is under way is never forgotten, however long it takes and however many are."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._running: dict[Key, Entry] = {}
+        self._answered: OrderedDict[Key, Entry] = OrderedDict()
         self._by_decision: dict[str, Key] = {}
 
     def find(self, key: Key, now: float) -> Entry | None:
-        entry = self._entries.get(key)
+        if running := self._running.get(key):
+            return running
+        entry = self._answered.get(key)
         if entry is None or now - entry.at >= WINDOW:
             return None
         return entry
 
     def begin(self, key: Key, digest: bytes, now: float) -> Entry:
-        """Remember that this request is being decided."""
+        """Remember that this request is being decided; no other may be under way with this key."""
         self._forget_old(now)
         self._drop(key)
-        entry = self._entries[key] = Entry(digest, now)
+        entry = self._running[key] = Entry(digest, now)
         return entry
 
     def finish(self, key: Key, entry: Entry, decision: Decision | None) -> None:
         """Keep the answer, or nothing when there is none that may be given twice."""
-        keep = decision is not None and decision.decision is not Verdict.PENDING_APPROVAL and not decision.dry_run
-        if self._entries.get(key) is entry:
-            if keep and decision is not None and decision.decision_id is not None:
-                entry.decision = decision
-                self._by_decision[decision.decision_id] = key
-            else:
-                del self._entries[key]
+        del self._running[key]
+        pending = decision is not None and decision.decision is Verdict.PENDING_APPROVAL
+        if decision is not None and not pending and not decision.dry_run:
+            self._keep(key, entry, decision)
         entry.done.set()
+
+    def recall(self, key: Key, digest: bytes, at: float, decision: Decision | None) -> None:
+        """Know again what was answered before a restart. The oldest come first."""
+        entry = Entry(digest, at)
+        entry.done.set()
+        self._keep(key, entry, decision)
 
     def spent(self, decision_id: str) -> None:
         """The action of this decision is over; the same id may not stand for it again."""
         if key := self._by_decision.get(decision_id):
             self._drop(key)
 
+    def _keep(self, key: Key, entry: Entry, decision: Decision | None) -> None:
+        entry.decision = decision
+        self._answered[key] = entry
+        if decision is not None and decision.decision_id is not None:
+            self._by_decision[decision.decision_id] = key
+
     def _drop(self, key: Key) -> None:
-        entry = self._entries.pop(key, None)
+        entry = self._answered.pop(key, None)
         if entry is not None and entry.decision is not None and entry.decision.decision_id is not None:
             self._by_decision.pop(entry.decision.decision_id, None)
 
     def _forget_old(self, now: float) -> None:
-        while self._entries:
-            key, entry = next(iter(self._entries.items()))
-            if now - entry.at < WINDOW and len(self._entries) < MAX_KEPT:
+        while self._answered:
+            key, entry = next(iter(self._answered.items()))
+            if now - entry.at < WINDOW and len(self._answered) < MAX_KEPT:
                 return
             self._drop(key)

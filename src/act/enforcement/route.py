@@ -5,36 +5,59 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from act import bodies
 from act.enforcement.bearers import Asked
 from act.enforcement.pipeline import Pipeline
-from act.models import EnforceRequest, Scope
+from act.enforcement.rate_headers import rate_headers
+from act.models import EnforceRequest, Request, Scope
 from act.problems import ProblemError, faults_of_validation, internal_error, unprocessable
 from act.tenants.access import Access, presented_in
+from act.tenants.tenant import ApiKey
 
 PATH = "/v1/enforce"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+R = TypeVar("R", bound=Request)
 
 log = logging.getLogger("act.enforcement")
 
 
-class EnforceRoute:
-    """Answers a decision with 200, or a problem whose body also says `denied`."""
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A call whose caller is known and whose body is JSON of one reading; `document` is what `body` says."""
+
+    caller: ApiKey
+    body: bytes = field(repr=False)
+    document: Any = field(repr=False)
+    traceparent: str | None = None
+
+
+class DecisionRoute(ABC):
+    """Answers with 200, or with a problem whose body also says `denied`."""
 
     def __init__(self, pipeline: Pipeline, access: Access) -> None:
         self._pipeline = pipeline
         self._access = access
 
+    @abstractmethod
+    async def _decided(self, arrived: Arrived) -> tuple[bytes, dict[str, str]]:
+        """The answer as JSON, and headers that say a part of it again.
+
+        Raises:
+            ProblemError: nothing was decided.
+        """
+
     async def __call__(self, scope: MutableMapping[str, Any], receive: bodies.Receive, send: Send) -> None:
         try:
-            answer = await self._answer(scope, receive)
+            answer, headers = await self._decided(await self._arrived(scope, receive))
         except bodies.Disconnected:
             return
         except ProblemError as problem:
@@ -43,24 +66,41 @@ class EnforceRoute:
             log.exception("request %s failed", scope["act.request_id"])
             await _send_problem(send, internal_error(), scope["act.request_id"])
         else:
-            await _send(send, 200, b"application/json", answer)
+            await _send(send, 200, b"application/json", answer, headers)
 
-    async def _answer(self, scope: MutableMapping[str, Any], receive: bodies.Receive) -> bytes:
+    async def _arrived(self, scope: MutableMapping[str, Any], receive: bodies.Receive) -> Arrived:
         headers = scope["headers"]
         if scope["method"] != "POST":
             raise ProblemError(405, "method_not_allowed", "Method not allowed", "Use POST.", headers={"Allow": "POST"})
         caller = self._access.authenticate(presented_in(headers), Scope.ENFORCE)
         body = await bodies.read(headers, receive)
         document = bodies.parse(headers, body)
-        try:
-            request = EnforceRequest.model_validate(document)
-        except ValidationError as error:
-            raise unprocessable(faults_of_validation(error, document)) from None
         traceparent = bodies.header(headers, b"traceparent")
         if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
             traceparent = None
-        decision = await self._pipeline.enforce(Asked(caller, request, hashlib.sha256(body).digest(), traceparent))
-        return decision.model_dump_json().encode()
+        return Arrived(caller, body, document, traceparent)
+
+
+class EnforceRoute(DecisionRoute):
+    """One request, one decision."""
+
+    async def _decided(self, arrived: Arrived) -> tuple[bytes, dict[str, str]]:
+        request, digest = validated(EnforceRequest, arrived.document), hashlib.sha256(arrived.body).digest()
+        decision = await self._pipeline.enforce(Asked(arrived.caller, request, digest, arrived.traceparent))
+        counted = decision.limits or decision.retry_after is not None
+        return decision.model_dump_json().encode(), rate_headers(decision) if counted else {}
+
+
+def validated(model: type[R], document: Any) -> R:
+    """The document as what it has to be.
+
+    Raises:
+        ProblemError: 422 with every fault.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise unprocessable(faults_of_validation(error, document)) from None
 
 
 async def _send_problem(send: Send, problem: ProblemError, request_id: str) -> None:

@@ -6,17 +6,22 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from act.models import ReasonCode
-from act.policies.constraints import ApprovalTerms, ConcurrencyTerms, strictest
+from act.policies.constraints import ConcurrencyTerms, Counted
+from act.policies.demands import ApprovalTerms, strictest
 from act.policies.near import Near
 from act.policies.policy import CompiledPolicy
 
 
 class Limit(NamedTuple):
-    """A concurrency limit to be reserved: counted per policy and per agent at the root of the delegation."""
+    """A limit to be reserved, counted per policy and `holder`: what stands at the root of the delegation.
+
+    That is the agent; for what is counted per token or task, these. `amount` is what this call takes.
+    """
 
     policy: CompiledPolicy
-    agent_id: str
-    terms: ConcurrencyTerms
+    holder: str
+    terms: ConcurrencyTerms | Counted
+    amount: int = 1
 
 
 class Shadow(NamedTuple):
@@ -70,7 +75,11 @@ def both(one: Ruling, other: Ruling, reason: str) -> Ruling:
         ReasonCode.ALLOWED,
         reason,
         union(one.policies, other.policies),
-        limits=tuple({(limit.policy.id, limit.agent_id): limit for limit in (*one.limits, *other.limits)}.values()),
+        limits=tuple(
+            {
+                (limit.policy.id, limit.holder, limit.terms.name): limit for limit in (*one.limits, *other.limits)
+            }.values()
+        ),
         approval=strictest_of((one.approval, other.approval)),
         approval_policies=union(one.approval_policies, other.approval_policies),
         obligations=smallest((*one.obligations, *other.obligations)),

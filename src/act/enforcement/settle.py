@@ -15,12 +15,14 @@ from typing import Any
 from act.agents.agent import Agent
 from act.approvals.approval import Approval, binding_of, expired
 from act.approvals.service import ApprovalService
-from act.enforcement.effects import AskPerson, Effect, JoinQuestion, TakeLeases, UseApproval
+from act.enforcement.demand import demand_of, refusal
+from act.enforcement.effects import AskPerson, Effect, JoinQuestion, TakeLimits, TellExpiry, UseApproval
 from act.enforcement.ruling import Ruling
-from act.limits.leases import Exceeded, LeaseKey, Wanted
+from act.limits.book import Demand, Exceeded
+from act.limits.counters import Room
 from act.limits.service import LimitService
 from act.models import EnforceRequest, ReasonCode, Verdict
-from act.policies.constraints import ApprovalTerms
+from act.policies.demands import ApprovalTerms, covered
 from act.tenants.tenant import ApiKey
 from act.tokens.claims import Claims
 
@@ -29,7 +31,8 @@ from act.tokens.claims import Claims
 class Question:
     """Everything that a decision is about, after the token was accepted.
 
-    `root_ends` is when the token that the chain began with ends, in seconds since the epoch.
+    `root_ends` is when the token that the chain began with ends, in seconds since the epoch. `root_agent_id` is the
+    agent that the chain began with; `users` are those on whose behalf the agents act.
     """
 
     caller: ApiKey
@@ -40,6 +43,8 @@ class Question:
     requester: Agent | None
     decision_id: str
     now: datetime
+    root_agent_id: str
+    users: tuple[str, ...]
 
     @property
     def requester_id(self) -> str | None:
@@ -59,6 +64,8 @@ class Settlement:
     effects: tuple[Effect, ...] = ()
     lease_seconds: float | None = None
     approval: Approval | None = None
+    rooms: Sequence[Room] = ()
+    retry_after: float | None = None
 
 
 class Settler:
@@ -68,85 +75,77 @@ class Settler:
 
     def settle(self, question: Question, ruling: Ruling) -> Settlement:
         """Settle a ruling that permits."""
-        wanted = _wanted(question, ruling)
-        if exceeded := self._limits.full(wanted):
-            return _no_place(ruling, exceeded)
+        # A lease ends with the token that the chain began with at the latest. How long a token lives that was handed
+        # down is for its giver to say, and a place must not be free because somebody chose a moment.
+        left = question.root_ends - question.now.timestamp()
+        demand = demand_of(question.caller.tenant_id, ruling.limits, left)
+        if ruling.limits and (exceeded := self._limits.look(demand)):
+            return _no_room(ruling, exceeded)
         if ruling.approval is None:
-            return self._spend(question, ruling, wanted, None)
-        return self._with_approval(question, ruling, ruling.approval, wanted)
+            return self._spend(question, ruling, demand, None)
+        return self._with_approval(question, ruling, ruling.approval, demand)
 
-    def _with_approval(
-        self, question: Question, ruling: Ruling, terms: ApprovalTerms, wanted: Sequence[Wanted]
-    ) -> Settlement:
+    def _with_approval(self, question: Question, ruling: Ruling, terms: ApprovalTerms, demand: Demand) -> Settlement:
         latest = self._approvals.latest(_binding(question))
         if latest is None:
             return self._ask(question, ruling, terms)
-        if self._approvals.usable(latest, terms, question.now):
+        if self._approvals.usable(latest, terms, question.users):
             dry = question.request.dry_run
             if dry or self._approvals.take(latest):
-                return self._spend(question, ruling, wanted, UseApproval(self._approvals, latest, terms, question.now))
+                use = UseApproval(self._approvals, latest, terms, question.users)
+                return self._spend(question, ruling, demand, use)
             return self._ask(question, ruling, terms)
-        if latest.status == "rejected" and question.now < latest.expires_at:
+        now = self._approvals.now(latest)
+        if latest.status == "rejected" and now < latest.expires_at:
             return _denied(ReasonCode.APPROVAL_REJECTED, f"A person rejected this: {latest.reason}", latest)
-        if self._tells_expiry(question, latest):
+        if self._tells_expiry(question, latest, now):
             reason = "Nobody approved this in time; ask again if it is still wanted."
-            return _denied(ReasonCode.APPROVAL_EXPIRED, reason, latest)
-        if _still_open(latest, terms, question.now):
+            told = () if question.request.dry_run else (TellExpiry(self._approvals, latest),)
+            return _denied(ReasonCode.APPROVAL_EXPIRED, reason, latest, told)
+        if _still_open(latest, terms, now):
             return _pending(latest, ruling, JoinQuestion(self._approvals, latest))
         return self._ask(question, ruling, terms)
 
-    def _tells_expiry(self, question: Question, latest: Approval) -> bool:
+    def _tells_expiry(self, question: Question, latest: Approval, now: datetime) -> bool:
         """An expiry is told once, and only to who asks again within the time the approval had lived."""
-        if not expired(latest, question.now):
+        if not expired(latest, now):
             return False
-        if question.now >= latest.expires_at + (latest.expires_at - latest.created_at):
+        if now >= latest.expires_at + (latest.expires_at - latest.created_at):
             return False
         return question.request.dry_run or self._approvals.tell_once(latest)
 
     def _ask(self, question: Question, ruling: Ruling, terms: ApprovalTerms) -> Settlement:
+        if full := self._approvals.full(question.caller, question.root_agent_id):
+            return _denied(ReasonCode.APPROVALS_EXHAUSTED, f"Nobody can be asked now: {full}")
         if question.request.dry_run:
             return Settlement(Verdict.PENDING_APPROVAL, ReasonCode.APPROVAL_REQUIRED, _needs_approval(ruling))
         approval = self._approvals.draft(
-            question.caller.tenant_id, _binding(question), terms, question.caller.id, question.now
+            question.caller, _binding(question), terms, question.root_agent_id, question.users, question.now
         )
         return _pending(approval, ruling, AskPerson(self._approvals, approval, _shown(question, ruling)))
 
-    def _spend(
-        self, question: Question, ruling: Ruling, wanted: Sequence[Wanted], use: UseApproval | None
-    ) -> Settlement:
+    def _spend(self, question: Question, ruling: Ruling, demand: Demand, use: UseApproval | None) -> Settlement:
         approval = use.approval if use else None
         if question.request.dry_run:
             return Settlement(Verdict.ALLOWED, ReasonCode.ALLOWED, ruling.reason, approval=approval)
-        if exceeded := self._limits.reserve(question.decision_id, wanted):
+        effects: tuple[Effect, ...] = (use,) if use else ()
+        if not ruling.limits:
+            return Settlement(Verdict.ALLOWED, ReasonCode.ALLOWED, ruling.reason, effects, None, approval)
+        reserved = self._limits.reserve(question.decision_id, demand)
+        if isinstance(reserved, Exceeded):
             if use:
                 use.undo()
-            return _no_place(ruling, exceeded)
-        effects: list[Effect] = [use] if use else []
-        if wanted:
-            token_id = question.claims.token_id
-            effects.append(TakeLeases(self._limits, question.decision_id, token_id, wanted, question.now))
+            return _no_room(ruling, reserved)
+        taken = TakeLimits(self._limits, reserved, question.claims.token_id, question.now)
         return Settlement(
             Verdict.ALLOWED,
             ReasonCode.ALLOWED,
             ruling.reason,
-            tuple(effects),
-            min(want.seconds for want in wanted) if wanted else None,
+            (*effects, taken),
+            min([place.seconds for place in demand.places], default=None),
             approval,
+            reserved.rooms,
         )
-
-
-def _wanted(question: Question, ruling: Ruling) -> list[Wanted]:
-    # A lease ends with the token that the chain began with at the latest. How long a token lives that was handed down
-    # is for its giver to say, and a place must not be free because somebody chose a moment.
-    left = question.root_ends - question.now.timestamp()
-    return [
-        Wanted(
-            LeaseKey(question.caller.tenant_id, limit.policy.id, limit.agent_id),
-            limit.terms.limit,
-            min(limit.terms.lease_seconds, left),
-        )
-        for limit in ruling.limits
-    ]
 
 
 def _binding(question: Question) -> bytes:
@@ -183,7 +182,7 @@ def _still_open(approval: Approval, terms: ApprovalTerms, now: datetime) -> bool
     return (
         approval.status == "pending"
         and not expired(approval, now)
-        and approval.approvers_needed >= terms.approvers
+        and covered(terms.demands, approval.demands)
         and (now - approval.created_at).total_seconds() < terms.expires_in
     )
 
@@ -199,18 +198,28 @@ def _pending(approval: Approval, ruling: Ruling, *effects: Effect) -> Settlement
 
 
 def _needs_approval(ruling: Ruling) -> str:
-    people = "a person" if ruling.approval and ruling.approval.approvers == 1 else "several people"
+    people = _people(ruling.approval) if ruling.approval else "a person"
     named = ", ".join(f"'{policy.name}' v{policy.version}" for policy in ruling.approval_policies)
     return f"Needs the approval of {people} ({named}). Ask again with the same arguments when it is given."
 
 
-def _no_place(ruling: Ruling, exceeded: Exceeded) -> Settlement:
-    wanted = exceeded.wanted
-    name = next(limit.policy.name for limit in ruling.limits if limit.policy.id == wanted.key.policy_id)
-    tasks = "1 task runs" if wanted.limit == 1 else f"{wanted.limit} tasks run"
-    reason = f"'{name}' allows no more: {tasks} already. Report the outcome of one, or wait."
-    return _denied(ReasonCode.CONCURRENCY_EXCEEDED, reason)
+def _people(terms: ApprovalTerms) -> str:
+    """`a person`, `2 people`, `a person from 'legal' and 2 people from 'board' or 'finance'`."""
+    parts = []
+    for demand in terms.demands:
+        people = "a person" if demand.approvers == 1 else f"{demand.approvers} people"
+        roles = " or ".join(f"'{role}'" for role in demand.names)
+        parts.append(f"{people} from {roles}" if roles else people)
+    return " and ".join(parts)
 
 
-def _denied(code: ReasonCode, reason: str, approval: Approval | None = None) -> Settlement:
-    return Settlement(Verdict.DENIED, code, reason, approval=approval)
+def _no_room(ruling: Ruling, exceeded: Exceeded) -> Settlement:
+    code, reason = refusal(ruling, exceeded)
+    rooms = () if exceeded.room is None else (exceeded.room,)
+    return Settlement(Verdict.DENIED, code, reason, rooms=rooms, retry_after=exceeded.retry_after)
+
+
+def _denied(
+    code: ReasonCode, reason: str, approval: Approval | None = None, effects: tuple[Effect, ...] = ()
+) -> Settlement:
+    return Settlement(Verdict.DENIED, code, reason, effects, approval=approval)

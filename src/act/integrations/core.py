@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from act.client.errors import ApprovalPending
+from act.client.proof import ProofKey
 from act.integrations.mapping import ToolSpec
 from act.integrations.ruling import Call, Party, Ruling, UnprotectedAgent, agent_id_of, ruling_from
 from act.models import Approval, Decision, ReasonCode
@@ -67,6 +68,8 @@ class ActClient(Protocol):
         requester: str | None = None,
         requester_token: str | None = None,
         dry_run: bool = False,
+        key: ProofKey | None = None,
+        requester_key: ProofKey | None = None,
     ) -> Decision: ...
 
     def report_outcome(self, decision_id: str, status: Outcome) -> object: ...
@@ -130,28 +133,12 @@ class Enforcer:
             return Ruling(
                 ReasonCode.NO_TOKEN, f"{asker.name} asked for this and has no capability token, so it may only speak."
             )
-        requester = agent_id_of(asker.token)
-        if requester is None:
-            return Ruling(ReasonCode.TOKEN_MALFORMED, f"The token of {asker.name} does not name its agent.")
-        token = executor.token or asker.token
         context = {**call.context, **self._context, "executor": executor.name, "requester": asker.name}
         stop = stop or threading.Event()
         deadline = time.monotonic() + self._timeout
         try:
             while True:
-                ruling = ruling_from(
-                    self._act.enforce(
-                        token,
-                        call.action,
-                        call.resource,
-                        arguments=call.arguments,
-                        context=context,
-                        requester=requester,
-                        # Proof of who asked: when its token is revoked or over, nobody works for it any more.
-                        requester_token=asker.token if asker.token != token else None,
-                        dry_run=self._observing,
-                    )
-                )
+                ruling = self._ask(call, executor, asker, context)
                 if ruling.approval_id is None or self.on_pending != "wait" or not may_wait:
                     break
                 refused = self._wait(ruling, ruling.approval_id, deadline, stop)
@@ -212,6 +199,33 @@ class Enforcer:
             self.report(ruling, "cancelled")
             raise
         await asyncio.to_thread(self.report, ruling, "failed" if running.failed else "succeeded")
+
+    def _ask(self, call: Call, executor: Party, asker: Party, context: Mapping[str, Any]) -> Ruling:
+        """One question, with the tokens that the parties hold now: a guard may have renewed its own since the last."""
+        asking = asker.held()
+        if asking is None or not asking.token:
+            return Ruling(ReasonCode.TOKEN_MALFORMED, f"The token of {asker.name} is empty.")
+        requester = agent_id_of(asking.token)
+        if requester is None:
+            return Ruling(ReasonCode.TOKEN_MALFORMED, f"The token of {asker.name} does not name its agent.")
+        own = None if executor.token is asker.token else executor.held()
+        acting = own or asking
+        another = acting.token != asking.token
+        return ruling_from(
+            self._act.enforce(
+                acting.token or "",
+                call.action,
+                call.resource,
+                arguments=call.arguments,
+                context=context,
+                requester=requester,
+                # Proof of who asked: when its token is revoked or over, nobody works for it any more.
+                requester_token=asking.token if another else None,
+                dry_run=self._observing,
+                key=acting.key,
+                requester_key=asking.key if another else None,
+            )
+        )
 
     def _wait(self, ruling: Ruling, approval_id: str, deadline: float, stop: threading.Event) -> Ruling | None:
         """None once it is approved; otherwise why the call is not made."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from act.client.claims import claimed
+from act.client.credential import Held
+from act.client.guard import Guard
 from act.models import Decision, ReasonCode, Verdict
 
 
@@ -17,10 +18,30 @@ class UnprotectedAgent(RuntimeError):
 
 @dataclass(frozen=True)
 class Party:
-    """One agent as the guard knows it. Without a token it stands for a person (or is the framework's own plumbing)."""
+    """One agent as the guard knows it. Without a token it stands for a person (or is the framework's own plumbing).
+
+    A token that is bound to a key, or that is renewed, comes as the `act.Guard` that holds it.
+    """
 
     name: str
-    token: str | None = field(default=None, repr=False)
+    token: str | Guard | None = field(default=None, repr=False)
+
+    def check(self) -> None:
+        """Raise `TypeError` for a token that is neither a text nor a guard (an `AsyncGuard` is none either)."""
+        if not isinstance(self.token, str | Guard | None):
+            kind = type(self.token).__name__
+            raise TypeError(f"The token of {self.name} is a text or an act.Guard, and not an object of class {kind}.")
+
+    def held(self) -> Held | None:
+        """The token to ask with now, and the key that it is bound to. Of a guard it may be renewed, which takes time.
+
+        Raises:
+            TypeError: as `check`.
+        """
+        self.check()
+        if isinstance(self.token, Guard):
+            return self.token.held()
+        return None if self.token is None else Held(self.token, None, claimed(self.token))
 
 
 @dataclass(frozen=True)
@@ -59,13 +80,7 @@ class Ruling:
 
 def agent_id_of(token: str) -> str | None:
     """The `client_id` that a token claims, unverified: it only names who asked, and the server checks the token."""
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (AttributeError, IndexError, ValueError, RecursionError):
-        return None
-    claimed = claims.get("client_id") if isinstance(claims, dict) else None
-    return claimed if isinstance(claimed, str) and claimed else None
+    return claimed(token).agent_id or None
 
 
 def ruling_from(decision: Decision) -> Ruling:

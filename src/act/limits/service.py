@@ -1,9 +1,14 @@
-"""Leases over their whole life: taken with a decision, ended by an outcome, a time-out, or the token's expiry."""
+"""Limits over their whole life: looked at, reserved with a decision, written in its commit, and given back.
+
+One interface for all that is counted. A place (`maxConcurrentTasks`) is held until an outcome, its time-out or the
+token's end; a rate, a quota or a budget is used up. Decisions ask memory; what was reserved is written in the same
+commit as the decision's audit record, and read again after a restart.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -13,53 +18,87 @@ from act.audit.transaction import Transaction
 from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.limits import store
-from act.limits.leases import Exceeded, LeaseBook, LeaseKey, Wanted
+from act.limits.book import Demand, Exceeded, LimitBook, Reserved
+from act.limits.counters import Series
+from act.limits.leases import LeaseKey
+
+TIDY_SECONDS = 60.0
 
 
 class LimitService:
     def __init__(self, writer: Writer, clock: Clock) -> None:
         self._writer = writer
         self._clock = clock
-        self._book = LeaseBook()
+        self._book = LimitBook()
+        self._tidied = clock.monotonic()
 
     def load(self, connection: Connection) -> None:
-        """Hold what was held when the process ended; nothing becomes longer by a restart."""
+        """Hold and count what was when the process ended; nothing becomes longer or less by a restart.
+
+        How long ago it was only the wall clock knows; one that was put back makes no time longer than it was at first.
+        """
         now, monotonic = self._clock.now(), self._clock.monotonic()
         for row in store.all_leases(connection):
             left = (row.expires_at - now).total_seconds()
             key = LeaseKey(row.tenant_id, row.policy_id, row.agent_id)
-            self._book.restore(row.decision_id, key, monotonic + left)
+            self._book.restore_lease(row.decision_id, key, monotonic + left)
+        for row in store.all_counts(connection):
+            left = 0.0
+            if row.seconds is not None:
+                left = min((row.expires_at - now).total_seconds(), row.seconds)
+                if left <= 0:
+                    continue
+            series = Series(row.tenant_id, row.policy_id, row.name, row.seconds)
+            self._book.restore_count(series, row.holder, row.amount, monotonic + left)
 
-    def reserve(self, decision_id: str, wanted: Sequence[Wanted]) -> Exceeded | None:
-        """All or nothing. To be written by `write` in the decision's commit, or given back by `release`."""
-        return self._book.reserve(decision_id, wanted, self._clock.monotonic()) if wanted else None
+    # --- the side of the decision ---
 
-    def full(self, wanted: Sequence[Wanted]) -> Exceeded | None:
-        return self._book.full(wanted, self._clock.monotonic()) if wanted else None
+    def look(self, demand: Demand) -> Exceeded | None:
+        """Whether `reserve` would fail now; takes nothing."""
+        return self._book.look(demand, self._clock.monotonic())
+
+    def reserve(self, decision_id: str, demand: Demand) -> Reserved | Exceeded:
+        """All or nothing. To be written by `write` in the decision's commit, or taken back by `undo`."""
+        return self._book.reserve(decision_id, demand, self._clock.monotonic())
+
+    def undo(self, reserved: Reserved) -> None:
+        """Give back what was reserved and could not be written."""
+        self._book.undo(reserved)
+
+    @staticmethod
+    def write(transaction: Transaction, reserved: Reserved, token_id: str, now: datetime) -> None:
+        for want in reserved.places:
+            until = now + timedelta(seconds=want.seconds)
+            transaction.at_end(store.add_leases, store.lease(reserved.decision_id, token_id, want.key, until))
+        for spent in reserved.spent:
+            transaction.at_end(store.add_counts, (spent.spend, now))
+
+    # --- the side of the outcome ---
 
     def release(self, decision_id: str) -> None:
         self._book.release(decision_id)
-
-    @staticmethod
-    def write(
-        transaction: Transaction, decision_id: str, token_id: str, wanted: Sequence[Wanted], now: datetime
-    ) -> None:
-        held = [(want.key, now + timedelta(seconds=want.seconds)) for want in wanted]
-        store.add(transaction.connection, decision_id, token_id, held)
 
     @staticmethod
     def end(transaction: Transaction, decision_id: str) -> int:
         """End the leases of a decision durably; `release` follows when the commit has succeeded."""
         return store.end(transaction.connection, decision_id)
 
-    def sweep(self) -> int:
-        """End leases whose outcome was never reported, and record that they ended by time-out."""
+    # --- the side of time ---
+
+    def sweep(self, alive: Callable[[str], bool] = lambda _: True) -> int:
+        """End leases whose outcome was never reported, and record that they ended by time-out.
+
+        Once a minute also forget what is counted no more: `alive` says whether a token family still is.
+        """
         overdue = self._book.overdue(self._clock.monotonic())
         for decision_id in overdue:
             # An outcome that was reported at the same moment has ended it already; both are fine.
             with contextlib.suppress(LookupError):
                 self._writer.write(partial(self._time_out, decision_id))
             self._book.release(decision_id)
+        if self._clock.monotonic() - self._tidied >= TIDY_SECONDS:
+            self._tidied = self._clock.monotonic()
+            self._tidy(alive)
         return len(overdue)
 
     @staticmethod
@@ -70,3 +109,7 @@ class LimitService:
         store.end(transaction.connection, decision_id)
         told = {"decisionId": decision_id, "agentId": row.agent_id, "tokenId": row.token_id}
         transaction.record(row.tenant_id, "lease.timed_out", told)
+
+    def _tidy(self, alive: Callable[[str], bool]) -> None:
+        gone = self._book.forget(alive, self._clock.monotonic())
+        self._writer.tidy(partial(store.forget, now=self._clock.now(), gone=gone))

@@ -1,30 +1,35 @@
-"""Leases as rows: the durable side of the lease book."""
+"""Leases and counters as rows: the durable side of what is limited."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy.dialects.sqlite import insert as insert_or
 
-from act.database.tables import leases
+from act.database.tables import counters, leases
+from act.limits.counters import SLOTS, Series, Spend
 from act.limits.leases import LeaseKey
 
+FOREVER = 0
+"""The slot of a count that does not end with time."""
 
-def add(connection: Connection, decision_id: str, token_id: str, held: Sequence[tuple[LeaseKey, datetime]]) -> None:
-    """Write the leases of a decision."""
-    rows = [
-        {
-            "decision_id": decision_id,
-            "tenant_id": key.tenant_id,
-            "policy_id": key.policy_id,
-            "agent_id": key.agent_id,
-            "token_id": token_id,
-            "expires_at": expires_at,
-        }
-        for key, expires_at in held
-    ]
+
+def lease(decision_id: str, token_id: str, key: LeaseKey, expires_at: datetime) -> dict[str, Any]:
+    """A lease as a row."""
+    return {
+        "decision_id": decision_id,
+        "tenant_id": key.tenant_id,
+        "policy_id": key.policy_id,
+        "agent_id": key.agent_id,
+        "token_id": token_id,
+        "expires_at": expires_at,
+    }
+
+
+def add_leases(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     connection.execute(insert(leases), rows)
 
 
@@ -39,3 +44,55 @@ def of_decision(connection: Connection, decision_id: str) -> Row[Any] | None:
 
 def all_leases(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(select(leases)).all()
+
+
+# A count is added to what is there, so that it does not matter which commit comes first.
+_more = insert_or(counters)
+_add = _more.on_conflict_do_update(
+    index_elements=["tenant_id", "policy_id", "name", "holder", "slot"],
+    set_={"amount": counters.c.amount + _more.excluded.amount},
+)
+
+
+def add_counts(connection: Connection, spent: Sequence[tuple[Spend, datetime]]) -> None:
+    """Add to the counters, each with the wall-clock moment at which it was spent."""
+    sums: dict[tuple[Series, str, int], dict[str, Any]] = {}
+    for spend, at in spent:
+        if not spend.amount:
+            continue
+        tenant_id, policy_id, name, seconds = spend.series
+        slot, expires_at = FOREVER, None
+        if seconds is not None:
+            slot = int(at.timestamp() * SLOTS / seconds)
+            expires_at = at + timedelta(seconds=seconds * (SLOTS + 1) / SLOTS)
+        row = sums.get((spend.series, spend.holder, slot))
+        if row is None:
+            sums[spend.series, spend.holder, slot] = {
+                "tenant_id": tenant_id,
+                "policy_id": policy_id,
+                "name": name,
+                "holder": spend.holder,
+                "slot": slot,
+                "amount": spend.amount,
+                "seconds": seconds,
+                "expires_at": expires_at,
+            }
+        else:
+            row["amount"] += spend.amount
+    if sums:
+        connection.execute(_add, list(sums.values()))
+
+
+def all_counts(connection: Connection) -> Sequence[Row[Any]]:
+    return connection.execute(select(counters)).all()
+
+
+def forget(connection: Connection, *, now: datetime, gone: Sequence[tuple[Series, str]]) -> None:
+    """Delete what is counted no more: what time has ended, with as much time again in case the clock was put forward,
+    and the totals of `gone`.
+    """
+    over = counters.c.expires_at + counters.c.seconds * 1_000_000 < now
+    connection.execute(delete(counters).where(counters.c.seconds.is_not(None), over))
+    for (tenant_id, policy_id, name, _), holder in gone:
+        at = (counters.c.tenant_id == tenant_id) & (counters.c.policy_id == policy_id) & (counters.c.name == name)
+        connection.execute(delete(counters).where(at, counters.c.holder == holder))

@@ -7,7 +7,7 @@ Timestamps are RFC 3339 in UTC; durations are whole seconds; ids are prefixed UU
 
 from act.models.agents import Agent, AgentCreate, AgentPatch, AgentTokensRevoked, Mode
 from act.models.api_keys import ApiKey, ApiKeyCreate, ApiKeyRevoked, IssuedApiKey
-from act.models.approvals import Approval, ApprovalStatus, ApproveRequest, RejectRequest, Vote
+from act.models.approvals import Approval, ApprovalDemand, ApprovalStatus, ApproveRequest, RejectRequest, Vote
 from act.models.audit import AuditRecord, Checkpoint
 from act.models.base import (
     Answer,
@@ -27,12 +27,17 @@ from act.models.base import (
     rfc3339,
 )
 from act.models.decisions import (
+    MAX_BATCH,
     ApprovalReference,
     AuditReference,
+    BatchDecisions,
+    BatchItem,
     DecidingPolicy,
     Decision,
+    EnforceBatch,
     EnforceRequest,
     Lease,
+    LimitLeft,
     NearMiss,
     OutcomeRecorded,
     OutcomeReport,
@@ -44,6 +49,7 @@ from act.models.policies import (
     AppliesTo,
     ApprovalRule,
     Binding,
+    Budget,
     Constraints,
     DelegationRule,
     Delegators,
@@ -80,10 +86,25 @@ from act.models.tokens import (
     TokenRevoked,
     TokenRotate,
 )
+from act.models.webhooks import (
+    WEBHOOK_EVENTS,
+    Delivery,
+    DeliveryAttempt,
+    DeliveryError,
+    DeliveryStatus,
+    IssuedWebhook,
+    Webhook,
+    WebhookCreate,
+    WebhookEvent,
+    WebhookPatch,
+    WebhookSecretRotated,
+)
 
 __all__ = [
+    "MAX_BATCH",
     "MAX_DEPTH",
     "MAX_FACTS",
+    "WEBHOOK_EVENTS",
     "Agent",
     "AgentCreate",
     "AgentPatch",
@@ -94,13 +115,17 @@ __all__ = [
     "ApiKeyRevoked",
     "AppliesTo",
     "Approval",
+    "ApprovalDemand",
     "ApprovalReference",
     "ApprovalRule",
     "ApprovalStatus",
     "ApproveRequest",
     "AuditRecord",
     "AuditReference",
+    "BatchDecisions",
+    "BatchItem",
     "Binding",
+    "Budget",
     "Checkpoint",
     "Confirmation",
     "Constraints",
@@ -110,6 +135,11 @@ __all__ = [
     "DelegationRequest",
     "DelegationRule",
     "Delegators",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeliveryError",
+    "DeliveryStatus",
+    "EnforceBatch",
     "EnforceRequest",
     "Grant",
     "Grants",
@@ -119,9 +149,11 @@ __all__ = [
     "Introspection",
     "IssuedApiKey",
     "IssuedToken",
+    "IssuedWebhook",
     "KeyRotation",
     "Label",
     "Lease",
+    "LimitLeft",
     "Mode",
     "Moment",
     "Name",
@@ -167,5 +199,10 @@ __all__ = [
     "Verdict",
     "Vote",
     "Warned",
+    "Webhook",
+    "WebhookCreate",
+    "WebhookEvent",
+    "WebhookPatch",
+    "WebhookSecretRotated",
     "rfc3339",
 ]

@@ -15,15 +15,31 @@ ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "redeemed
 
 
 class Vote(Answer):
-    """One person's word, known by the API key it was given with."""
+    """One person's word, known by the API key it was given with; `person` and `roles` are the key's."""
 
     key_id: str
     key_name: str
+    person: str | None = None
+    roles: list[str] = []
     at: Moment
 
 
+class ApprovalDemand(Answer):
+    """`approvers` distinct people, each with one of the roles in `from`; None is whoever may approve.
+
+    `given` is how many have said yes.
+    """
+
+    approvers: int
+    from_: Annotated[list[str] | None, Field(alias="from")] = None
+    given: int
+
+
 class Approval(Answer):
-    """What a person is asked: exactly this action with exactly these arguments, once."""
+    """What a person is asked: exactly this action with exactly these arguments, once.
+
+    All `demands` must be met; `approvers_needed` is how many people that takes at least.
+    """
 
     id: str
     status: ApprovalStatus
@@ -36,6 +52,7 @@ class Approval(Answer):
     context: dict[str, Any]
     policies: list[DecidingPolicy]
     approvers_needed: int
+    demands: list[ApprovalDemand] = []
     approved_by: list[Vote]
     rejected_by: Vote | None = None
     reason: str | None = None

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
+    field_validator,
 )
 
-from act.models.base import Answer, Label, Moment, Request, Resource
+from act.models.base import Answer, Label, Moment, Problem, Request, Resource
 from act.strict_json import MAX_INTEGER
 
 
@@ -57,6 +58,9 @@ class ReasonCode(StrEnum):
     OUTSIDE_ALLOWED_HOURS = "outside_allowed_hours"
     DOMAIN_NOT_ALLOWED = "domain_not_allowed"
     LIMIT_EXCEEDED = "limit_exceeded"
+    QUOTA_EXCEEDED = "quota_exceeded"
+    RATE_LIMITED = "rate_limited"
+    BUDGET_EXCEEDED = "budget_exceeded"
     TOKEN_MALFORMED = "token_malformed"
     TOKEN_ALGORITHM_NOT_ALLOWED = "token_algorithm_not_allowed"
     TOKEN_KEY_UNKNOWN = "token_key_unknown"
@@ -84,6 +88,7 @@ class ReasonCode(StrEnum):
     REQUESTER_NOT_PERMITTED = "requester_not_permitted"
     APPROVAL_REJECTED = "approval_rejected"
     APPROVAL_EXPIRED = "approval_expired"
+    APPROVALS_EXHAUSTED = "approvals_exhausted"
     TENANT_FROZEN = "tenant_frozen"
     STALE_STATE = "stale_state"
     OVERLOADED = "overloaded"
@@ -113,6 +118,22 @@ class Lease(Answer):
     expires_at: Moment
 
 
+class LimitLeft(Answer):
+    """What is left of a limit after this decision; budgets in their unit, times in whole seconds.
+
+    `window` is what is counted over, None for as long as the token or task lives. In `reset` seconds there is more
+    room; None is when nothing is used, or never.
+    """
+
+    policy_id: str
+    constraint: Literal["rateLimit", "maxRequests", "budget"]
+    limit: int | float
+    remaining: int | float
+    window: int | None = None
+    reset: int | None = None
+    unit: str | None = None
+
+
 class ApprovalReference(Answer):
     """The approval that a decision is about: one that is waited for, or was used, rejected, or has expired."""
 
@@ -131,6 +152,8 @@ class Decision(Answer):
     """One answer of `POST /v1/enforce`.
 
     True in a condition exactly when the action may run, so a dry run, which permits nothing, is never true.
+    `retry_after` is in how many seconds a limit that was in the way has room; `limits` what is left of those that the
+    decision was counted under, or that were in the way.
     """
 
     request_id: str
@@ -144,6 +167,8 @@ class Decision(Answer):
     near_misses: list[NearMiss] = []
     obligations: dict[str, int] = {}
     lease: Lease | None = None
+    limits: list[LimitLeft] = []
+    retry_after: int | None = None
     approval: ApprovalReference | None = None
     audit: AuditReference | None = None
     revision: int | None = None
@@ -155,16 +180,46 @@ class Decision(Answer):
         return self.decision is Verdict.ALLOWED and not self.dry_run
 
 
+MAX_BATCH = 100
+
+
+class EnforceBatch(Request):
+    """Questions that are decided in this order, each for itself."""
+
+    requests: Annotated[list[EnforceRequest], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+BatchItem = Decision | Problem
+"""What became of one request of a batch: its decision, or why there is none.
+
+A problem is a denial: its `decision` says `denied`, and its `requestId` is that of the request.
+"""
+
+
+class BatchDecisions(Answer):
+    """The answers to a batch, in the order of its requests and as many."""
+
+    decisions: list[BatchItem]
+
+
 class OutcomeReport(Request):
     """What became of an allowed action; ends its lease.
 
     `labels` of what was read and resources that were `created` become a part of the session that the decision belongs
-    to, and stay there.
+    to, and stay there. Without `labels` those are added that the tenant has as its default; an empty list says that
+    nothing was read.
     """
 
     status: Literal["succeeded", "failed", "cancelled"]
-    labels: Annotated[list[Label], Field(max_length=32)] = []
+    labels: Annotated[list[Label], Field(max_length=32)] | None = None
     created: Annotated[list[Resource], Field(max_length=256)] = []
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _no_null(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("labels cannot be null; leave it out for the default labels of the tenant")
+        return value
 
 
 class OutcomeRecorded(Answer):

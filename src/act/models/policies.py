@@ -39,10 +39,17 @@ class AppliesTo(Request):
     agent_ids: Annotated[list[Identifier], Field(max_length=1024)] = []
 
 
+_Roles = Annotated[list[Role], Field(min_length=1, max_length=64)]
+
+
 class ApprovalRule(Request):
-    """`approvers` distinct people must approve within `expires_in` seconds."""
+    """`approvers` distinct people must approve within `expires_in` seconds; each with one of the roles in `from`.
+
+    Without `from` it is whoever may approve; an empty list would be nobody, and is a fault.
+    """
 
     approvers: Annotated[int, Field(ge=1, le=16)] = 1
+    from_: Annotated[_Roles | None, Field(alias="from")] = None
     expires_in: Annotated[int, Field(ge=1, le=30 * 86400)] = 900
 
 
@@ -74,6 +81,27 @@ _AllowedHours = Annotated[
     Discriminator(lambda value: "parts" if isinstance(value, dict) else "text"),
     AfterValidator(_checked(checks.hours)),
 ]
+
+
+# Told apart by form, as above.
+_RateLimit = Annotated[
+    Annotated[str, Tag("text")] | Annotated[dict[str, Any], Tag("parts")] | Annotated[list[Any], Tag("several")],
+    Discriminator(lambda value: {dict: "parts", list: "several"}.get(type(value), "text")),
+    AfterValidator(_checked(checks.rates)),
+]
+
+
+class Budget(Request):
+    """What the amounts that `argument` (a JSON pointer into the arguments) names may come to together.
+
+    Counted for the token and all that was delegated from it, for the task of the token, or over any 24 hours for the
+    agent that the delegation began with.
+    """
+
+    argument: Annotated[str, AfterValidator(_checked(checks.budget_argument))]
+    max: Annotated[int | float, AfterValidator(_checked(checks.budget_amount))]
+    per: Literal["token", "task", "day"]
+    unit: Annotated[str, Field(min_length=1, max_length=32)] | None = None
 
 
 class Delegators(Request):
@@ -112,17 +140,24 @@ class Constraints(Request):
     allowed_domains: Annotated[list[str], Field(max_length=256), AfterValidator(_checked(checks.domains))] | None = None
     max_rows: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
     max_data_points: Annotated[int, Field(ge=0, le=MAX_INTEGER)] | None = None
+    rate_limit: _RateLimit | None = None
+    max_requests: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    budget: Budget | None = None
     requires_delegation: _RequiresDelegation | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _one_spelling(cls, written: Any) -> Any:
-        """`allowed_hours` is how the hosted product spells it (2-semantics, "Constraints")."""
-        if isinstance(written, dict) and "allowed_hours" in written:
-            if "allowedHours" in written:
-                raise ValueError("write allowedHours or allowed_hours, not both")
-            return {"allowedHours" if name == "allowed_hours" else name: value for name, value in written.items()}
-        return written
+        """The spellings of the hosted product are read as ACT's own (2-semantics, "Constraints")."""
+        if not isinstance(written, dict):
+            return written
+        written = dict(written)
+        for theirs, ours in (("allowed_hours", "allowedHours"), ("rate_limit", "rateLimit")):
+            if theirs in written:
+                if ours in written:
+                    raise ValueError(f"write {ours} or {theirs}, not both")
+                written[ours] = written.pop(theirs)
+        return _refuse_faults(written, checks.one_rate_limit(written))
 
     @model_validator(mode="after")
     def _lease_needs_limit(self) -> Self:

@@ -10,14 +10,15 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from act.models.base import Answer, Moment, Request
+from act.models.base import Answer, Label, Moment, Request
 
 
 class TenantPatch(Request):
-    """Change what is named; leave the rest. How long tokens live, in seconds."""
+    """Change what is named; leave the rest. How long tokens live, in seconds, and what was read if nobody says."""
 
     max_token_ttl: Annotated[int, Field(ge=1, le=366 * 86400)] | None = None
     default_token_ttl: Annotated[int, Field(ge=1, le=366 * 86400)] | None = None
+    default_labels: Annotated[list[Label], Field(max_length=8)] | None = None
 
     @model_validator(mode="after")
     def _no_null(self) -> Self:
@@ -28,12 +29,13 @@ class TenantPatch(Request):
 
 
 class Tenant(Answer):
-    """One tenant. `revision` is only in the answer to a change."""
+    """One tenant. `default_labels` count for outcomes that tell none; `revision` is only in the answer to a change."""
 
     id: str
     name: str
     max_token_ttl: int
     default_token_ttl: int
+    default_labels: list[str] = []
     frozen: bool
     frozen_at: Moment | None
     frozen_reason: str | None

@@ -27,6 +27,48 @@ def domains(written: list[str]) -> list[Fault]:
     return [Fault(f"/{index}", message) for index, message in parsed] if isinstance(parsed, list) else []
 
 
+def rates(written: Any) -> list[Fault]:
+    from act.policies.rates import parse_rates
+
+    parsed = parse_rates(written)
+    return parsed if isinstance(parsed, list) else []
+
+
+def one_rate_limit(constraints: dict[str, Any]) -> list[Fault]:
+    """Make other names for a rate a part of `rateLimit`."""
+    from act.policies.rates import ALIASES
+
+    found = {name: constraints.pop(name) for name in ALIASES if name in constraints}
+    faults = [
+        Fault(f"/{name}", f"{name} is a whole number of 1 or more, for example 100.")
+        for name, limit in found.items()
+        if type(limit) is not int or limit < 1
+    ]
+    if found:
+        given = constraints.get("rateLimit")
+        several = [] if given is None else given if isinstance(given, list) else [given]
+        several = [*several, *({"limit": limit, "per": ALIASES[name]} for name, limit in found.items())]
+        constraints["rateLimit"] = several if len(several) > 1 else several[0]
+    return faults
+
+
+def budget_argument(pointer: str) -> list[Fault]:
+    from act.policies.budgets import pointer_fault
+
+    fault = pointer_fault(pointer)
+    return [Fault("", fault)] if fault else []
+
+
+def budget_amount(amount: float) -> list[Fault]:
+    from act.policies.budgets import MAX_AMOUNT, millionths
+
+    if millionths(amount) is not None:
+        return []
+    return [
+        Fault("", f"A budget is a number from 0 to {MAX_AMOUNT} with six decimal places at most, such as 1000.")
+    ]
+
+
 def arguments(schema: Mapping[str, Any], effect: Literal["allow", "deny"]) -> list[Fault]:
     from act.policies.arguments import compile_arguments
 

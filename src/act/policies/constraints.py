@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from act import models
 from act.policies.amounts import Kind
 from act.policies.audience import Audience
+from act.policies.budgets import BudgetTerms, millionths
+from act.policies.demands import ApprovalTerms, Demand
 from act.policies.domains import Domains, parse_domains
 from act.policies.hours import Hours, parse_hours
+from act.policies.rates import RateTerms, parse_rates
 
 DEFAULT_LEASE_SECONDS = 300
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalTerms:
-    """`approvers` distinct people within `expires_in` seconds."""
-
-    approvers: int
-    expires_in: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +24,19 @@ class ConcurrencyTerms:
 
     limit: int
     lease_seconds: int
+    name: str = "leases"
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaTerms:
+    """At most `limit` requests with one token and all that was delegated from it."""
+
+    limit: int
+    name: str = "quota"
+
+
+Counted = RateTerms | QuotaTerms | BudgetTerms
+"""What is counted, and never given back once it was used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,9 @@ class Constraints:
     domains: Domains | None = None
     amounts: tuple[tuple[Kind, int], ...] = ()
     delegation: DelegationTerms | None = None
+    rates: tuple[RateTerms, ...] = ()
+    quota: QuotaTerms | None = None
+    budget: BudgetTerms | None = None
 
 
 NONE = Constraints()
@@ -72,6 +83,9 @@ def from_wire(written: models.Constraints | None) -> Constraints:
         None if written.allowed_domains is None else _readable(parse_domains(written.allowed_domains), list),
         tuple((kind, limit) for kind, limit in amounts.items() if limit is not None),
         _delegation(written),
+        () if written.rate_limit is None else _readable(parse_rates(written.rate_limit), list),
+        None if written.max_requests is None else QuotaTerms(written.max_requests),
+        None if written.budget is None else _budget(written.budget),
     )
     return NONE if found == NONE else found
 
@@ -81,19 +95,14 @@ def from_stored(stored: Mapping[str, Any]) -> Constraints:
     return from_wire(models.Constraints.model_validate(dict(stored)))
 
 
-def strictest(terms: Sequence[ApprovalTerms]) -> ApprovalTerms:
-    """Accumulated approval: as many people as any policy wants, in as little time as any policy gives."""
-    return ApprovalTerms(max(t.approvers for t in terms), min(t.expires_in for t in terms))
-
-
 def _approval(written: models.Constraints) -> ApprovalTerms | None:
     rule = written.requires_approval
-    if isinstance(rule, models.ApprovalRule):
-        return ApprovalTerms(rule.approvers, rule.expires_in)
-    if rule:
-        usual = models.ApprovalRule()
-        return ApprovalTerms(usual.approvers, usual.expires_in)
-    return None
+    if not rule:
+        return None
+    if not isinstance(rule, models.ApprovalRule):
+        rule = models.ApprovalRule()
+    roles = None if rule.from_ is None else frozenset(rule.from_)
+    return ApprovalTerms((Demand(rule.approvers, roles),), rule.expires_in)
 
 
 def _delegation(written: models.Constraints) -> DelegationTerms | None:
@@ -101,6 +110,13 @@ def _delegation(written: models.Constraints) -> DelegationTerms | None:
     if isinstance(rule, models.DelegationRule):
         return DelegationTerms(audience_of(rule.from_))
     return DelegationTerms(Audience(everyone=True)) if rule else None
+
+
+def _budget(written: models.Budget) -> BudgetTerms:
+    limit = millionths(written.max)
+    if limit is None:
+        raise ValueError("A stored budget cannot be read.")
+    return BudgetTerms(written.argument, limit, written.per, written.unit)
 
 
 def audience_of(written: models.Delegators) -> Audience:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from act.agents.service import AgentService
 from act.approvals import routes as approval_routes
 from act.approvals.live import LiveApprovals
 from act.approvals.service import ApprovalService
+from act.approvals.telling import Teller
 from act.audit import routes as audit_routes
 from act.audit.service import AuditService
 from act.audit.writer import Writer
@@ -32,12 +33,16 @@ from act.database.tables import instance
 from act.delegations import routes as delegation_routes
 from act.delegations.service import DelegationService
 from act.enforcement import outcomes
+from act.enforcement.batch import BATCH_PATH, BatchRoute
 from act.enforcement.bearers import Bearers
 from act.enforcement.judge import Judge
 from act.enforcement.pipeline import Pipeline
+from act.enforcement.recall import Recall
 from act.enforcement.replays import Replays
-from act.enforcement.route import PATH, EnforceRoute
+from act.enforcement.route import PATH, DecisionRoute, EnforceRoute
 from act.enforcement.settle import Settler
+from act.idempotency.middleware import Idempotency
+from act.idempotency.service import IdempotencyService
 from act.limits.service import LimitService
 from act.policies import routes as policy_routes
 from act.policies.live import LivePolicies
@@ -68,6 +73,15 @@ from act.tokens.sequence import Sequences
 from act.tokens.service import TokenService
 from act.tokens.tree import Tree
 from act.tokens.verify import Verifier
+from act.webhooks import routes as webhook_routes
+from act.webhooks.addresses import Destinations
+from act.webhooks.live import LiveWebhooks
+from act.webhooks.outbox import Outbox
+from act.webhooks.post import Post
+from act.webhooks.sender import Sender
+from act.webhooks.service import WebhookService
+from act.webhooks.signing import SigningSecrets
+from act.webhooks.upkeep import Upkeep
 
 SWEEP_SECONDS = 1.0
 
@@ -104,6 +118,7 @@ class Node:
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="act-sweeper", daemon=True)
         self._writer.start()
+        self._sender.start()
         self._sweeper.start()
         try:
             self.new_admin_key = self._bootstrap()
@@ -120,6 +135,7 @@ class Node:
         policies, tokens, keys, approvals = LivePolicies(), LiveTokens(clock), LiveKeys(files), LiveApprovals(clock)
         self._nodes = nodes = LiveNodes(clock)
         self._sessions = sessions = LiveSessions(clock)
+        webhooks = LiveWebhooks()
         feed = ChangeFeed(
             {
                 "tenant": self.tenants,
@@ -131,6 +147,7 @@ class Node:
                 "node": nodes,
                 "approval": approvals,
                 "session": sessions,
+                "webhook": webhooks,
             }
         )
         self._writer = writer = Writer(self._writing, feed, clock, sqlite_path(settings.database))
@@ -141,8 +158,15 @@ class Node:
 
         reader, sequences, access, replays = self._reading, Sequences(clock), Access(self.api_keys, clock), Replays()
         self._tokens = tokens
+        self._idempotency = IdempotencyService(writer, reader, clock)
         self._keys = KeyService(writer, reader, clock, files, self.tenants, keys)
-        self._approvals = ApprovalService(writer, reader, clock, approvals, agents, self.api_keys)
+        signing, destinations = SigningSecrets(files), Destinations(settings.webhook_allow_private)
+        outbox = Outbox(clock, webhooks)
+        self._sender = Sender(writer, reader, clock, webhooks, Post(clock, signing, destinations))
+        self._upkeep = Upkeep(writer, reader, clock, webhooks, signing)
+        self._approvals = ApprovalService(
+            writer, reader, clock, approvals, agents, self.api_keys, Teller(outbox, agents)
+        )
         self.tenant_service = TenantService(
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
         )
@@ -152,7 +176,10 @@ class Node:
         possession, tree = Possession(clock, verifier), Tree(reader, clock, agents)
         bearers = Bearers(verifier, agents, possession)
         judge = Judge(bearers, self.tenants, agents, policies, sessions, Settler(limits, self._approvals))
+        with self._reading.connect() as connection:
+            Recall(self.tenants, policies, approvals, clock).into(replays, connection)
         pipeline = Pipeline(clock, feed, judge, replays, writer)
+        reports = outcomes.OutcomeService(writer, audit, limits, self.tenants, SessionService(clock), replays)
         management = _management()
         for router in (
             agent_routes.routes(AgentService(writer, reader, clock, sequences), access),
@@ -174,15 +201,18 @@ class Node:
             ),
             key_routes.routes(self._keys, keys, access),
             openapi.enforce_stub(access),
-            outcomes.routes(outcomes.OutcomeService(writer, audit, limits, SessionService(clock), replays), access),
+            outcomes.routes(reports, access),
             approval_routes.routes(self._approvals, access),
             audit_routes.routes(audit, access),
             tenant_routes.routes(self.tenant_service, access),
             tenant_routes.tenant_routes(TenantControl(writer, reader, clock), access),
+            webhook_routes.routes(WebhookService(writer, reader, clock, signing, destinations, outbox), access),
             health.routes(health.Readiness(writer, feed, self.tenants, keys, clock)),
         ):
             management.include_router(router)
-        self.app = RequestId(_Street(EnforceRoute(pipeline, access), StrictBodies(management, access)))
+        once = Idempotency(management, access, self.tenants, self._idempotency)
+        decisions = {PATH: EnforceRoute(pipeline, access), BATCH_PATH: BatchRoute(pipeline, access)}
+        self.app = RequestId(_Street(decisions, StrictBodies(once, access)))
 
     def admit_admin(self, key: str, name: str) -> None:
         """Make `key` an admin key of the default tenant, unless it is one already; for who runs the node itself.
@@ -205,10 +235,12 @@ class Node:
         while not self._stopping.wait(SWEEP_SECONDS):
             try:
                 self._approvals.sweep()
-                self._limits.sweep()
+                self._limits.sweep(lambda family: self._nodes.get(family) is not None)
                 self._tokens.forget_expired()
                 self._nodes.forget_expired()
                 self._keys.sweep()
+                self._idempotency.sweep()
+                self._upkeep.sweep()
                 with self._reading.connect() as connection:
                     self._sessions.forget_ended(connection)
             except Exception:
@@ -224,6 +256,7 @@ class Node:
             return
         self._stopping.set()
         self._sweeper.join()
+        self._sender.stop()
         self._writer.stop()
         self._writing.dispose()
         self._reading.dispose()
@@ -237,15 +270,15 @@ class Node:
 
 
 class _Street:
-    """`/v1/enforce` goes past FastAPI; everything else through it."""
+    """Decisions go past FastAPI; everything else through it."""
 
-    def __init__(self, enforce: EnforceRoute, management: StrictBodies) -> None:
-        self._enforce = enforce
+    def __init__(self, decisions: Mapping[str, DecisionRoute], management: StrictBodies) -> None:
+        self._decisions = decisions
         self._management = management
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"] == PATH:
-            await self._enforce(scope, receive, send)
+        if scope["type"] == "http" and (decisions := self._decisions.get(scope["path"])):
+            await decisions(scope, receive, send)
         else:
             await self._management(scope, receive, send)
 

@@ -6,7 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from act.models import Decision, EnforceRequest, Problem, Scope
+from act.idempotency.claim import KEY_FORM
+from act.idempotency.middleware import HEADER, REPLAYED, takes_key
+from act.models import BatchDecisions, Decision, EnforceBatch, EnforceRequest, Problem, Scope
 from act.server.problems import MEDIA_TYPE
 from act.tenants.access import Access
 from act.tenants.tenant import ApiKey
@@ -17,6 +19,9 @@ The permission and enforcement layer for systems of AI agents.
 Two credentials, never one: the API key (`X-Api-Key`) says which caller this is, the capability token (in the body)
 says which agent acts. Every problem is `application/problem+json` (RFC 9457); a body that has faults is a 422 that
 lists all of them with JSON pointers, and nothing is changed.
+
+A call that changes something takes an `Idempotency-Key`: sent again with the same key within 24 hours it is answered
+again, and not carried out again.
 """
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -39,27 +44,50 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": f"^{KEY_FORM}$"},
+    "description": "Your own name for this call, the same for every retry of it. An answer that is given again has the "
+    f"header `{REPLAYED}: true`.",
+}
+
 
 def complete(app: FastAPI) -> None:
-    """Add to the document what no route declares by itself: the form of a problem."""
+    """Add to the document what no route declares by itself: the form of a problem, and the idempotency key."""
     described = app.openapi
 
     def document() -> dict[str, Any]:
         found = described()
         problem = Problem.model_json_schema(ref_template=_REFERENCE, by_alias=True)
         found["components"]["schemas"] |= problem.pop("$defs", {}) | {"Problem": problem}
+        for path, item in found["paths"].items():
+            for method, operation in item.items():
+                parameters = operation.get("parameters", [])
+                if takes_key(method.upper(), path) and IDEMPOTENCY_KEY not in parameters:
+                    operation["parameters"] = [*parameters, IDEMPOTENCY_KEY]
         return found
 
     app.openapi = document  # type: ignore[method-assign] # the way that FastAPI documents
 
 
 def enforce_stub(access: Access) -> APIRouter:
-    """Documents `POST /v1/enforce`; requests never arrive here (see `act.enforcement.route`)."""
+    """Documents `POST /v1/enforce` and `/v1/enforce/batch`; requests never arrive here (see `act.enforcement`)."""
     router = APIRouter(tags=["decisions"])
+    needed = Depends(access.requires(Scope.ENFORCE))
 
     @router.post("/v1/enforce")
-    def enforce(body: EnforceRequest, caller: ApiKey = Depends(access.requires(Scope.ENFORCE))) -> Decision:
+    def enforce(body: EnforceRequest, caller: ApiKey = needed) -> Decision:
         """May this agent do this? 200 with a decision for everything that concerns the agent, bad tokens included."""
+        raise AssertionError("served outside FastAPI")
+
+    @router.post("/v1/enforce/batch")
+    def enforce_batch(body: EnforceBatch, caller: ApiKey = needed) -> BatchDecisions:
+        """Up to 100 questions, decided in their order, each with its own record. A request that cannot be decided has
+        a problem in its place, which says `denied`; the others are decided all the same. A body with faults is a 422,
+        and then nothing was decided.
+        """
         raise AssertionError("served outside FastAPI")
 
     return router

@@ -30,7 +30,8 @@ class Settings:
 
     `issuer` and `audience` are what tokens name; by default they come from the database's own id, so that a token
     is good wherever the file is served, and nowhere else. `max_token_ttl` (seconds) is for new tenants.
-    `master_key` encrypts the private keys beside the database.
+    `master_key` encrypts the private keys beside the database. `webhook_allow_private` lets webhooks lead to http,
+    loopback and private addresses.
     """
 
     database: str = DEFAULT_DATABASE
@@ -42,6 +43,7 @@ class Settings:
     audience: str | None = None
     max_token_ttl: int = MAX_TOKEN_TTL
     require_binding: bool = False
+    webhook_allow_private: bool = False
 
     def __post_init__(self) -> None:
         if self.bootstrap_api_key is not None and len(self.bootstrap_api_key) < SHORTEST_KEY:
@@ -110,4 +112,5 @@ _READERS = {
     "audience": _text,
     "max_token_ttl": _integer,
     "require_binding": _flag,
+    "webhook_allow_private": _flag,
 }

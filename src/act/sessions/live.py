@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection, Row
 
@@ -18,6 +20,7 @@ REMEMBERED = timedelta(hours=1)
 """How much longer than its node a session is held, so that a clock that is set back finds it."""
 
 _LOOKED_AT = 500
+_SHARED_LABELS = 16
 
 
 class LiveSessions:
@@ -31,6 +34,8 @@ class LiveSessions:
         self._clock = clock
         self._sessions: dict[tuple[str, str], Session] = {}
         self._until: dict[tuple[str, str], datetime] = {}
+        # Most tasks have read the same few things and made nothing: one value stands for all of them.
+        self._shared: WeakValueDictionary[frozenset[str], Session] = WeakValueDictionary()
 
     def load(self, connection: Connection) -> None:
         for row in store.needed(connection, self._clock.now() - REMEMBERED):
@@ -41,10 +46,16 @@ class LiveSessions:
             self._put(row)
 
     def _put(self, row: Row[Any]) -> None:
-        place = (row.tenant_id, row.key)
+        place = (sys.intern(row.tenant_id), row.key)
         if row.expires_at is not None:
             self._until[place] = max(row.expires_at, row.renew_until)
-        self._sessions[place] = store.value(row)
+        self._sessions[place] = self._once(store.value(row))
+
+    def _once(self, session: Session) -> Session:
+        """The value that all sessions like this one share, if it is small."""
+        if session.created or len(session.labels) > _SHARED_LABELS:
+            return session
+        return self._shared.setdefault(session.labels, session)
 
     def get(self, tenant_id: str, key: str) -> Session:
         """The session of a key; the empty one when nothing was reported."""

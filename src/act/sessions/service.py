@@ -16,9 +16,17 @@ class SessionService:
         self._clock = clock
 
     def add(
-        self, transaction: Transaction, tenant_id: str, key: str, labels: Iterable[str], created: Iterable[str]
+        self,
+        transaction: Transaction,
+        tenant_id: str,
+        key: str,
+        labels: Iterable[str] = (),
+        created: Iterable[str] = (),
+        defaults: Iterable[str] = (),
     ) -> int | None:
         """Add to a session, in the commit of who reports it. Answers the revision, None when nothing is new.
+
+        `defaults` are labels that nobody reported; see `merged`.
 
         Raises:
             ProblemError: 409 when the session is full.
@@ -27,7 +35,7 @@ class SessionService:
         known = store.find(connection, tenant_id, key)
         before = EMPTY if known is None else known
         try:
-            after = merged(before, labels, created)
+            after = merged(before, labels, created, defaults)
         except SessionFull as error:
             detail = f"{error} Nothing was recorded; go on with a token for another task."
             raise conflict("session_full", detail) from None

@@ -40,17 +40,21 @@ def session_key(task_id: str | None, root_node: str) -> str:
     return f"node:{root_node}" if task_id is None else f"task:{task_id}"
 
 
-def merged(session: Session, labels: Iterable[str], created: Iterable[str]) -> Session:
+def merged(session: Session, labels: Iterable[str], created: Iterable[str], defaults: Iterable[str] = ()) -> Session:
     """The session with what was reported; `session` itself when nothing of it is new.
+
+    Args:
+        defaults: labels that nobody reported. There is always room for them: what tells nothing cannot be sent back.
 
     Raises:
         SessionFull: it would have more than `MAX_LABELS` labels, `MAX_CREATED` resources, or `MAX_CREATED_TEXT`.
     """
-    all_labels = session.labels.union(labels)
+    told = session.labels.union(labels)
+    all_labels = told.union(defaults)
     all_created = tuple(dict.fromkeys((*session.created, *created)))
     if len(all_labels) == len(session.labels) and len(all_created) == len(session.created):
         return session
-    if len(all_labels) > MAX_LABELS:
+    if len(told) > max(MAX_LABELS, len(session.labels)):
         raise SessionFull(f"A session has at most {MAX_LABELS} labels.")
     if len(all_created) > MAX_CREATED:
         raise SessionFull(f"A session has at most {MAX_CREATED} created resources.")

@@ -1,4 +1,4 @@
-"""What an admin sees and changes of the tenant itself: how long tokens live, and the kill switch."""
+"""What an admin sees and changes of the tenant itself: token lifetimes, default labels, and the kill switch."""
 
 from __future__ import annotations
 
@@ -30,13 +30,18 @@ class TenantControl:
             return _answer(_row(connection, id))
 
     def update(self, caller: ApiKey, id: str, body: models.TenantPatch) -> models.Tenant:
-        """Change how long tokens live. A lower maximum also refuses tokens that are out and live longer.
+        """Change how long tokens live, or the default labels.
+
+        A lower maximum also refuses tokens that are out and live longer. Default labels count for outcomes that are
+        reported from then on; sessions keep what they have.
 
         Raises:
             ProblemError: 404 for another tenant, 422 for a default over the maximum.
         """
         _refuse_stranger(caller, id)
         changed = {name: getattr(body, name) for name in body.model_fields_set}
+        if body.default_labels is not None:
+            changed["default_labels"] = sorted(set(body.default_labels))
 
         def work(transaction: Transaction) -> models.Tenant:
             row = _row(transaction.connection, id)
@@ -44,7 +49,8 @@ class TenantControl:
                 raise unprocessable([fault])
             revision = self._change(transaction, id, changed)
             row = _row(transaction.connection, id)
-            told = {"maxTokenTtl": row.max_token_ttl, "defaultTokenTtl": row.default_token_ttl}
+            told: dict[str, Any] = {"maxTokenTtl": row.max_token_ttl, "defaultTokenTtl": row.default_token_ttl}
+            told["defaultLabels"] = row.default_labels
             transaction.record(id, "tenant.updated", told | {"keyId": caller.id, "revision": revision})
             return _answer(row, revision)
 
@@ -119,6 +125,7 @@ def _answer(row: Row[Any], revision: int | None = None) -> models.Tenant:
         name=row.name,
         max_token_ttl=row.max_token_ttl,
         default_token_ttl=row.default_token_ttl,
+        default_labels=row.default_labels,
         frozen=row.frozen_at is not None,
         frozen_at=row.frozen_at,
         frozen_reason=row.frozen_reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from act.problems import conflict
+from act.problems import ProblemError, conflict
 from act.tenants import store
 
 
@@ -16,4 +16,8 @@ def refuse_frozen(connection: Connection, tenant_id: str) -> None:
     """
     row = store.tenant_row(connection, tenant_id)
     if row is None or row.frozen_at is not None:
-        raise conflict("tenant_frozen", "The tenant is frozen: no token is made until it is unfrozen.")
+        raise tenant_frozen()
+
+
+def tenant_frozen() -> ProblemError:
+    return conflict("tenant_frozen", "The tenant is frozen: no token is made until it is unfrozen.")

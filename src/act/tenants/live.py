@@ -30,7 +30,8 @@ class LiveTenants:
 
     def _put(self, row: Row[Any]) -> None:
         frozen = row.frozen_at is not None
-        self._tenants[row.id] = Tenant(row.id, row.name, row.max_token_ttl, row.default_token_ttl, frozen)
+        labels = tuple(row.default_labels)
+        self._tenants[row.id] = Tenant(row.id, row.name, row.max_token_ttl, row.default_token_ttl, frozen, labels)
 
     def get(self, tenant_id: str) -> Tenant:
         return self._tenants[tenant_id]
@@ -61,12 +62,23 @@ class LiveApiKeys:
                 self._by_hash.pop(gone.hash, None)
             return
         scopes = frozenset(Scope(scope) for scope in row.scopes)
-        key = ApiKey(row.id, row.tenant_id, row.name, row.hash, scopes, row.agent_id, row.expires_at)
+        key = ApiKey(
+            row.id,
+            row.tenant_id,
+            row.name,
+            row.hash,
+            scopes,
+            row.agent_id,
+            row.expires_at,
+            frozenset(row.roles),
+            row.person,
+        )
         self._by_hash[key.hash] = self._by_id[key.id] = key
 
-    def in_use(self, id: str) -> bool:
-        """Whether there is a key of this id that is not revoked."""
-        return id in self._by_id
+    def in_use(self, id: str, now: datetime) -> bool:
+        """Whether there is a key of this id that is not revoked and has not expired."""
+        key = self._by_id.get(id)
+        return key is not None and (key.expires_at is None or now < key.expires_at)
 
     def find(self, presented: str, now: datetime) -> ApiKey | None:
         """The key that was presented, unless it is unknown, revoked or expired."""

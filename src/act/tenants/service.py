@@ -20,7 +20,7 @@ from act.problems import conflict, forbidden, not_found, unprocessable
 from act.strict_json import Fault
 from act.tenants import store
 from act.tenants.live import LiveApiKeys
-from act.tenants.tenant import DEFAULT_TOKEN_TTL, MAX_TOKEN_TTL, SHORTEST_KEY, ApiKey, hash_key, new_key
+from act.tenants.tenant import DEFAULT_LABELS, DEFAULT_TOKEN_TTL, MAX_TOKEN_TTL, SHORTEST_KEY, ApiKey, hash_key, new_key
 from act.tokens.keys import make_keys
 
 
@@ -73,12 +73,13 @@ class TenantService:
                 name=name,
                 max_token_ttl=self._max_token_ttl,
                 default_token_ttl=min(DEFAULT_TOKEN_TTL, self._max_token_ttl),
+                default_labels=list(DEFAULT_LABELS),
                 created_at=now,
             )
             revision = transaction.change(id, "tenant", id)
             transaction.record(id, "tenant.created", {"tenantName": name, "revision": revision})
             make_keys(transaction, self._files, id, now)
-            self._add_key(transaction, id, None, "admin", prefix, key, [Scope.ADMIN], None, None)
+            self._add_key(transaction, id, None, prefix, key, _admin("admin"))
 
         self._writer.write(work)
         return key
@@ -95,7 +96,7 @@ class TenantService:
                 raise PermissionError(
                     f"The API key '{name}' was revoked or has expired; delete the file it is kept in."
                 )
-            self._add_key(transaction, tenant_id, None, name, "chosen", key, [Scope.ADMIN], None, None)
+            self._add_key(transaction, tenant_id, None, "chosen", key, _admin(name))
 
         self._writer.write(work)
 
@@ -115,17 +116,7 @@ class TenantService:
         key, prefix = new_key()
 
         def work(transaction: Transaction) -> str:
-            return self._add_key(
-                transaction,
-                caller.tenant_id,
-                caller,
-                body.name,
-                prefix,
-                key,
-                body.scopes,
-                body.agent_id,
-                body.expires_in,
-            )
+            return self._add_key(transaction, caller.tenant_id, caller, prefix, key, body)
 
         row = self._find(caller, self._writer.write(work))
         return models.IssuedApiKey(key=key, **_answer(row).model_dump(by_alias=False))
@@ -158,31 +149,36 @@ class TenantService:
         transaction: Transaction,
         tenant_id: str,
         caller: ApiKey | None,
-        name: str,
         prefix: str,
         key: str,
-        scopes: list[Scope],
-        agent_id: str | None,
-        expires_in: int | None,
+        wanted: models.ApiKeyCreate,
     ) -> str:
         id, now = new_id("key"), self._clock.now()
         store.insert_key(
             transaction.connection,
             id=id,
             tenant_id=tenant_id,
-            name=name,
+            name=wanted.name,
             prefix=prefix,
             hash=hash_key(key),
-            scopes=[str(scope) for scope in dict.fromkeys(scopes)],
-            agent_id=agent_id,
+            scopes=[str(scope) for scope in dict.fromkeys(wanted.scopes)],
+            agent_id=wanted.agent_id,
+            roles=sorted(set(wanted.roles)),
+            person=wanted.person,
             created_at=now,
-            expires_at=None if expires_in is None else now + timedelta(seconds=expires_in),
+            expires_at=None if wanted.expires_in is None else now + timedelta(seconds=wanted.expires_in),
         )
-        told = {"apiKeyId": id, "apiKeyName": name, "scopes": [str(scope) for scope in scopes], "agentId": agent_id}
-        told["keyId"] = caller.id if caller else None
-        transaction.record(
-            tenant_id, "api_key.created", told | {"revision": transaction.change(tenant_id, "api_key", id)}
-        )
+        told = {
+            "apiKeyId": id,
+            "apiKeyName": wanted.name,
+            "scopes": [str(scope) for scope in wanted.scopes],
+            "agentId": wanted.agent_id,
+            "roles": sorted(set(wanted.roles)) or None,
+            "person": wanted.person,
+            "keyId": caller.id if caller else None,
+            "revision": transaction.change(tenant_id, "api_key", id),
+        }
+        transaction.record(tenant_id, "api_key.created", told)
         return id
 
     def _find(self, caller: ApiKey, id: str) -> Row[Any]:
@@ -196,6 +192,10 @@ class TenantService:
         return _answer(row).model_copy(update={"last_used_at": self._keys.last_used.get(row.id)})
 
 
+def _admin(name: str) -> models.ApiKeyCreate:
+    return models.ApiKeyCreate(name=name, scopes=[Scope.ADMIN])
+
+
 def _answer(row: Row[Any]) -> models.ApiKey:
     return models.ApiKey(
         id=row.id,
@@ -203,6 +203,8 @@ def _answer(row: Row[Any]) -> models.ApiKey:
         prefix=row.prefix,
         scopes=[Scope(scope) for scope in row.scopes],
         agent_id=row.agent_id,
+        roles=row.roles,
+        person=row.person,
         created_at=row.created_at,
         expires_at=row.expires_at,
         last_used_at=None,

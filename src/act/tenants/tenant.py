@@ -12,22 +12,29 @@ from act.models import Scope
 DEFAULT_TENANT = "default-tenant"
 DEFAULT_TOKEN_TTL = 3600
 MAX_TOKEN_TTL = 86400
+DEFAULT_LABELS = ("untrusted",)
 SHORTEST_KEY = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Token lifetimes in seconds. While it is `frozen`, everything that its agents ask is denied."""
+    """Token lifetimes in seconds. While it is `frozen`, everything that its agents ask is denied.
+
+    `default_labels` is what an action has read whose outcome tells no labels; sorted.
+    """
 
     id: str
     name: str
     max_token_ttl: int
     default_token_ttl: int
     frozen: bool
+    default_labels: tuple[str, ...] = DEFAULT_LABELS
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
+    """`roles` and `person` are its holder's: the roles in which they approve, and who they are."""
+
     id: str
     tenant_id: str
     name: str
@@ -35,6 +42,8 @@ class ApiKey:
     scopes: frozenset[Scope]
     agent_id: str | None
     expires_at: datetime | None
+    roles: frozenset[str] = frozenset()
+    person: str | None = None
 
     def has(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes

@@ -24,7 +24,7 @@ class Link(NamedTuple):
 
     `seen` is the token as conditions see it. The agent may hand its rights to those in `hand_to` (None: the token does
     not say), and `max_depth` agents may follow it (0: none). One that is not `usable` was
-    handed down to be handed on only.
+    handed down to be handed on only. `family` is the node of the token that the chain began with.
     """
 
     agent: Agent
@@ -33,11 +33,12 @@ class Link(NamedTuple):
     hand_to: Audience | None = None
     max_depth: int = MAX_DEPTH
     usable: bool = True
+    family: str = ""
 
 
 def alone(agent: Agent) -> tuple[Link]:
     """The chain of an agent that nobody handed anything to, and whose token narrows nothing."""
-    return (Link(agent, None, NO_TOKEN),)
+    return (Link(agent, None, NO_TOKEN, family=f"agent:{agent.id}"),)
 
 
 def check_chain(links: Sequence[Link]) -> Refusal | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row
+from sqlalchemy import Connection, Engine, Row
 
 from act import models
 from act.agents.live import LiveAgents
@@ -29,6 +30,20 @@ from act.tokens.service import lifetime
 HOLDERS_GRACE = 30
 MAX_LIVE = 100
 """Tokens of one node that are good at once. Whoever holds one may rotate it, and each is held in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A rotation that its caller may ask for.
+
+    `grace` is how long the old tokens stay good, `seconds` how long the new one lives (None: as long as the old one),
+    and `holder` says that it is asked for by right of the token alone.
+    """
+
+    id: str
+    grace: timedelta
+    seconds: int | None
+    holder: bool
 
 
 class RotationService:
@@ -69,49 +84,35 @@ class RotationService:
         if holder or body.token is not None:
             self._held(caller, id, body)
         seconds = None if body.expires_in is None else lifetime(self._tenants.get(caller.tenant_id), body.expires_in)
+        asked = _Asked(id, timedelta(seconds=body.grace), seconds, holder)
+        return self._mint.issued(self._writer.write(lambda transaction: self._rotated(transaction, caller, asked)))
 
-        def work(transaction: Transaction) -> Minted:
-            refuse_frozen(transaction.connection, caller.tenant_id)
-            row = store.find(transaction.connection, caller.tenant_id, id)
-            assert row is not None  # tokens are never deleted
-            node = store.node(transaction.connection, row.node)
-            assert node is not None
-            now = self._clock.now()
-            by_id = {each.id: each for each in store.node_rows(transaction.connection, node.path)}
-            above = [by_id[each] for each in node.path]
-            self._refuse_dead(row, [*above, node], now)
-            issued_at = now.replace(microsecond=0)
-            expires_at = self._end(row, [*above, node], issued_at, seconds, holder)
-            if store.count_live(transaction.connection, node.id, now) >= MAX_LIVE:
-                detail = f"The token was rotated {MAX_LIVE} times within the grace; wait until the old ones end."
-                raise conflict("too_many_rotations", detail)
-            old_ones_end = now + timedelta(seconds=body.grace)
-            for older in store.supersede(transaction.connection, node.id, old_ones_end):
-                transaction.change(caller.tenant_id, "token", older)
-            # What was handed down ends no later than the last token that it can have come from.
-            store.end_node(transaction.connection, node.id, min(node.expires_at, old_ones_end))
-            node = store.node(transaction.connection, row.node)
-            assert node is not None
-            actors = tuple(each.agent_id for each in (*above, node))
-            minted = self._mint.further(transaction, node, actors, issued_at, expires_at)
-            fields = told(minted.claims) | {"keyId": caller.id, "replaces": id, "revision": minted.revision}
-            transaction.record(caller.tenant_id, "token.rotated", fields)
-            return minted
+    def _rotated(self, transaction: Transaction, caller: ApiKey, asked: _Asked) -> Minted:
+        """The next token; everything is looked at again, for it may have changed since it was asked."""
+        refuse_frozen(transaction.connection, caller.tenant_id)
+        row = store.find(transaction.connection, caller.tenant_id, asked.id)
+        assert row is not None  # tokens are never deleted
+        nodes, now = _chain(transaction.connection, row.node), self._clock.now()
+        self._refuse_dead(row, nodes, now)
+        issued_at = now.replace(microsecond=0)
+        expires_at = self._end(row, nodes, issued_at, asked)
+        node = _superseded(transaction, nodes[-1], now, now + asked.grace)
+        actors = tuple(each.agent_id for each in nodes)
+        minted = self._mint.further(transaction, node, actors, issued_at, expires_at)
+        fields = told(minted.claims) | {"keyId": caller.id, "replaces": asked.id, "revision": minted.revision}
+        transaction.record(caller.tenant_id, "token.rotated", fields)
+        return minted
 
-        return self._mint.issued(self._writer.write(work))
-
-    def _end(
-        self, row: Row[Any], nodes: Sequence[Row[Any]], issued_at: datetime, seconds: int | None, holder: bool
-    ) -> datetime:
+    def _end(self, row: Row[Any], nodes: Sequence[Row[Any]], issued_at: datetime, asked: _Asked) -> datetime:
         """When the next token of the last of `nodes`, the root first, is to end.
 
         Raises:
             ProblemError: 409 when that is over.
         """
         most = self._tenants.get(row.tenant_id).max_token_ttl
-        lives = seconds or min(int((row.expires_at - row.issued_at).total_seconds()), most)
+        lives = asked.seconds or min(int((row.expires_at - row.issued_at).total_seconds()), most)
         limits = [issued_at + timedelta(seconds=lives), *(above.expires_at for above in nodes[:-1])]
-        if holder:  # also when the tenant has lowered its maximum since
+        if asked.holder:  # also when the tenant has lowered its maximum since
             limits += [nodes[-1].renew_until, nodes[0].created_at + timedelta(seconds=most)]
         end: datetime = min(limits)
         if end <= issued_at:
@@ -147,3 +148,29 @@ class RotationService:
             raise conflict("token_superseded", "Another token has taken the place of this one; rotate that one.")
         if row.expires_at <= now:
             raise conflict("token_expired", "The token has expired; issue a new one.")
+
+
+def _chain(connection: Connection, id: str) -> list[Row[Any]]:
+    """A node with all that it was handed down from, the root first."""
+    node = store.node(connection, id)
+    assert node is not None
+    by_id = {each.id: each for each in store.node_rows(connection, node.path)}
+    return [*(by_id[each] for each in node.path), node]
+
+
+def _superseded(transaction: Transaction, node: Row[Any], now: datetime, end: datetime) -> Row[Any]:
+    """End the tokens of a node at `end`; the node as it is then.
+
+    Raises:
+        ProblemError: 409 when too many of them are good at once.
+    """
+    if store.count_live(transaction.connection, node.id, now) >= MAX_LIVE:
+        detail = f"The token was rotated {MAX_LIVE} times within the grace; wait until the old ones end."
+        raise conflict("too_many_rotations", detail)
+    for older in store.supersede(transaction.connection, node.id, end):
+        transaction.change(node.tenant_id, "token", older)
+    # What was handed down ends no later than the last token that it can have come from.
+    store.end_node(transaction.connection, node.id, min(node.expires_at, end))
+    after = store.node(transaction.connection, node.id)
+    assert after is not None
+    return after

@@ -213,10 +213,10 @@ class Verifier:
             agents.append(holder)
         links = (
             *(
-                Link(holder, above.scope, above.seen, above.hand_to, above.max_depth, above.usable)
+                Link(holder, above.scope, above.seen, above.hand_to, above.max_depth, above.usable, claims.root)
                 for above, holder in zip(nodes, agents, strict=True)
             ),
-            Link(agent, claims.scope, known.seen, node.hand_to, node.max_depth, node.usable),
+            Link(agent, claims.scope, known.seen, node.hand_to, node.max_depth, node.usable, claims.root),
         )
         if refusal := check_chain(links):
             return refusal

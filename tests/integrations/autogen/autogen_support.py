@@ -13,6 +13,7 @@ from typing import Any
 
 import autogen
 
+from act.client.proof import ProofKey
 from act.demo.model import ScriptedModel, Step, scripted_llm_config
 from act.integrations.core import agent_id_of
 from act.models import Approval, ApprovalReference, Decision, Lease, ReasonCode, Verdict
@@ -67,6 +68,8 @@ class FakeAct:
         requester: str | None = None,
         requester_token: str | None = None,
         dry_run: bool = False,
+        key: ProofKey | None = None,
+        requester_key: ProofKey | None = None,
     ) -> Decision:
         agent = agent_id_of(token)
         self.asked.append(Ask(agent, action, resource, dict(arguments or {}), dict(context or {}), requester))

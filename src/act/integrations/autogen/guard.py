@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from autogen import GroupChatManager
 
+from act.client.guard import Guard
 from act.integrations.autogen import executors
 from act.integrations.autogen.code import guard_code, guard_code_executor
 from act.integrations.autogen.messages import guard_messages
@@ -37,16 +38,19 @@ class _Member:
 class ActGuard:
     """Puts ACT before everything that AutoGen agents do: tools, code, handoffs, and messages.
 
-    `tokens` maps agent names to capability tokens and is read at every call, so a rotated token is put in place by
-    changing the mapping. An agent without a token stands for a person. `tools` maps tool names to `(action, resource
-    template)`, `resources` to the template alone; they go before `@act_tool`, and without any of them a tool is action
-    `call` on `tool://<name>`. `act` is a synchronous `act.Act`. Raises `ValueError` for options it does not know.
+    `tokens` maps agent names to capability tokens: a text, or the `act.Guard` that holds one. A guard renews its token,
+    and proves that its key is there when the token is bound to one. The mapping is read at every call, so a text that
+    was rotated is put in place by changing it. An agent without a token stands for a person.
+
+    `tools` maps tool names to `(action, resource template)`, `resources` to the template alone; they go before
+    `@act_tool`, and without any of them a tool is action `call` on `tool://<name>`. `act` is a synchronous `act.Act`.
+    Raises `ValueError` for options it does not know, `TypeError` for a token that is neither a text nor a guard.
     """
 
     def __init__(
         self,
         act: ActClient,
-        tokens: Mapping[str, str],
+        tokens: Mapping[str, str | Guard],
         *,
         tools: Mapping[str, ToolSpec | tuple[str, str]] | None = None,
         resources: Mapping[str, str] | None = None,
@@ -58,6 +62,8 @@ class ActGuard:
     ) -> None:
         if messages not in ("observe", "enforce", "off"):
             raise ValueError('messages is "observe", "enforce" or "off"')
+        for name, token in tokens.items():
+            Party(name, token).check()
         conversation = conversation_id or f"autogen-{uuid.uuid4()}"
         self.enforcer = Enforcer(
             act,

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(), nullable=False, unique=True),
         sa.Column("max_token_ttl", sa.Integer(), nullable=False),
         sa.Column("default_token_ttl", sa.Integer(), nullable=False),
+        sa.Column("default_labels", sa.JSON(), nullable=False, server_default='["untrusted"]'),
         sa.Column("created_at", sa.Integer(), nullable=False),
         sa.Column("frozen_at", sa.Integer()),
         sa.Column("frozen_reason", sa.Text()),
@@ -56,6 +57,8 @@ def upgrade() -> None:
         sa.Column("hash", sa.LargeBinary(), nullable=False, unique=True),
         sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("agent_id", sa.String()),
+        sa.Column("roles", sa.JSON(), nullable=False),
+        sa.Column("person", sa.String()),
         sa.Column("created_at", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.Integer()),
         sa.Column("revoked_at", sa.Integer()),
@@ -74,10 +77,13 @@ def upgrade() -> None:
         sa.Column("arguments", sa.JSON(), nullable=False),
         sa.Column("context", sa.JSON(), nullable=False),
         sa.Column("policies", sa.JSON(), nullable=False),
-        sa.Column("approvers_needed", sa.Integer(), nullable=False),
+        sa.Column("demands", sa.JSON(), nullable=False),
         sa.Column("votes", sa.JSON(), nullable=False),
         sa.Column("rejection", sa.JSON()),
         sa.Column("asked_by", sa.String(), nullable=False),
+        sa.Column("asker", sa.String()),
+        sa.Column("users", sa.JSON(), nullable=False),
+        sa.Column("root_agent_id", sa.String(), nullable=False),
         sa.Column("decision_id", sa.String(), nullable=False),
         sa.Column("created_at", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.Integer(), nullable=False),
@@ -127,6 +133,18 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant_id", "key"),
     )
     op.create_table(
+        "idempotency_keys",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("key_id", sa.String(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
+        sa.Column("answer", sa.LargeBinary()),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.UniqueConstraint("key_id", "hash"),
+    )
+    op.create_index("idempotency_keys_age", "idempotency_keys", ["created_at"])
+    op.create_table(
         "audit_trees",
         sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
         sa.Column("size", sa.Integer(), nullable=False),
@@ -149,6 +167,18 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.Integer(), nullable=False),
         sa.UniqueConstraint("decision_id", "policy_id", "agent_id"),
     )
+    op.create_table(
+        "counters",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
+        sa.Column("policy_id", sa.String(), primary_key=True),
+        sa.Column("name", sa.String(), primary_key=True),
+        sa.Column("holder", sa.String(), primary_key=True),
+        sa.Column("slot", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("amount", sa.Integer(), nullable=False),
+        sa.Column("seconds", sa.Integer()),
+        sa.Column("expires_at", sa.Integer()),
+    )
+    op.create_index("counters_over", "counters", ["expires_at"], sqlite_where=sa.text("expires_at IS NOT NULL"))
     op.create_table(
         "policies",
         sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
@@ -231,3 +261,47 @@ def upgrade() -> None:
     )
     op.create_index("nodes_parent", "nodes", ["parent"])
     op.create_index("nodes_agent", "nodes", ["tenant_id", "agent_id"])
+    op.create_table(
+        "webhooks",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("events", sa.JSON(), nullable=False),
+        sa.Column("include_arguments", sa.Boolean(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("disabled_reason", sa.String()),
+        sa.Column("failing_since", sa.Integer()),
+        sa.Column("secrets", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("updated_at", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+    )
+    op.create_index("webhooks_tenant", "webhooks", ["tenant_id", "id"])
+    op.create_table(
+        "webhook_deliveries",
+        sa.Column("id", sa.String(), primary_key=True),
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), nullable=False),
+        sa.Column("webhook_id", sa.String(), nullable=False),
+        sa.Column("event", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.Integer(), nullable=False),
+        sa.Column("next_at", sa.Integer()),
+        sa.Column("finished_at", sa.Integer()),
+    )
+    op.create_index("webhook_deliveries_webhook", "webhook_deliveries", ["webhook_id", "id"])
+    op.create_index(
+        "webhook_deliveries_waiting",
+        "webhook_deliveries",
+        ["webhook_id", "next_at"],
+        sqlite_where=sa.text("status = 'pending'"),
+    )
+    op.create_index(
+        "webhook_deliveries_finished",
+        "webhook_deliveries",
+        ["finished_at"],
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+    )

@@ -1,0 +1,138 @@
+"""What a ruling takes from the limits of its policies, and the words about what is left of them. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from act.enforcement.ruling import Limit, Ruling
+from act.limits.book import Demand, Exceeded
+from act.limits.counters import Room, Series, Spend
+from act.limits.leases import LeaseKey, Wanted
+from act.models import Decision, LimitLeft, ReasonCode
+from act.policies.budgets import BudgetTerms, shown, written
+from act.policies.constraints import ConcurrencyTerms, Counted, QuotaTerms
+from act.policies.rates import RateTerms
+
+Constraint = Literal["rateLimit", "maxRequests", "budget"]
+
+_NOTHING = Demand()
+_UNITS = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
+
+
+def demand_of(tenant_id: str, limits: Sequence[Limit], longest: float) -> Demand:
+    """What the limits of a ruling ask to be reserved, in an order that does not depend on that of the policies.
+
+    Args:
+        longest: seconds after which a lease ends at the latest.
+    """
+    if not limits:
+        return _NOTHING
+    places: list[Wanted] = []
+    spends: list[Spend] = []
+    for limit in limits:
+        terms, policy_id = limit.terms, limit.policy.id
+        if isinstance(terms, ConcurrencyTerms):
+            key = LeaseKey(tenant_id, policy_id, limit.holder)
+            places.append(Wanted(key, terms.limit, min(terms.lease_seconds, longest)))
+        else:
+            seconds = None if isinstance(terms, QuotaTerms) else terms.seconds
+            series = Series(tenant_id, policy_id, terms.name, seconds)
+            spends.append(Spend(series, limit.holder, terms.limit, limit.amount))
+    if len(spends) > 1:
+        # What never has room again is told before what has room in a while.
+        spends.sort(key=_order)
+    return Demand(places, spends)
+
+
+def _order(spend: Spend) -> tuple[Any, ...]:
+    _, policy_id, name, seconds = spend.series
+    return seconds is not None, -(seconds or 0), policy_id, name, spend.holder
+
+
+def refusal(ruling: Ruling, exceeded: Exceeded) -> tuple[ReasonCode, str]:
+    """Why nothing was reserved."""
+    if exceeded.place is not None:
+        place = exceeded.place
+        name = next(limit.policy.name for limit in ruling.limits if limit.policy.id == place.key.policy_id)
+        tasks = "1 task runs" if place.limit == 1 else f"{place.limit} tasks run"
+        reason = f"'{name}' allows no more: {tasks} already. Report the outcome of one, or wait."
+        return ReasonCode.CONCURRENCY_EXCEEDED, reason
+    assert exceeded.room is not None
+    limit = _limit_of(ruling, exceeded.room.spend)
+    again = "" if exceeded.retry_after is None else f" There is room in {math.ceil(exceeded.retry_after)} s."
+    name, terms = limit.policy.name, limit.terms
+    if isinstance(terms, RateTerms):
+        return ReasonCode.RATE_LIMITED, f"'{name}' allows {terms.limit} per {_UNITS[terms.seconds]}.{again}"
+    if isinstance(terms, BudgetTerms):
+        unit = f" {terms.unit}" if terms.unit else ""
+        left, wanted = shown(max(exceeded.room.left, 0)), shown(limit.amount)
+        reason = f"'{name}' has {left}{unit} left of {shown(terms.limit)} per {terms.per}; this takes {wanted}.{again}"
+        return ReasonCode.BUDGET_EXCEEDED, reason
+    requests = "1 request" if terms.limit == 1 else f"{terms.limit} requests"
+    return ReasonCode.QUOTA_EXCEEDED, f"'{name}' allows {requests} with a token, and they are used up."
+
+
+def left_of(ruling: Ruling, rooms: Sequence[Room]) -> list[LimitLeft]:
+    """What is left of each counted limit, as an answer tells it."""
+    return [_left(_limit_of(ruling, room.spend), room) for room in rooms]
+
+
+def spent(ruling: Ruling, rooms: Sequence[Room]) -> list[dict[str, str]]:
+    """What an allowed decision was counted under, for its record; amounts as texts, because some are decimal."""
+    return [_spent(_limit_of(ruling, room.spend)) for room in rooms]
+
+
+def _spent(limit: Limit) -> dict[str, str]:
+    terms = limit.terms
+    assert not isinstance(terms, ConcurrencyTerms)
+    told = {"policyId": limit.policy.id, "constraint": _constraint(terms), "amount": str(limit.amount)}
+    if isinstance(terms, BudgetTerms):
+        told["amount"] = written(limit.amount)
+        if terms.unit:
+            told["unit"] = terms.unit
+    return told
+
+
+def uncounted(limits: Sequence[Limit], decision: Decision) -> bool:
+    """Whether one of the limits is not among those that the decision was counted under."""
+    counted = {(left.policy_id, left.constraint) for left in decision.limits}
+    for limit in limits:
+        if isinstance(limit.terms, ConcurrencyTerms):
+            if decision.lease is None:
+                return True
+        elif (limit.policy.id, _constraint(limit.terms)) not in counted:
+            return True
+    return False
+
+
+def _constraint(terms: Counted) -> Constraint:
+    if isinstance(terms, BudgetTerms):
+        return "budget"
+    return "maxRequests" if isinstance(terms, QuotaTerms) else "rateLimit"
+
+
+def _left(limit: Limit, room: Room) -> LimitLeft:
+    terms, left, window = limit.terms, max(room.left, 0), room.spend.series.seconds
+    assert not isinstance(terms, ConcurrencyTerms)
+    money = isinstance(terms, BudgetTerms)
+    return LimitLeft(
+        policy_id=limit.policy.id,
+        constraint=_constraint(terms),
+        limit=shown(terms.limit) if money else terms.limit,
+        remaining=shown(left) if money else left,
+        window=window,
+        reset=None if room.more_in is None else math.ceil(room.more_in),
+        unit=terms.unit if isinstance(terms, BudgetTerms) else None,
+    )
+
+
+def _limit_of(ruling: Ruling, spend: Spend) -> Limit:
+    return next(
+        limit
+        for limit in ruling.limits
+        if limit.policy.id == spend.series.policy_id
+        and limit.holder == spend.holder
+        and limit.terms.name == spend.series.name
+    )

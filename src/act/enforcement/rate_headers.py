@@ -1,0 +1,21 @@
+"""`RateLimit`, `RateLimit-Policy` and `Retry-After` of an answer (draft-ietf-httpapi-ratelimit-headers; RFC 9110)."""
+
+from __future__ import annotations
+
+from act.models import Decision
+
+
+def rate_headers(decision: Decision) -> dict[str, str]:
+    """What the answer says of rates in its body, said again where HTTP clients look for it.
+
+    Policies are named by their ids: `"pol_x";q=100;w=60` is 100 in 60 s, `"pol_x";r=57;t=12` that 57 are left and
+    there are more in 12 s.
+    """
+    rates = [left for left in decision.limits if left.constraint == "rateLimit"]
+    found: dict[str, str] = {}
+    if rates:
+        found["RateLimit-Policy"] = ", ".join([f'"{left.policy_id}";q={left.limit};w={left.window}' for left in rates])
+        found["RateLimit"] = ", ".join([f'"{left.policy_id}";r={left.remaining};t={left.reset or 0}' for left in rates])
+    if decision.retry_after is not None:
+        found["Retry-After"] = str(decision.retry_after)
+    return found

@@ -1,0 +1,1 @@
+"""Idempotency: what was carried out under an `Idempotency-Key` is not carried out again."""

@@ -1,0 +1,39 @@
+"""Webhooks in memory: whether anybody hears of an event is asked in every commit that could tell of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import Connection
+
+from act.webhooks import store
+from act.webhooks.webhook import Webhook
+
+
+class LiveWebhooks:
+    """Follows the change kind `webhook`. Secrets are not held; a lost one must not keep decisions from being made."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Webhook] = {}
+
+    def load(self, connection: Connection) -> None:
+        for row in store.rows(connection):
+            self._by_id[row.id] = store.value(row)
+
+    def apply(self, connection: Connection, tenant_id: str, ids: Iterable[str]) -> None:
+        found = {row.id: store.value(row) for row in store.rows(connection, ids)}
+        for id in ids:
+            if id in found:
+                self._by_id[id] = found[id]
+            else:
+                self._by_id.pop(id, None)
+
+    def get(self, id: str) -> Webhook | None:
+        return self._by_id.get(id)
+
+    def hearing(self, tenant_id: str, event: str) -> list[Webhook]:
+        """The webhooks that are told of an event of the tenant."""
+        return [webhook for webhook in self if webhook.tenant_id == tenant_id and webhook.hears(event)]
+
+    def __iter__(self) -> Iterator[Webhook]:
+        return iter(self._by_id.copy().values())
