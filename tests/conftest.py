@@ -22,7 +22,7 @@ settings.load_profile("act")
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests of a worker that do not mind each other's agents and policies."""
-    with Server(tmp_path_factory.mktemp("server")) as server:
+    with Server(tmp_path_factory.mktemp("server"), {"ACT_WEBHOOK_ALLOW_PRIVATE": "true"}) as server:
         yield server
 
 

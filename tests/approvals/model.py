@@ -117,7 +117,9 @@ class Model:
         return "approval_required", None
 
     def begin(self, question: int, id: str) -> None:
-        wanted = [want for wants, _ in self.policies for want in wants]
+        several = {want for wants, _ in self.policies for want in wants}
+        # Who says yes to the stronger of two demands says yes to the weaker one, so nobody else is asked for that.
+        wanted = [want for want in several if not any(o != want and o.at_least(want) for o in several)]
         life = min(life for wants, life in self.policies if wants)
         self.last[question] = Asked(id, wanted, self.wall, self.measured, life)
 

@@ -27,6 +27,8 @@ class World:
     key_id: str
     signing_key_id: str
     tenant_id: str
+    webhook_id: str
+    delivery_id: str
     index: int
 
     def path(self, route: Route) -> str:
@@ -56,8 +58,19 @@ def new_world(api: Api) -> World:
         key_id=key["id"],
         signing_key_id=next(key["kid"] for key in api.get("/v1/keys?limit=200")["items"] if key["status"] == "next"),
         tenant_id=allowed["tenantId"],
+        webhook_id=(webhook := _webhook(api)),
+        delivery_id=api.post(f"/v1/webhooks/{webhook}/test", status=202)["id"],
         index=asked["audit"]["index"],
     )
+
+
+def _webhook(api: Api) -> str:
+    """The tenant's enabled webhook, made if there is none: it may have twenty and no more. Nobody listens there."""
+    there = (webhook["id"] for webhook in api.get("/v1/webhooks")["items"] if webhook["enabled"])
+    return str(next(there, None) or api.post("/v1/webhooks", _HOOK)["id"])
+
+
+_HOOK = {"url": "http://127.0.0.1:9/"}
 
 
 @dataclass(frozen=True)
@@ -166,6 +179,15 @@ def _routes() -> list[Route]:
         Route("PATCH", "/v1/tenants/{tenant_id}", admin, 200, lambda _: {"maxTokenTtl": 86400}),
         Route("POST", "/v1/tenants/{tenant_id}/freeze", admin, 200, lambda _: {"reason": "a test"}),
         Route("POST", "/v1/tenants/{tenant_id}/unfreeze", admin),
+        Route("GET", "/v1/webhooks", admin),
+        Route("POST", "/v1/webhooks", admin, 201, lambda _: _HOOK),
+        Route("GET", "/v1/webhooks/{webhook_id}", admin),
+        Route("PATCH", "/v1/webhooks/{webhook_id}", admin, 200, lambda _: {"description": "changed"}),
+        Route("DELETE", "/v1/webhooks/{webhook_id}", admin, 204),
+        Route("POST", "/v1/webhooks/{webhook_id}/rotate-secret", admin),
+        Route("POST", "/v1/webhooks/{webhook_id}/test", admin, 202),
+        Route("GET", "/v1/webhooks/{webhook_id}/deliveries", admin),
+        Route("POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend", admin, 202),
     ]
 
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -16,7 +15,7 @@ from tests.attacks.conftest import OTHER_KEY
 from tests.attacks.test_approvals import wait_until
 from tests.attacks.test_counting import codes, flood, report, request, run
 from tests.delegations.handing import EVERYTHING, below, line, root
-from tests.limits.floods import ASKING, FLOODS, ROUNDS, assert_all_that_fits, exact, limited, mixed, money
+from tests.limits.floods import ASKING, DEEP, FLOODS, ROUNDS, assert_all_that_fits, exact, limited, mixed, money
 from tests.support import Api, Server, environment
 
 ONE = {"arguments": {"amount": 1}}
@@ -40,7 +39,7 @@ def told(api: Api, token: str, times: int) -> list[str]:
 # --- how many at once -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("constraints", "fit", "code"), FLOODS, ids=lambda case: str(case))
+@pytest.mark.parametrize(("constraints", "fit", "code"), FLOODS)
 def test_two_hundred_at_once(server: Server, api: Api, constraints: dict[str, Any], fit: int, code: str) -> None:
     for _ in ROUNDS:
         token = limited(api, constraints)
@@ -61,7 +60,7 @@ def test_each_of_two_hundred_is_told_another_rest(server: Server, api: Api) -> N
     ("amount", "most", "fit"), [(0.1, 5, 50), (0.1, 0.3, 3), (2.5, 12, 4), (0.000001, 0.00005, 50)]
 )
 def test_two_hundred_of_one_amount(server: Server, api: Api, amount: float, most: float, fit: int) -> None:
-    for _ in ROUNDS[:3]:
+    for _ in ROUNDS if DEEP else ROUNDS[:1]:
         token = limited(api, money(most))
         decisions = flood(server, [request(token, arguments={"amount": amount}) for _ in range(ASKING)])
         assert codes(decisions) == {"allowed": fit, "budget_exceeded": ASKING - fit}
@@ -91,10 +90,10 @@ def test_ten_children_share(server: Server, api: Api, constraints: dict[str, Any
     children = [below(api, above, agent)["token"] for agent in agents.agents[1:]]
     decisions = flood(server, [request(token, **ONE) for token in children * 5])
     assert codes(decisions) == {"allowed": 2, code: 48}
-    # A child that is made now begins with what is left, which is nothing; so does a grandchild of the renewed root.
+    # A child that is made now begins with what is left, which is nothing; so does one of the renewed root.
     late = below(api, above, agents[1])["token"]
     assert ask(api, late)["reasonCode"] == code
-    renewed = api.post(f"/v1/tokens/{above['tokenId']}/rotate", {}, status=200)
+    renewed = api.post(f"/v1/tokens/{above['tokenId']}/rotate", {})
     assert ask(api, below(api, renewed, agents[2])["token"])["reasonCode"] == code
 
 
@@ -179,8 +178,7 @@ def test_an_outcome_gives_nothing_back(api: Api, constraints: dict[str, Any], co
     assert report(api, decisions[0], outcome)["repeated"] is False
     assert report(api, decisions[0], outcome)["repeated"] is True
     assert report(api, decisions[2], outcome, status=409)["code"] == "decision_not_allowed"
-    with_other_key = api.send("POST", f"/v1/decisions/{decisions[1]['decisionId']}/outcome", {"status": outcome})
-    assert with_other_key.status_code == 200
+    assert report(api, decisions[1], outcome)["status"] == outcome
     assert told(api, token, 2) == [code, code]
 
 
@@ -298,23 +296,23 @@ CLIENT = """
 import sys, time
 from act import Act
 with Act(sys.argv[1], sys.argv[2], timeout=20) as act:
-    print([str(act.enforce(sys.argv[3], "run", "x").reason_code) for _ in range(3)], flush=True)
+    print(act.enforce(sys.argv[3], "run", "x").reason_code, flush=True)
     time.sleep(60)
 """
 
 
-def test_a_client_that_is_killed_leaves_its_places_until_their_time_is_over(server: Server, api: Api) -> None:
-    token = limited(api, {"maxConcurrentTasks": 3, "leaseSeconds": 2})
+def test_a_client_that_is_killed_leaves_its_place_until_its_time_is_over(server: Server, api: Api) -> None:
+    token = limited(api, {"maxConcurrentTasks": 1, "leaseSeconds": 2})
     command = [sys.executable, "-c", CLIENT, server.url, server.admin_key, token]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as client:
         assert client.stdout is not None
         before = time.monotonic()
-        assert client.stdout.readline().count("allowed") == 3
+        assert client.stdout.readline() == "allowed\n"
         client.send_signal(signal.SIGKILL)
     assert run(api, token)["reasonCode"] == "concurrency_exceeded"
     wait_until(lambda: run(api, token, dryRun=True)["reasonCode"] == "allowed")
     assert time.monotonic() - before >= 1.9
-    assert [run(api, token)["reasonCode"] for _ in range(4)] == ["allowed"] * 3 + ["concurrency_exceeded"]
+    assert [run(api, token)["reasonCode"] for _ in range(2)] == ["allowed", "concurrency_exceeded"]
 
 
 # --- the log says the same --------------------------------------------------------------------------------------------

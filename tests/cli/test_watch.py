@@ -28,6 +28,17 @@ from tests.support import Api, Server, actctl, environment
 SECONDS = 30.0
 
 
+def interruptible() -> None:
+    """In the child: an interruption is one, also when the tests run in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def own_terminal() -> None:
+    """In the child: stdin is its terminal, whose Ctrl-C interrupts it."""
+    interruptible()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """`actctl` at a pseudo terminal of its own."""
 
@@ -42,7 +53,7 @@ class Terminal:
             stderr=other,
             env=environment({"ACT_BASE_URL": server.url, "ACT_API_KEY": key, "TERM": "xterm-256color"}),
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=own_terminal,
         )
         self._main = main
         os.close(other)
@@ -208,6 +219,7 @@ def test_in_a_pipe_each_new_one_is_a_line(
         stdout=subprocess.PIPE,
         env=environment({"ACT_BASE_URL": server.url, "ACT_API_KEY": key}),
         text=True,
+        preexec_fn=interruptible,
     ) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline()]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from tests.support import Api
 
 DEEP = os.environ.get("ACT_DEEP") == "1"
@@ -21,11 +23,13 @@ def money(most: float, per: str = "token", **more: Any) -> dict[str, Any]:
     return {"budget": {"argument": "/amount", "max": most, "per": per, **more}}
 
 
-FLOODS: list[tuple[dict[str, Any], int, str]] = [
-    ({"maxConcurrentTasks": 5}, 5, "concurrency_exceeded"),
-    ({"rateLimit": "100 per minute"}, 100, "rate_limited"),
-    ({"maxRequests": 37}, 37, "quota_exceeded"),
-    ({"rateLimit": "100 per minute", "maxRequests": 50, "maxConcurrentTasks": 7}, 7, "concurrency_exceeded"),
+FLOODS = [
+    pytest.param({"maxConcurrentTasks": 5}, 5, "concurrency_exceeded", id="places"),
+    pytest.param({"rateLimit": "100 per minute"}, 100, "rate_limited", id="rate"),
+    pytest.param({"maxRequests": 37}, 37, "quota_exceeded", id="quota"),
+    pytest.param(
+        {"rateLimit": "100 per minute", "maxRequests": 50, "maxConcurrentTasks": 7}, 7, "concurrency_exceeded", id="all"
+    ),
 ]
 """Constraints, how many of a flood pass, and what the others are told."""
 

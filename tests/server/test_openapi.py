@@ -93,7 +93,10 @@ def test_every_documented_route_finds_what_there_is(document: dict[str, Any], ap
     policy = api.policy(appliesTo={"agentIds": [agent_id]}, constraints={"requiresApproval": True})
     issued = api.post("/v1/tokens", {"agentId": agent_id})
     decision = api.enforce(issued["token"], "execute", "api://tasks/1")
+    webhook = api.post("/v1/webhooks", {"url": "http://127.0.0.1:9/"})  # where nobody listens
     there = {
+        "webhook_id": webhook["id"],
+        "delivery_id": api.post(f"/v1/webhooks/{webhook['id']}/test", status=202)["id"],
         "agent_id": agent_id,
         "policy_id": policy["id"],
         "token_id": issued["tokenId"],

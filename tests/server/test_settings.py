@@ -17,6 +17,7 @@ def test_the_defaults_listen_to_this_machine_alone() -> None:
     assert (settings.host, settings.port, settings.database) == ("127.0.0.1", 8377, "sqlite:///act.db")
     assert settings == Settings()
     assert settings.require_binding is False
+    assert settings.webhook_allow_private is False
 
 
 def test_variables_come_before_defaults_and_arguments_before_both() -> None:
@@ -41,6 +42,7 @@ def test_variables_come_before_defaults_and_arguments_before_both() -> None:
         ("ACT_REQUIRE_BINDING", "1", "require_binding", True),
         ("ACT_REQUIRE_BINDING", "off", "require_binding", False),
         ("ACT_REQUIRE_BINDING", "", "require_binding", False),
+        ("ACT_WEBHOOK_ALLOW_PRIVATE", "true", "webhook_allow_private", True),
     ],
 )
 def test_each_variable_is_read(variable: str, text: str, name: str, value: Any) -> None:
@@ -59,6 +61,7 @@ def test_each_variable_is_read(variable: str, text: str, name: str, value: Any) 
         ("ACT_MAX_TOKEN_TTL", "-60"),
         ("ACT_REQUIRE_BINDING", "ture"),
         ("ACT_REQUIRE_BINDING", "2"),
+        ("ACT_WEBHOOK_ALLOW_PRIVATE", "ture"),
         ("ACT_BOOTSTRAP_API_KEY", "k" * 31),
         ("ACT_BOOTSTRAP_API_KEY", ""),
         ("ACT_ISSUER", ""),

@@ -234,7 +234,7 @@ def test_and_yet_not_everything(url: str) -> None:
         Destinations(True, Names(["127.0.0.1"])).check(url)
 
 
-# --- the connection goes where the check was -----------------------------------------------------------------------------
+# --- the connection goes where the check was --------------------------------------------------------------------------
 
 
 def poster(folder: Path, destinations: Destinations) -> tuple[Post, Secret]:

@@ -17,7 +17,7 @@ from act.webhooks.webhook import MAX_ANSWER
 from tests.support import Api, Server
 
 from .conftest import PRIVATE, Local, ask, deliveries, settled, until, webhook
-from .receiver import Reply, Receiver
+from .receiver import Receiver, Reply
 
 
 def sent(local_or_api: Local | Api, webhook_id: str) -> Any:

@@ -171,7 +171,7 @@ def test(id: str) -> None:
     """
     with connected() as act:
         found = _tried(act, id, act.webhooks.test(id))
-    print_list([found], _DELIVERIES, nothing="")
+    print_one(found, _DELIVERIES)
     if found.status != "succeeded":
         answer = found.attempts[-1].answer if found.attempts else ""
         raise click.ClickException(f"It was not accepted. {answer}".rstrip())
@@ -200,4 +200,4 @@ def deliveries(id: str) -> None:
 def resend(id: str, delivery: str) -> None:
     """Send a message again, under the id it had."""
     with connected() as act:
-        print_list([act.webhooks.resend(id, delivery)], _DELIVERIES, nothing="")
+        print_one(act.webhooks.resend(id, delivery), _DELIVERIES)

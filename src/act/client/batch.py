@@ -100,7 +100,8 @@ class _Asked:
 
     def body(self) -> dict[str, Any]:
         """As it is sent now, with fresh proofs."""
-        return self.question.proved(self.key, self.requester_key, time.time()).body()
+        self.question = self.question.proved(self.key, self.requester_key, time.time())
+        return self.question.body()
 
 
 def planned(items: Iterable[Asking], tenant_id: str | None, raise_on_error: bool) -> Plan:
@@ -131,7 +132,7 @@ def _carried_out(asked: list[_Asked], raise_on_error: bool) -> Plan:
 def _anew(asked: Iterable[_Asked]) -> Iterator[_Asked]:
     """Those whose answer was lost on the way, under new ids (see `Question.lost`)."""
     for one in asked:
-        if one.free and one.key is not None and one.decision is not None and one.question.lost(one.decision):
+        if one.free and one.decision is not None and one.question.lost(one.decision):
             one.question, one.decision = replace(one.question, request_id=new_id()), None
             yield one
 

@@ -379,7 +379,8 @@ def unfreeze_tenant(id: str, reason: str | None) -> Call[TenantFrozen]:
 def create_webhook(
     url: str, events: Iterable[str] | None, description: str, include_arguments: bool
 ) -> Call[IssuedWebhook]:
-    body = {"url": url, "events": None if events is None else listed(events), "description": description or None}
+    chosen = None if events is None else listed("events", events)
+    body = {"url": url, "events": chosen, "description": description or None}
     return post(path("webhooks"), IssuedWebhook, body | {"includeArguments": include_arguments or None})
 
 
