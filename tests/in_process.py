@@ -44,7 +44,9 @@ class InProcess:
     def __init__(self, folder: Path, at: datetime | None = None) -> None:
         self.clock = Hand()
         self.clock.at = at or self.clock.at
-        node = Node(Settings(database=f"sqlite:///{folder / 'act.db'}", bootstrap_api_key=ADMIN_KEY), self.clock)
+        self.node = node = Node(
+            Settings(database=f"sqlite:///{folder / 'act.db'}", bootstrap_api_key=ADMIN_KEY), self.clock
+        )
         self._service = Service(node.app, ADMIN_KEY, node.close)
         self.api = self.client(ADMIN_KEY)
 

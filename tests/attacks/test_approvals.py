@@ -186,6 +186,212 @@ def test_a_revoked_key_approves_nothing_more(case: Case) -> None:
     assert case.ask()["reasonCode"] == "approval_required"
 
 
+def test_the_word_of_a_key_that_has_expired_since_does_not_count(case: Case) -> None:
+    with person(case, expiresIn=2) as brief:
+        approval = case.pending()
+        assert case.vote(approval, brief)["status"] == "approved"
+        wait_until(lambda: brief.send("GET", "/v1/approvals").status_code == 401)
+        decision = case.ask()
+        assert (decision["reasonCode"], decision["approval"]["id"] != approval) == ("approval_required", True)
+        assert case.vote(decision["approval"]["id"], brief, status=401)["code"] == "api_key_invalid"
+
+
+# --- who the people are -----------------------------------------------------------------------------------------------
+
+
+def person(case: Case, *scopes: str, **more: Any) -> Api:
+    """Somebody with an API key of their own."""
+    return case.server.api(case.admin.key(*(scopes or ["approve"]), **more)["key"])
+
+
+def test_two_keys_of_one_person_are_one_person(new_case: Callable[..., Case]) -> None:
+    case = new_case({"approvers": 2})
+    approval = case.pending()
+    with person(case, person="ann@example.com") as one, person(case, person="Ann@Example.COM") as two:
+        assert case.vote(approval, one)["status"] == "pending"
+        assert case.vote(approval, two, status=409)["code"] == "already_approved"
+        assert case.ask()["reasonCode"] == "approval_required"
+    assert case.vote(approval, case.two)["status"] == "approved"
+
+
+def test_who_holds_the_key_that_asked_decides_with_no_other_key(case: Case) -> None:
+    with person(case, "enforce", person="ann@example.com") as asking, person(case, person="ANN@example.com") as other:
+        approval = case.pending(asking)
+        assert case.vote(approval, other, status=403)["code"] == "own_request"
+        assert case.reject(approval, other, status=403)["code"] == "own_request"
+        assert case.status(approval) == "pending"
+        assert case.vote(approval)["status"] == "approved"
+
+
+def test_nobody_approves_what_an_agent_does_for_them(case: Case) -> None:
+    token = case.admin.token(case.agent, onBehalfOf="ann@example.com")
+    approval = str(case.ask(token=token)["approval"]["id"])
+    with person(case, person="Ann@example.com") as ann, person(case, person="bob@example.com") as bob:
+        assert case.vote(approval, ann, status=403)["code"] == "own_behalf"
+        assert case.reject(approval, ann, status=403)["code"] == "own_behalf"
+        assert case.ask(token=token)["reasonCode"] == "approval_required"
+        assert case.vote(approval, bob)["status"] == "approved"
+    assert case.ask(token=token)["reasonCode"] == "allowed"
+
+
+def test_who_an_agent_acts_for_is_known_through_the_whole_chain(case: Case) -> None:
+    planner = planning(case, "use", "delegate")
+    root = case.admin.token(planner, onBehalfOf="ann@example.com")
+    of_chain = case.pending(token=handed(case, root))
+    of_requester = case.pending(requesterToken=root)
+    with person(case, person="ann@example.com") as ann:
+        for approval in (of_chain, of_requester):
+            assert case.vote(approval, ann, status=403)["code"] == "own_behalf"
+
+
+def planning(case: Case, *grants: str) -> str:
+    """An agent that may hand payments down to the case's."""
+    hand = {"to": {"agentIds": [case.agent]}, "maxDepth": 1}
+    planner = case.admin.agent()
+    which = {"appliesTo": {"agentIds": [planner]}, "grants": list(grants), "delegation": hand}
+    case.admin.policy(["pay"], ["bank://*"], **which)
+    return planner
+
+
+def handed(case: Case, root: str) -> str:
+    scope = [{"actions": ["pay"], "resources": ["bank://*"]}]
+    body = {"parentToken": root, "toAgentId": case.agent, "scope": scope}
+    return str(case.admin.post("/v1/delegations", body)["token"])
+
+
+def test_an_approval_is_not_used_for_who_gave_it(case: Case) -> None:
+    """The same agent asks the same executor for the same, first for one user and then for another."""
+    planner = case.admin.agent()
+    case.admin.policy(["pay"], ["bank://*"], appliesTo={"agentIds": [planner]})
+    of_bob, of_ann = (case.admin.token(planner, onBehalfOf=f"{name}@example.com") for name in ("bob", "ann"))
+    approval = case.pending(requesterToken=of_bob)
+    with person(case, person="ann@example.com") as ann:
+        assert case.vote(approval, ann)["status"] == "approved"
+    stolen = case.ask(requesterToken=of_ann)
+    assert (stolen["reasonCode"], stolen["approval"]["id"] != approval) == ("approval_required", True)
+
+
+def test_each_policy_has_its_own_people(new_case: Callable[..., Case]) -> None:
+    case = new_case({"approvers": 2, "from": ["finance"]})
+    constraints = {"requiresApproval": {"from": ["legal"], "expiresIn": 600}}
+    case.admin.policy(["*"], appliesTo={"agentIds": [case.agent]}, constraints=constraints)
+    asked = case.ask()
+    assert "a person from 'legal'" in asked["reason"]
+    assert "2 people from 'finance'" in asked["reason"]
+    approval = asked["approval"]["id"]
+    shown = case.one.get(f"/v1/approvals/{approval}")
+    assert shown["approversNeeded"] == 2
+    assert shown["demands"] == [
+        {"approvers": 2, "from": ["finance"], "given": 0},
+        {"approvers": 1, "from": ["legal"], "given": 0},
+    ]
+    life = datetime.fromisoformat(shown["expiresAt"]) - datetime.fromisoformat(shown["createdAt"])
+    assert life.total_seconds() == 600
+    assert case.vote(approval, status=403)["code"] == "approver_role_missing"
+    assert case.reject(approval, status=403)["code"] == "approver_role_missing"
+    with (
+        person(case, roles=["finance"]) as one,
+        person(case, roles=["finance", "sales"], person="two@example.com") as two,
+        person(case, roles=["finance"]) as three,
+        person(case, roles=["legal"]) as lawyer,
+    ):
+        case.vote(approval, one)
+        answer = case.vote(approval, two)
+        assert (answer["status"], [demand["given"] for demand in answer["demands"]]) == ("pending", [2, 0])
+        assert (answer["approvedBy"][1]["person"], answer["approvedBy"][1]["roles"]) == (
+            "two@example.com",
+            ["finance", "sales"],
+        )
+        refused = case.vote(approval, three, status=403)
+        assert refused["code"] == "approver_role_missing"
+        assert "'legal'" in refused["detail"]
+        assert "'finance'" not in refused["detail"]
+        assert case.ask()["reasonCode"] == "approval_required"
+        assert case.vote(approval, lawyer)["status"] == "approved"
+    assert codes(case.ask(), case.ask()) == ["allowed", "approval_required"]
+
+
+def test_one_person_with_all_roles_is_still_one_person(new_case: Callable[..., Case]) -> None:
+    case = new_case({"approvers": 2, "from": ["finance", "legal"]})
+    approval = case.pending()
+    with person(case, roles=["finance", "legal"], person="ann@example.com") as ann:
+        assert case.vote(approval, ann)["status"] == "pending"
+        assert case.vote(approval, ann, status=409)["code"] == "already_approved"
+    with person(case, roles=["legal"], person="ann@example.com") as again:
+        assert case.vote(approval, again, status=409)["code"] == "already_approved"
+    assert case.ask()["reasonCode"] == "approval_required"
+
+
+def test_the_policy_wants_other_people_by_now(case: Case) -> None:
+    approval = case.approved()
+    case.rule({"from": ["finance"]})
+    decision = case.ask()
+    assert (decision["reasonCode"], decision["approval"]["id"] != approval) == ("approval_required", True)
+    pending = decision["approval"]["id"]
+    case.rule({"from": ["legal"]})
+    with person(case, roles=["finance"]) as one:
+        case.vote(pending, one)
+    assert case.ask()["reasonCode"] == "approval_required"
+    case.rule({"from": ["finance", "legal"]})
+    assert case.ask()["reasonCode"] == "approval_required", "another one was asked for meanwhile"
+
+
+@pytest.mark.parametrize("given", [[], [""], "legal", [["legal"]], {"roles": ["legal"]}, True])
+def test_a_list_of_nobody_is_not_a_list_of_everybody(case: Case, given: Any) -> None:
+    body = {"name": "p", "actions": ["pay"], "resources": ["*"], "constraints": {"requiresApproval": {"from": given}}}
+    problem = case.admin.post("/v1/policies", body, status=422)
+    assert any("/constraints/requiresApproval/from" in fault["pointer"] for fault in problem["errors"])
+
+
+@pytest.mark.parametrize("field", ["person", "roles", "keyId", "approvedBy", "from", "demands"])
+def test_nobody_says_who_they_are(case: Case, field: str) -> None:
+    approval = case.pending()
+    case.one.post(f"/v1/approvals/{approval}/approve", {field: "finance"}, status=422)
+    case.one.post(f"/v1/approvals/{approval}/reject", {"reason": "no", field: ["finance"]}, status=422)
+    assert case.status(approval) == "pending"
+    body = {"name": "mine", "scopes": ["approve"], "roles": ["finance"]}
+    assert case.one.post("/v1/api-keys", body, status=403)["code"] == "scope_missing"
+
+
+def test_a_key_that_is_bound_to_an_agent_can_never_get_the_right(case: Case) -> None:
+    body = {"name": "bound", "scopes": ["enforce", "approve"], "agentId": case.agent, "roles": ["finance"]}
+    assert case.admin.post("/v1/api-keys", body, status=422)["errors"][0]["pointer"] == "/scopes"
+
+
+# --- how many can wait ------------------------------------------------------------------------------------------------
+
+
+def test_an_agent_cannot_bury_people_in_questions(case: Case) -> None:
+    ids = [case.pending(arguments={"n": number}) for number in range(100)]
+    denied = case.ask(arguments={"n": 100})
+    assert (denied["decision"], denied["reasonCode"], denied["approval"]) == ("denied", "approvals_exhausted", None)
+    assert case.ask(arguments={"n": 100}, dryRun=True)["reasonCode"] == "approvals_exhausted"
+    # What waits is still waited for, whoever else asks is not held up, and every decision makes room.
+    assert case.pending(arguments={"n": 99}) == ids[99]
+    other = case.admin.agent()
+    case.rule(appliesTo={"agentIds": [case.agent, other]})
+    assert case.ask(token=case.admin.token(other))["reasonCode"] == "approval_required"
+    # Another token is another question of the same agent.
+    assert case.ask(token=case.admin.token(case.agent))["reasonCode"] == "approvals_exhausted"
+    case.vote(ids[0])
+    case.reject(ids[1])
+    assert codes(*(case.ask(arguments={"n": number}) for number in (100, 101, 102))) == [
+        "approval_required",
+        "approval_required",
+        "approvals_exhausted",
+    ]
+
+
+def test_what_is_handed_down_counts_for_who_began_it(case: Case) -> None:
+    planner = planning(case, "delegate")
+    for number in range(2):
+        child = handed(case, case.admin.token(planner))
+        for each in range(50):
+            case.pending(token=child, arguments={"n": number * 50 + each})
+    assert case.ask(token=child)["reasonCode"] == "approvals_exhausted"
+    assert case.ask()["reasonCode"] == "approval_required"
+
+
 # --- what an approval is for ------------------------------------------------------------------------------------------
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, insert, select
 
+from act.audit.merkle import frontier_of
 from act.audit.transaction import Transaction
 from act.audit.writer import WriteFailed, Writer, _Unit, load_trees
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import SystemClock
 from act.database.engine import writing_engine
 from act.database.migrate import migrate
-from act.database.tables import audit_records, tenants
+from act.database.tables import audit_records, audit_subtrees, tenants
 
 
 class Deaf:
@@ -54,6 +55,16 @@ def huge(transaction: Transaction) -> None:
 def broken(transaction: Transaction) -> None:
     transaction.change("t", "tenant", "t")
     transaction.record("t", "broken", {})
+    raise LookupError("of its own making")
+
+
+def many(transaction: Transaction) -> None:
+    for _ in range(300):
+        transaction.record("t", "one of many", {})
+
+
+def many_and_broken(transaction: Transaction) -> None:
+    many(transaction)
     raise LookupError("of its own making")
 
 
@@ -96,3 +107,14 @@ def test_a_full_disk_in_the_middle_of_a_batch(engine: Engine) -> None:
     in_step(writer, engine)
     assert committed(writer, small) == [2 + len(durable)]
     in_step(writer, engine)
+
+
+def test_subtrees_are_kept_of_what_was_written_alone(engine: Engine) -> None:
+    writer = Writer(engine, ChangeFeed({"tenant": Deaf()}), SystemClock())
+    assert isinstance(committed(writer, many_and_broken)[0], LookupError)
+    assert isinstance(committed(writer, small, many_and_broken, many)[1], LookupError)
+    in_step(writer, engine)
+    with engine.connect() as connection:
+        rows = connection.execute(select(audit_subtrees)).all()
+        leaves = connection.execute(select(audit_records.c.leaf_hash).order_by(audit_records.c.idx)).scalars().all()
+    assert [(row.level, row.number, row.hash) for row in rows] == [(1, 0, frontier_of(leaves[:256]).root())]

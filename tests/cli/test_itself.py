@@ -22,7 +22,8 @@ from tests.support import ADMIN_KEY, Api, Server, actctl, environment
 
 from .conftest import SECONDS, Ctl
 
-GROUPS = ("agents", "policies", "tokens", "delegations", "approvals", "audit", "api-keys", "keys", "tenants", "webhooks")
+GROUPS = ("agents", "policies", "tokens", "delegations", "approvals", "audit", "api-keys", "keys", "tenants")
+GROUPS += ("webhooks",)
 
 
 # --- help and start-up ---

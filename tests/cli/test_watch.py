@@ -174,6 +174,34 @@ def test_another_one_is_chosen_and_rejected_with_a_reason(
     assert screen.end() == 130
 
 
+def test_who_goes_on_typing_when_it_is_gone_decides_nothing(
+    desk: tuple[Api, Callable[..., str], str], terminal: Callable[..., Terminal]
+) -> None:
+    api, ask, key = desk
+    one, two = ask("bank://one"), ask("bank://two")
+    screen = terminal()
+    screen.wait_for("2 pending", "resource: bank://one")
+    screen.press("r")
+    screen.wait_for("Reason: _")
+    screen.press("x")
+    screen.wait_for("Reason: x_")
+    with Api(str(api.client.base_url), key) as person:
+        person.post(f"/v1/approvals/{one}/reject", {"reason": "elsewhere"}, status=200)
+    screen.wait_for("1 pending", "not pending any more")
+    time.sleep(SETTLING + 0.2)
+    for letter in "a bad idea q":
+        screen.press(letter)
+        screen.read(0.05)
+    screen.read(0.5)
+    assert api.get(f"/v1/approvals/{two}")["status"] == "pending"
+    screen.press("\r")
+    screen.read(0.5)
+    screen.press("a")
+    screen.wait_for(f"{two} is approved.")
+    screen.press("q")
+    assert screen.end() == 0
+
+
 def test_what_does_not_fit_must_be_read_before_it_is_approved(
     desk: tuple[Api, Callable[..., str], str], terminal: Callable[..., Terminal]
 ) -> None:
@@ -280,14 +308,15 @@ def pending(id: str, **arguments: Any) -> Approval:
 def test_what_takes_the_place_of_another_is_not_decided_by_a_key_that_was_on_its_way() -> None:
     desk = Desk()
     desk.update([pending("apr_1"), pending("apr_2")], 100.0)
-    assert desk.refusal(100.0 + SETTLING) is None
+    assert desk.refusal(101.0) is None
     assert desk.update([pending("apr_2")], 200.0) is True
     assert desk.chosen == "apr_2"
     assert desk.refusal(200.0 + SETTLING / 2) is not None
-    assert desk.refusal(200.0 + SETTLING) is None
+    assert desk.refusal(201.0) is None
     desk.reason = "half a sen"
     desk.update([pending("apr_3")], 300.0)
-    assert desk.reason is None
+    assert (desk.reason, desk.interrupted) == (None, True)
+    assert "Press enter" in desk.draw(80, 24, NOW)[-2].plain
     assert desk.update([], 400.0) is True
     assert desk.refusal(500.0) == "Nothing is pending."
 

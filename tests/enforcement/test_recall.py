@@ -253,3 +253,12 @@ class TestRunning:
         assert replays.find(("k", "first"), 1.0) is first
         assert replays.find(("k", "0"), 1.0) is None
         assert replays.find(("k", str(MAX_KEPT + 9)), 1.0) is not None
+
+
+def test_only_the_latest_records_are_looked_through(here: Restarted, monkeypatch: pytest.MonkeyPatch) -> None:
+    early, late = here.story.ask("walk", "early"), here.story.ask("walk", "late")
+    monkeypatch.setattr("act.enforcement.recall.MAX_READ", 1)
+    here.restart()
+    assert here.story.code("walk", "early") == ("allowed", False)
+    assert here.story.ask("walk", "late") == late | {"replayed": True}
+    assert early["decisionId"] != late["decisionId"]

@@ -15,6 +15,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -218,10 +227,38 @@ def test_the_bare_sdk_says_what_is_missing() -> None:
         import sys
         sys.modules["cryptography"] = None
         from act.client.proof import ProofKey
-        try:
-            ProofKey.generate()
-        except ImportError as error:
-            print(error)
+        for make in (ProofKey.generate, lambda: ProofKey.from_pem(b"")):
+            try:
+                make()
+            except ImportError as error:
+                print(error)
     """
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=True)
-    assert "pip install 'agent-capability-tokens[proof]'" in ran.stdout
+    assert ran.stdout.count("pip install 'agent-capability-tokens[proof]'") == 2
+
+
+def test_a_key_from_a_file_signs_as_it_did() -> None:
+    """Ed25519 is deterministic (RFC 8032), so the same key makes the same proof."""
+    made = Ed25519PrivateKey.generate()
+    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    assert ProofKey.from_pem(pem).public_jwk == ProofKey(made).public_jwk
+    assert signed(EXPECTED, key=ProofKey.from_pem(pem)) == signed(EXPECTED, key=ProofKey(made))
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        b"",
+        b"not a key",
+        X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        Ed25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        Ed25519PrivateKey.generate().private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password")
+        ),
+        Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    ],
+)
+def test_what_is_no_key_of_ours_is_not_read(pem: bytes) -> None:
+    with pytest.raises(ValueError, match="not an Ed25519 private key") as refused:
+        ProofKey.from_pem(pem)
+    assert refused.value.__cause__ is None

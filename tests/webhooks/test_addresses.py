@@ -267,7 +267,7 @@ def test_the_name_is_resolved_once_and_the_connection_goes_to_that_answer(
     # Whoever asked the system for the name would be told nothing.
     monkeypatch.setattr(addresses, "lookup", lambda *_: pytest.fail("asked the system"))
     with Receiver() as receiver:
-        names = Names(["127.0.0.1"], ["169.254.169.254"])
+        names = Names(["127.0.0.1"], ["127.0.0.2"])
         attempt = attempted(tmp_path, f"http://hooks.example.com:{receiver.port}/x", Destinations(True, names))
         assert (attempt.status, attempt.error) == (200, None)
         assert len(names.asked) == 1

@@ -233,6 +233,23 @@ def test_a_slow_receiver_holds_up_no_decision_and_no_other_receiver(api: Api, se
         assert len(slow.messages) <= sender.PER_WEBHOOK
 
 
+def test_a_tenant_with_slow_receivers_does_not_use_up_the_turns_of_others(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "AT_ONCE", 2)
+    key = local.node.tenant_service.create_tenant("other", "Other")
+    other = Api(str(local.api.client.base_url), key, local.api.client._transport)
+    with Receiver(Reply(200, delay=0.5)) as slow, Receiver() as quick:
+        for _ in range(2):
+            made = webhook(local.api, slow.url)
+            for _ in range(5):
+                sent(local, made["id"])
+        slow.wait(2)
+        sent(other, webhook(other, quick.url)["id"])
+        quick.wait(1)
+        assert len(slow.messages) <= 6, "the other was served only when all of them were done"
+
+
 def test_a_message_is_sent_again_when_a_person_says_so(local: Local) -> None:
     with Receiver() as receiver:
         made = webhook(local.api, receiver.url)

@@ -7,7 +7,7 @@ in memory: the `Frontier`, the roots of its complete subtrees, is all that appen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 HASH_SIZE = 32
@@ -37,6 +37,16 @@ class Frontier:
             node = node_hash(roots.pop(), node)
             size >>= 1
         return Frontier(self.size + 1, (*roots, node))
+
+    def completed(self, leaf: bytes) -> Iterator[tuple[int, int, bytes]]:
+        """What the next leaf completes: `(height, number, hash)` of subtrees of 2^`height` leaves, the leaf first."""
+        height, number, node = 0, self.size, leaf
+        yield height, number, node
+        for left in reversed(self.roots):
+            if not number & 1:
+                return
+            height, number, node = height + 1, number >> 1, node_hash(left, node)
+            yield height, number, node
 
     def root(self) -> bytes:
         """The Merkle tree hash of all leaves; of no leaves it is the hash of nothing."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter, Depends, Path, Query
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from act import models
+from act.audit.proving import LogService
 from act.audit.service import AuditService
 from act.audit.store import Filter
 from act.database.pages import DEFAULT_LIMIT, MAX_LIMIT
@@ -15,8 +16,10 @@ from act.models import Moment, ReasonCode, Scope, Verdict, rfc3339
 from act.tenants.access import Access
 from act.tenants.tenant import ApiKey
 
+_BINARY = "application/octet-stream"
 
-def routes(service: AuditService, access: Access) -> APIRouter:
+
+def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
     router = APIRouter(prefix="/v1/audit", tags=["audit"])
     needed = Depends(access.requires(Scope.AUDIT))
 
@@ -51,9 +54,34 @@ def routes(service: AuditService, access: Access) -> APIRouter:
         )
         return service.search(caller, wanted, limit, cursor, order)
 
-    @router.get("/checkpoint")
-    def audit_checkpoint(caller: ApiKey = needed) -> models.Checkpoint:
-        return service.checkpoint(caller)
+    @router.get("/checkpoint", response_model=models.Checkpoint, responses={200: {"content": {"text/plain": {}}}})
+    def audit_checkpoint(request: Request, caller: ApiKey = needed) -> models.Checkpoint | PlainTextResponse:
+        """The signed head of the log; with `Accept: text/plain`, the signed note alone (C2SP tlog-checkpoint)."""
+        found = log.checkpoint(caller)
+        return PlainTextResponse(found.note) if request.headers.get("accept") == "text/plain" else found
+
+    @router.get("/proof/inclusion")
+    def inclusion_proof(
+        index: int = Query(ge=0, le=2**53),
+        size: int | None = Query(None, ge=1, le=2**53),
+        caller: ApiKey = needed,
+    ) -> models.InclusionProof:
+        """That a record is in the log; without `size`, of all records there are."""
+        return log.inclusion(caller, index, size)
+
+    @router.get("/proof/consistency")
+    def consistency_proof(
+        first: int = Query(ge=1, le=2**53),
+        second: int | None = Query(None, ge=1, le=2**53),
+        caller: ApiKey = needed,
+    ) -> models.ConsistencyProof:
+        """That the log begins with the first records of an earlier checkpoint."""
+        return log.consistency(caller, first, second)
+
+    @router.get("/tile/{path:path}", response_class=Response, responses={200: {"content": {_BINARY: {}}}})
+    def audit_tile(path: str, caller: ApiKey = needed) -> Response:
+        """256 hashes of a level, or records (`entries/`), as in C2SP tlog-tiles."""
+        return Response(log.tile(caller, path), media_type=_BINARY)
 
     @router.get("/export", response_class=StreamingResponse)
     def export_audit(

@@ -1,4 +1,4 @@
-"""Reading the log, and proving it."""
+"""Reading the log."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row
 
 from act import models
-from act.audit import notes, store
+from act.audit import store
+from act.audit.proving import LogService
 from act.audit.store import Filter, Order
-from act.audit.writer import Writer
 from act.database.pages import page, read_number_cursor
 from act.problems import not_found
 from act.tenants.tenant import ApiKey
-from act.tokens.live_keys import LiveKeys
 
 
 class AuditService:
-    def __init__(self, writer: Writer, reader: Engine, keys: LiveKeys, *, issuer: str) -> None:
-        self._writer = writer
+    def __init__(self, reader: Engine, log: LogService) -> None:
         self._reader = reader
-        self._keys = keys
-        self._issuer = issuer
+        self._log = log
 
     def search(
         self, caller: ApiKey, wanted: Filter, limit: int, cursor: str | None, order: Order
@@ -40,22 +37,9 @@ class AuditService:
             raise not_found("audit record", str(index))
         return _answer(row)
 
-    def checkpoint(self, caller: ApiKey) -> models.Checkpoint:
-        """The signed head of the tenant's log. Keep it: it is what makes a rewritten log visible."""
-        tenant_id = caller.tenant_id
-        head, key = self._writer.head(tenant_id), self._keys.audit(tenant_id)
-        origin = f"{self._issuer}/audit/{tenant_id}"
-        return models.Checkpoint(
-            tenant_id=tenant_id,
-            size=head.size,
-            root_hash=head.root().hex(),
-            note=notes.sign(notes.Checkpoint(origin, head.size, head.root()), key),
-            verifier_key=notes.verifier_key(origin, key.public_key().public_bytes_raw()),
-        )
-
     def export(self, caller: ApiKey) -> Iterator[bytes]:
         """The whole log as JSON lines, closed by a signed checkpoint; a file without that last line is cut off."""
-        checkpoint = self.checkpoint(caller)
+        checkpoint = self._log.checkpoint(caller)
         with self._reader.begin() as connection:
             for row in store.upto(connection, caller.tenant_id, checkpoint.size):
                 # The record is spliced in as it is stored: what is exported is what was hashed.

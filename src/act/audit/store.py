@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, insert, select
 
-from act.database.tables import audit_records
+from act.database.tables import audit_records, audit_subtrees
 
 _shown = (audit_records.c.idx, audit_records.c.leaf_hash, audit_records.c.record)
 
@@ -85,6 +85,39 @@ def of_decision(connection: Connection, tenant_id: str, decision_id: str) -> Seq
         audit_records.c.tenant_id == tenant_id, audit_records.c.decision_id == decision_id
     )
     return connection.execute(query.order_by(audit_records.c.idx)).all()
+
+
+def add_subtrees(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep the hashes of complete subtrees of 256^level records, so that no proof has to read all records again."""
+    connection.execute(insert(audit_subtrees), rows)
+
+
+def hashes(connection: Connection, tenant_id: str, level: int, begin: int, count: int) -> list[bytes]:
+    """Neighbouring hashes of a level: of records (0), or of complete subtrees of 256^level records.
+
+    Raises:
+        LookupError: not all of them are there.
+    """
+    if level == 0:
+        at, value, table = audit_records.c.idx, audit_records.c.leaf_hash, audit_records
+        mine = table.c.tenant_id == tenant_id
+    else:
+        at, value, table = audit_subtrees.c.number, audit_subtrees.c.hash, audit_subtrees
+        mine = (table.c.tenant_id == tenant_id) & (table.c.level == level)
+    query = select(value).where(mine, at >= begin, at < begin + count).order_by(at)
+    found = list(connection.execute(query).scalars())
+    if len(found) != count:
+        raise LookupError(f"Of {count} hashes of level {level} from {begin} on, {len(found)} are there.")
+    return found
+
+
+def entries(connection: Connection, tenant_id: str, begin: int, count: int) -> list[bytes]:
+    """Neighbouring records, as they were hashed."""
+    at = audit_records.c.idx
+    query = select(audit_records.c.record).where(
+        audit_records.c.tenant_id == tenant_id, at >= begin, at < begin + count
+    )
+    return [record.encode() for record in connection.execute(query.order_by(at)).scalars()]
 
 
 def _sqlite_glob(pattern: str) -> str:

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, NestedTransaction, insert
 
+from act.audit import store
 from act.audit.merkle import Frontier, leaf_hash
 from act.audit.record import VERSION, encode, without_secrets
+from act.audit.tiles import HEIGHT, WIDTH
 from act.database.clock import Clock
 from act.database.tables import changes
 from act.models import rfc3339
@@ -99,6 +101,11 @@ class Transaction:
         leaf = without_secrets(encode(record))
         hashed = leaf_hash(leaf)
         self.trees[tenant_id] = tree.append(hashed)
+        if (tree.size + 1) % WIDTH == 0:
+            for height, number, subtree in tree.completed(hashed):
+                if height and height % HEIGHT == 0:
+                    row = {"tenant_id": tenant_id, "level": height // HEIGHT, "number": number, "hash": subtree}
+                    self.at_end(store.add_subtrees, row)
         self.rows.append(
             {"tenant_id": tenant_id, "idx": tree.size, "leaf_hash": hashed, "salt": salt, "record": leaf.decode()}
         )

@@ -32,13 +32,14 @@ _KEYS: Final = "up/down choose   space/b read on and back   a approve   r reject
 class Desk:
     """`chosen` is the id of the approval that is shown; `reason` the text that is being typed to reject it.
 
-    Times are seconds of a clock that only measures.
+    `interrupted` says that it was decided elsewhere while somebody typed: what they go on typing is no command. Times are seconds of a clock that only measures.
     """
 
     pending: list[Approval] = field(default_factory=list)
     chosen: str | None = None
     message: str = ""
     reason: str | None = None
+    interrupted: bool = False
     _top: int = 0
     _read: set[str] = field(default_factory=set)
     _came: float = 0.0
@@ -56,8 +57,9 @@ class Desk:
         before, self.chosen = self.chosen, None
         if self.pending:
             self.chosen = self.pending[min(place, len(self.pending) - 1)].id
-        if before is not None and self.reason is not None:
-            self.message = "What you were about to reject is not pending any more."
+        if self.reason is not None:
+            self.interrupted = True
+            self.message = "What you were about to reject is not pending any more. Press enter."
         self._show(now)
         return before != self.chosen
 

@@ -13,6 +13,7 @@ from act.cli.connection import connected
 from act.cli.inputs import json_argument
 from act.cli.output import Column, print_one, say
 from act.cli.proof_keys import proof_key_option, read_key
+from act.cli.questions import ask_all
 from act.cli.running import DENIED, PENDING
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ _OUTCOME: list[Column[OutcomeRecorded]] = [
 
 
 @click.command(cls=Command)
-@click.argument("action")
-@click.argument("resource")
+@click.argument("action", required=False)
+@click.argument("resource", required=False)
 @click.option(
     "--arguments",
     metavar="JSON",
@@ -61,35 +62,50 @@ _OUTCOME: list[Column[OutcomeRecorded]] = [
 @click.option("--request-id", help="The same again within 2 minutes gives the same decision.")
 @click.option("--dry-run", is_flag=True, help="Decide and explain, spend nothing, permit nothing.")
 @click.option("--token-file", type=click.File("rb"), help="A file with the token, - for stdin.  [default: ACT_TOKEN]")
+@click.option("--batch", type=click.File("rb"), metavar="FILE", help="Ask what each line of a file asks; - for stdin.")
 @proof_key_option
 @click.pass_context
 def enforce(
     context: click.Context,
-    action: str,
-    resource: str,
+    action: str | None,
+    resource: str | None,
     arguments: dict[str, Any] | None,
     context_: dict[str, Any] | None,
     requester: str | None,
     request_id: str | None,
     dry_run: bool,
     token_file: IO[bytes] | None,
+    batch: IO[bytes] | None,
     proof_key: Path | None,
 ) -> None:
-    """Ask for one decision.
+    """Ask for one decision, or with --batch for one a line.
 
     May the agent that holds the token do ACTION on RESOURCE?
 
     Exits with 0 when it is allowed, 3 when it is denied, 4 when a person must approve it first, 1 when ACT gave no
     decision. With --dry-run the codes are the same and nothing may run.
 
+    A line of --batch FILE is a JSON object with action, resourceId and, as needed, arguments, context, requester,
+    requesterToken, requestId, minRevision, dryRun. The lines are decided in their order; the exit code is that of the
+    worst: 1, 3, 4, 0.
+
     \b
-    Example:
+    Examples:
       actctl enforce execute api://tasks/execute/42 --arguments '{"amount": 3}' && run-the-task 42
+      actctl enforce --batch plan.jsonl -o json
     """
+    if batch is None and (action is None or resource is None):
+        raise click.UsageError("Name ACTION and RESOURCE, or a file with --batch; see --help.")
+    if batch is not None and (action, arguments, context_, requester, request_id) != (None,) * 5:
+        raise click.UsageError("With --batch, what is asked stands in the file alone.")
     token = secret_in(token_file) if token_file is not None else os.environ.get("ACT_TOKEN", "").strip()
     if not token:
         raise click.UsageError("There is no capability token; set ACT_TOKEN or name a file with --token-file.")
     key = None if proof_key is None else read_key(proof_key)
+    if batch is not None:
+        context.exit(ask_all(batch, token, key, dry_run=dry_run))
+    assert action is not None
+    assert resource is not None
     with connected() as act:
         decision = act.enforce(
             token,
@@ -121,6 +137,7 @@ def _advise(decision: Decision) -> None:
 @click.argument("decision_id")
 @click.argument("status", type=click.Choice(["succeeded", "failed", "cancelled"]))
 @click.option("--label", "labels", metavar="NAME", multiple=True, help="What was read has this label; may be repeated.")
+@click.option("--no-labels", is_flag=True, help="Nothing was read; without labels the tenant's default ones count.")
 @click.option(
     "--created", metavar="RESOURCE", multiple=True, help="A resource that the action has made; may be repeated."
 )
@@ -128,12 +145,15 @@ def outcome(
     decision_id: str,
     status: Literal["succeeded", "failed", "cancelled"],
     labels: tuple[str, ...],
+    no_labels: bool,
     created: tuple[str, ...],
 ) -> None:
     """Say what became of an allowed action; ends its lease.
 
     Labels and created resources stay in the session of the decision, where the conditions of policies see them.
     """
+    if labels and no_labels:
+        raise click.UsageError("Give --label or --no-labels, not both.")
     with connected() as act:
-        recorded = act.report_outcome(decision_id, status, labels, created)
+        recorded = act.report_outcome(decision_id, status, labels if labels or no_labels else None, created)
     print_one(recorded, _OUTCOME)

@@ -19,6 +19,7 @@ _COLUMNS: list[Column[Tenant]] = [
     ("name", lambda tenant: tenant.name),
     ("longest token", lambda tenant: _seconds(tenant.max_token_ttl)),
     ("default token", lambda tenant: _seconds(tenant.default_token_ttl)),
+    ("default labels", lambda tenant: tenant.default_labels),
     ("frozen", lambda tenant: tenant.frozen),
     ("since", lambda tenant: tenant.frozen_at),
     ("reason", lambda tenant: tenant.frozen_reason),
@@ -100,7 +101,7 @@ def create(id: str, name: str | None, database: str | None) -> None:
 @tenants.command()
 @click.argument("id")
 def show(id: str) -> None:
-    """The tenant: how long its tokens live, and whether it is frozen."""
+    """The tenant: how long its tokens live, its default labels, and whether it is frozen."""
     with connected() as act:
         print_one(act.tenants.get(id), _COLUMNS)
 
@@ -109,19 +110,36 @@ def show(id: str) -> None:
 @click.argument("id")
 @click.option("--max-token-ttl", type=int, metavar="SECONDS", help="The longest life of a token.")
 @click.option("--default-token-ttl", type=int, metavar="SECONDS", help="The life of a token that names none.")
-def set_lifetimes(id: str, max_token_ttl: int | None, default_token_ttl: int | None) -> None:
-    """Change how long tokens live. What is not named stays.
+@click.option(
+    "--default-label", "labels", metavar="NAME", multiple=True, help="What was read if nobody says; may be repeated."
+)
+@click.option("--no-default-labels", is_flag=True, help="If nobody says, nothing was read.")
+def set_fields(
+    id: str,
+    max_token_ttl: int | None,
+    default_token_ttl: int | None,
+    labels: tuple[str, ...],
+    no_default_labels: bool,
+) -> None:
+    """Change how long tokens live, or the default labels. What is not named stays.
 
-    A lower maximum also refuses tokens that are out and live longer, from the next request on.
+    A lower maximum also refuses tokens that are out and live longer, from the next request on. The default labels are
+    replaced by those that are named, for outcomes that are reported from then on.
 
     \b
-    Example:
+    Examples:
       actctl tenants set default-tenant --max-token-ttl 900 --default-token-ttl 900
+      actctl tenants set default-tenant --default-label untrusted
     """
-    if max_token_ttl is None and default_token_ttl is None:
+    if labels and no_default_labels:
+        raise click.UsageError("Give --default-label or --no-default-labels, not both.")
+    default_labels = labels if labels or no_default_labels else None
+    if max_token_ttl is None and default_token_ttl is None and default_labels is None:
         raise click.UsageError("Say what to change; see --help.")
     with connected() as act:
-        changed = act.tenants.update(id, max_token_ttl=max_token_ttl, default_token_ttl=default_token_ttl)
+        changed = act.tenants.update(
+            id, max_token_ttl=max_token_ttl, default_token_ttl=default_token_ttl, default_labels=default_labels
+        )
     print_one(changed, _COLUMNS)
 
 

@@ -119,7 +119,7 @@ class _Sitting:
             while True:
                 self._draw(live)
                 keys = keyboard.read(self._next - time.monotonic())
-                if keys is None or (self._desk.reason is None and "q" in keys):
+                if keys is None or ("q" in keys and self._desk.reason is None and not self._desk.interrupted):
                     return
                 for key in keys:
                     self._press(key, alone=len(keys) == 1, keyboard=keyboard)
@@ -146,7 +146,9 @@ class _Sitting:
 
     def _press(self, key: str, *, alone: bool, keyboard: Keyboard) -> None:
         desk = self._desk
-        if desk.reason is not None:
+        if desk.interrupted:
+            desk.interrupted = key not in ("enter", "escape")
+        elif desk.reason is not None:
             self._type(key, keyboard)
         elif key in ("up", "k"):
             desk.move(-1)

@@ -85,12 +85,12 @@ def list_webhooks() -> None:
 
 
 @webhooks.command()
-@click.argument("url")
+@click.argument("to", metavar="URL")
 @click.option("--event", "events", type=click.Choice(EVENTS), multiple=True, help="May be repeated.  [default: all]")
 @click.option("--description", default="")
 @click.option("--include-arguments", is_flag=True, help="Send the arguments of what is asked as well.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the secret there, mode 0600.")
-def create(url: str, events: tuple[str, ...], description: str, include_arguments: bool, save: Path | None) -> None:
+def create(to: str, events: tuple[str, ...], description: str, include_arguments: bool, save: Path | None) -> None:
     """Tell a URL of events. The signing secret is shown now and never again.
 
     \b
@@ -99,7 +99,7 @@ def create(url: str, events: tuple[str, ...], description: str, include_argument
     """
     with connected() as act:
         more: dict[str, Any] = {"description": description, "include_arguments": include_arguments}
-        issue(lambda: act.webhooks.create(url, events or None, **more), "secret", _ISSUED, save)
+        issue(lambda: act.webhooks.create(to, events or None, **more), "secret", _ISSUED, save)
 
 
 @webhooks.command()
@@ -112,14 +112,14 @@ def show(id: str) -> None:
 
 @webhooks.command()
 @click.argument("id")
-@click.option("--url")
+@click.option("--to", metavar="URL", help="Send there from now on.")
 @click.option("--event", "events", type=click.Choice(EVENTS), multiple=True, help="Takes the place of all events.")
 @click.option("--description")
 @click.option("--include-arguments/--no-arguments", default=None, help="Whether the arguments are sent as well.")
 @click.option("--enable/--disable", "enabled", default=None, help="Disabling ends what waits to be sent.")
 def update(
     id: str,
-    url: str | None,
+    to: str | None,
     events: tuple[str, ...],
     description: str | None,
     include_arguments: bool | None,
@@ -127,7 +127,7 @@ def update(
 ) -> None:
     """Change a webhook. What is not named stays."""
     given = {
-        "url": url,
+        "url": to,
         "events": list(events) or None,
         "description": description,
         "include_arguments": include_arguments,
@@ -189,7 +189,10 @@ def _tried(act: Act, id: str, delivery: Delivery) -> Delivery:
 @webhooks.command()
 @click.argument("id")
 def deliveries(id: str) -> None:
-    """What was sent in the last 7 days, and what waits; the newest first."""
+    """What was sent and what waits, the newest first.
+
+    Finished deliveries are kept for 7 days.
+    """
     with connected() as act:
         print_list(act.webhooks.deliveries(id), _DELIVERIES, nothing="Nothing was sent in the last 7 days.")
 

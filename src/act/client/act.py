@@ -35,8 +35,8 @@ class Act:
         base_url: where ACT is; `ACT_BASE_URL` or the local default when None.
         api_key: `ACT_API_KEY` when None.
         timeout: seconds for one try as a whole.
-        retries: how often a call is repeated when that is safe; with both as they are, a server that does not answer
-            is a denial after some 6 seconds.
+        retries: how often a call is repeated that may end otherwise; nothing is done twice by it. With both as they
+            are, a server that does not answer is a denial after some 6 seconds.
         tenant_id: if given, tokens of any other tenant are refused.
         transport: how requests travel, instead of plain httpx2 (own TLS settings, a proxy); closed with the client.
 

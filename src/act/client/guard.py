@@ -75,7 +75,7 @@ class Guard(Bearer):
         Args:
             asked: the arguments of `check`, one dictionary for each question.
         """
-        held = self._held()
+        held = self.held()
         questions = asked_with(held.token, held.key, asked)
         try:
             return self._act.enforce_batch(questions)

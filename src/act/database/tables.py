@@ -251,6 +251,7 @@ leases = Table(
     Column("policy_id", String, nullable=False),
     Column("agent_id", String, nullable=False),
     Column("token_id", String, nullable=False),
+    Column("taken_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
     UniqueConstraint("decision_id", "policy_id", "agent_id"),
 )
@@ -350,6 +351,16 @@ audit_trees = Table(
     Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
     Column("size", Integer, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
+)
+
+
+audit_subtrees = Table(
+    "audit_subtrees",
+    metadata,
+    Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from act import Act, ProofKey
@@ -68,8 +68,10 @@ class Operator:
             threading.Timer(PAUSE_SECONDS, self._approve, (decision.approval.id,)).start()
         return decision
 
-    def report_outcome(self, decision_id: str, status: Literal["succeeded", "failed", "cancelled"]) -> object:
-        answer = self._act.report_outcome(decision_id, status)
+    def report_outcome(
+        self, decision_id: str, status: Literal["succeeded", "failed", "cancelled"], labels: Sequence[str] | None = None
+    ) -> object:
+        answer = self._act.report_outcome(decision_id, status, labels)
         decision = next((d for d in self.decisions if d.decision_id == decision_id), None)
         if decision is not None and decision.lease is not None:
             self._revoke()

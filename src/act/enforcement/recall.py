@@ -32,8 +32,8 @@ from act.models import (
 from act.policies.live import LivePolicies
 from act.tenants.live import LiveTenants
 
-MAX_READ: Final = 2 * MAX_KEPT
-"""Records of one tenant that a start looks through. What is older than those is decided anew."""
+MAX_READ: Final = 20_000
+"""Records of one tenant that a start looks through, so that it takes seconds. What is older is decided anew."""
 
 _HIDDEN: Final = "[secret]"
 

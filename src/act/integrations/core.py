@@ -12,12 +12,12 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from act.client.errors import ApprovalPending
+from act.client.errors import ApprovalPending, NotReported
 from act.client.proof import ProofKey
 from act.integrations.mapping import ToolSpec
 from act.integrations.ruling import Call, Party, Ruling, UnprotectedAgent, agent_id_of, ruling_from
@@ -29,6 +29,7 @@ __all__ = [
     "Approvals",
     "Call",
     "Enforcer",
+    "NotReported",
     "OnPending",
     "Outcome",
     "Party",
@@ -72,7 +73,7 @@ class ActClient(Protocol):
         requester_key: ProofKey | None = None,
     ) -> Decision: ...
 
-    def report_outcome(self, decision_id: str, status: Outcome) -> object: ...
+    def report_outcome(self, decision_id: str, status: Outcome, labels: Sequence[str] | None = None) -> object: ...
 
     @property
     def approvals(self) -> Approvals: ...
@@ -153,7 +154,7 @@ class Enforcer:
         if ruling.approval_id is not None and ruling.decision is not None and self.on_pending == "raise":
             raise ApprovalPending(ruling.decision)
         if ruling.allowed and stop.is_set():
-            self.report(ruling, "cancelled")
+            self.report(ruling, "cancelled", ())
             return Ruling(ReasonCode.UNREACHABLE, "The call was cancelled before it could run.")
         return ruling
 
@@ -166,39 +167,49 @@ class Enforcer:
             stop.set()
             raise
 
-    def report(self, ruling: Ruling, status: Outcome) -> None:
-        """Tell ACT what became of an allowed call. A failure to report is logged and changes nothing."""
+    def report(self, ruling: Ruling, status: Outcome, labels: Sequence[str] | None = None) -> bool:
+        """Tell ACT what became of an allowed call, and whether that could be done. A failure is logged.
+
+        `labels` are of what was read; without them those count that the tenant has as its default.
+        """
         if not ruling.allowed or ruling.decision_id is None:
-            return
+            return True
         try:
-            self._act.report_outcome(ruling.decision_id, status)
+            self._act.report_outcome(ruling.decision_id, status, labels)
         except Exception as fault:  # noqa: BLE001 - the call is over; its lease ends by its own time-out
             log.warning("outcome of %s not reported: %s", ruling.decision_id, type(fault).__name__)
+            return False
+        return True
 
     @contextmanager
-    def reporting(self, ruling: Ruling) -> Iterator[Running]:
-        """The time in which an allowed call runs; ACT is told how it ended. `BaseException` counts as cancelled."""
+    def reporting(self, ruling: Ruling, labels: Sequence[str] | None = None) -> Iterator[Running]:
+        """The time in which an allowed call runs; ACT is told how it ended. `BaseException` counts as cancelled.
+
+        Raises `NotReported` when it could not be told and the call may have read something: then nobody may see what,
+        because the next decision would know nothing of it.
+        """
         running = Running()
         try:
             yield running
         except BaseException as fault:
-            self.report(ruling, "failed" if isinstance(fault, Exception) else "cancelled")
+            self.report(ruling, "failed" if isinstance(fault, Exception) else "cancelled", labels)
             raise
-        self.report(ruling, "failed" if running.failed else "succeeded")
+        _insist(self.report(ruling, "failed" if running.failed else "succeeded", labels), labels)
 
     @asynccontextmanager
-    async def a_reporting(self, ruling: Ruling) -> AsyncIterator[Running]:
+    async def a_reporting(self, ruling: Ruling, labels: Sequence[str] | None = None) -> AsyncIterator[Running]:
         """`reporting` that does not block the event loop, except when the call is cancelled: then nothing may wait."""
         running = Running()
         try:
             yield running
         except Exception:
-            await asyncio.to_thread(self.report, ruling, "failed")
+            await asyncio.to_thread(self.report, ruling, "failed", labels)
             raise
         except BaseException:
-            self.report(ruling, "cancelled")
+            self.report(ruling, "cancelled", labels)
             raise
-        await asyncio.to_thread(self.report, ruling, "failed" if running.failed else "succeeded")
+        status: Outcome = "failed" if running.failed else "succeeded"
+        _insist(await asyncio.to_thread(self.report, ruling, status, labels), labels)
 
     def _ask(self, call: Call, executor: Party, asker: Party, context: Mapping[str, Any]) -> Ruling:
         """One question, with the tokens that the parties hold now: a guard may have renewed its own since the last."""
@@ -250,3 +261,8 @@ class Enforcer:
             if time.monotonic() - asked_at < _POLL_PAUSE:
                 stop.wait(min(_POLL_PAUSE, max(left, 0.0)))
         return ruling
+
+
+def _insist(told: bool, labels: Sequence[str] | None) -> None:
+    if not told and (labels is None or labels):
+        raise NotReported("ACT withheld the result: the call was made, but its session could not be told of it.")

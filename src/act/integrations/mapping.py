@@ -6,12 +6,13 @@ denial: a value that is missing, empty, or neither a string nor an integer never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isroutine
 from string import Formatter
 from typing import Any, TypeVar
 
+from act.client.notes import Notes
 from act.text import segment
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,13 +28,17 @@ class MappingFault(ValueError):
 class ToolSpec:
     """What a tool stands for. Without a `resource` it is `tool://<name>`.
 
-    Raises `ValueError` for a template that is more than text and plain `{argument}` names.
+    `labels` are of what it reads, such as `untrusted`: none, if it is an empty list, and the default labels of the
+    tenant, if it is not given. Raises `ValueError` for a template that is more than text and plain `{argument}` names,
+    and for labels that are none.
     """
 
     action: str = "call"
     resource: str | None = None
+    labels: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", Notes.of(self.labels, None).labels)
         for _, field, spec, conversion in Formatter().parse(self.resource or ""):
             if field is not None and (not field.isidentifier() or spec or conversion):
                 raise ValueError(f"{self.resource!r}: write plain argument names in braces, not {{{field}}}")
@@ -42,13 +47,15 @@ class ToolSpec:
 DEFAULT = ToolSpec()
 
 
-def act_tool(*, action: str = "call", resource: str | None = None) -> Callable[[F], F]:
+def act_tool(
+    *, action: str = "call", resource: str | None = None, labels: Sequence[str] | None = None
+) -> Callable[[F], F]:
     """Say on the function itself what ACT is asked when an agent calls it.
 
     `@act_tool(action="execute", resource="api://tasks/execute/{task_id}")` stands directly above `def`, below the
     framework's own decorators, which keep the mark through `functools.wraps`. Raises `TypeError` on anything else.
     """
-    spec = ToolSpec(action, resource)
+    spec = ToolSpec(action, resource, labels)
 
     def mark(function: F) -> F:
         if not isroutine(function):

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -26,11 +27,17 @@ TIDY_SECONDS = 60.0
 
 
 class LimitService:
+    """`on_time_out` does in the same commit what else follows from a time-out; it answers fields for the record."""
+
+    on_time_out: Callable[[Transaction, str, str], dict[str, Any]]
+
     def __init__(self, writer: Writer, clock: Clock) -> None:
         self._writer = writer
         self._clock = clock
         self._book = LimitBook()
+        self.on_time_out = lambda *_: {}
         self._tidied = clock.monotonic()
+        self._origin = self._began()
 
     def load(self, connection: Connection) -> None:
         """Hold and count what was when the process ended; nothing becomes longer or less by a restart.
@@ -39,7 +46,7 @@ class LimitService:
         """
         now, monotonic = self._clock.now(), self._clock.monotonic()
         for row in store.all_leases(connection):
-            left = (row.expires_at - now).total_seconds()
+            left = (row.expires_at - max(now, row.taken_at)).total_seconds()
             key = LeaseKey(row.tenant_id, row.policy_id, row.agent_id)
             self._book.restore_lease(row.decision_id, key, monotonic + left)
         for row in store.all_counts(connection):
@@ -68,8 +75,7 @@ class LimitService:
     @staticmethod
     def write(transaction: Transaction, reserved: Reserved, token_id: str, now: datetime) -> None:
         for want in reserved.places:
-            until = now + timedelta(seconds=want.seconds)
-            transaction.at_end(store.add_leases, store.lease(reserved.decision_id, token_id, want.key, until))
+            transaction.at_end(store.add_leases, store.lease(reserved.decision_id, token_id, want, now))
         for spent in reserved.spent:
             transaction.at_end(store.add_counts, (spent.spend, now))
 
@@ -101,15 +107,22 @@ class LimitService:
             self._tidy(alive)
         return len(overdue)
 
-    @staticmethod
-    def _time_out(decision_id: str, transaction: Transaction) -> None:
+    def _time_out(self, decision_id: str, transaction: Transaction) -> None:
         row = store.of_decision(transaction.connection, decision_id)
         if row is None:
             raise LookupError(f"The lease of {decision_id} is gone already.")
         store.end(transaction.connection, decision_id)
         told = {"decisionId": decision_id, "agentId": row.agent_id, "tokenId": row.token_id}
+        told |= self.on_time_out(transaction, row.tenant_id, decision_id)
         transaction.record(row.tenant_id, "lease.timed_out", told)
 
     def _tidy(self, alive: Callable[[str], bool]) -> None:
         gone = self._book.forget(alive, self._clock.monotonic())
-        self._writer.tidy(partial(store.forget, now=self._clock.now(), gone=gone))
+        # A wall clock that was put forward may be put right again: as late as it would be without that, and no later.
+        self._origin = min(self._origin, self._began())
+        certain = self._origin + timedelta(seconds=self._clock.monotonic())
+        self._writer.tidy(partial(store.forget, now=certain, gone=gone))
+
+    def _began(self) -> datetime:
+        """When the monotonic clock was zero, by the wall clock."""
+        return self._clock.now() - timedelta(seconds=self._clock.monotonic())

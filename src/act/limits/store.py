@@ -9,23 +9,25 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
-from act.database.tables import counters, leases
+from act.database.tables import counters, leases, microseconds
 from act.limits.counters import SLOTS, Series, Spend
-from act.limits.leases import LeaseKey
+from act.limits.leases import Wanted
 
 FOREVER = 0
 """The slot of a count that does not end with time."""
 
 
-def lease(decision_id: str, token_id: str, key: LeaseKey, expires_at: datetime) -> dict[str, Any]:
+def lease(decision_id: str, token_id: str, wanted: Wanted, taken_at: datetime) -> dict[str, Any]:
     """A lease as a row."""
+    key = wanted.key
     return {
         "decision_id": decision_id,
         "tenant_id": key.tenant_id,
         "policy_id": key.policy_id,
         "agent_id": key.agent_id,
         "token_id": token_id,
-        "expires_at": expires_at,
+        "taken_at": taken_at,
+        "expires_at": taken_at + timedelta(seconds=wanted.seconds),
     }
 
 
@@ -91,7 +93,7 @@ def forget(connection: Connection, *, now: datetime, gone: Sequence[tuple[Series
     """Delete what is counted no more: what time has ended, with as much time again in case the clock was put forward,
     and the totals of `gone`.
     """
-    over = counters.c.expires_at + counters.c.seconds * 1_000_000 < now
+    over = counters.c.expires_at + counters.c.seconds * 1_000_000 < microseconds(now)
     connection.execute(delete(counters).where(counters.c.seconds.is_not(None), over))
     for (tenant_id, policy_id, name, _), holder in gone:
         at = (counters.c.tenant_id == tenant_id) & (counters.c.policy_id == policy_id) & (counters.c.name == name)

@@ -8,7 +8,7 @@ Timestamps are RFC 3339 in UTC; durations are whole seconds; ids are prefixed UU
 from act.models.agents import Agent, AgentCreate, AgentPatch, AgentTokensRevoked, Mode
 from act.models.api_keys import ApiKey, ApiKeyCreate, ApiKeyRevoked, IssuedApiKey
 from act.models.approvals import Approval, ApprovalDemand, ApprovalStatus, ApproveRequest, RejectRequest, Vote
-from act.models.audit import AuditRecord, Checkpoint
+from act.models.audit import AuditRecord, Checkpoint, ConsistencyProof, InclusionProof
 from act.models.base import (
     Answer,
     Identifier,
@@ -128,6 +128,7 @@ __all__ = [
     "Budget",
     "Checkpoint",
     "Confirmation",
+    "ConsistencyProof",
     "Constraints",
     "DecidingPolicy",
     "Decision",
@@ -146,6 +147,7 @@ __all__ = [
     "HandDown",
     "Health",
     "Identifier",
+    "InclusionProof",
     "Introspection",
     "IssuedApiKey",
     "IssuedToken",

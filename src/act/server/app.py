@@ -21,6 +21,7 @@ from act.approvals.live import LiveApprovals
 from act.approvals.service import ApprovalService
 from act.approvals.telling import Teller
 from act.audit import routes as audit_routes
+from act.audit.proving import LogService
 from act.audit.service import AuditService
 from act.audit.writer import Writer
 from act.database.changes import ChangeFeed
@@ -170,7 +171,8 @@ class Node:
         self.tenant_service = TenantService(
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
         )
-        audit = AuditService(writer, reader, keys, issuer=issuer)
+        transparency = LogService(writer, reader, keys, issuer=issuer)
+        audit = AuditService(reader, transparency)
         verifier = Verifier(self.tenants, agents, tokens, nodes, keys, issuer=issuer, audience=audience)
         mint = Mint(clock, sequences, keys, nodes, issuer=issuer, audience=audience)
         possession, tree = Possession(clock, verifier), Tree(reader, clock, agents)
@@ -180,6 +182,7 @@ class Node:
             Recall(self.tenants, policies, approvals, clock).into(replays, connection)
         pipeline = Pipeline(clock, feed, judge, replays, writer)
         reports = outcomes.OutcomeService(writer, audit, limits, self.tenants, SessionService(clock), replays)
+        limits.on_time_out = reports.timed_out
         management = _management()
         for router in (
             agent_routes.routes(AgentService(writer, reader, clock, sequences), access),
@@ -203,7 +206,7 @@ class Node:
             openapi.enforce_stub(access),
             outcomes.routes(reports, access),
             approval_routes.routes(self._approvals, access),
-            audit_routes.routes(audit, access),
+            audit_routes.routes(audit, transparency, access),
             tenant_routes.routes(self.tenant_service, access),
             tenant_routes.tenant_routes(TenantControl(writer, reader, clock), access),
             webhook_routes.routes(WebhookService(writer, reader, clock, signing, destinations, outbox), access),

@@ -11,7 +11,8 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -103,15 +104,21 @@ class Sender:
             return
         now = self._clock.now()
         with self._reader.begin() as connection:
-            for webhook_id in store.waiting(connection, now):
-                webhook = self._live.get(webhook_id)
-                if webhook is None or not webhook.enabled:
-                    continue  # the commit that disabled or deleted it has ended what waited, or the upkeep will
-                for row in store.due(connection, webhook_id, now, self._of(webhook_id), self._room(webhook)):
+            for webhook in self._in_turn(store.waiting(connection, now)):
+                for row in store.due(connection, webhook.id, now, self._of(webhook.id), self._room(webhook)):
                     self._under_way[row.id] = webhook
                     task = asyncio.create_task(self._deliver(webhook, row))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
+
+    def _in_turn(self, waiting: Sequence[str]) -> list[Webhook]:
+        """The webhooks that are waited for, those of tenants for whom least is under way first.
+
+        Those that are disabled or gone are left out: the commit that did it has ended what waited, or the upkeep will.
+        """
+        there = [webhook for id in waiting if (webhook := self._live.get(id)) is not None and webhook.enabled]
+        busy = Counter(webhook.tenant_id for webhook in self._under_way.values())
+        return sorted(there, key=lambda webhook: busy[webhook.tenant_id])
 
     def _of(self, webhook_id: str) -> list[str]:
         return [id for id, webhook in self._under_way.items() if webhook.id == webhook_id]

@@ -53,6 +53,7 @@ class FakeAct:
     leases: bool = False
     asked: list[Ask] = field(default_factory=list)
     outcomes: list[tuple[str, str]] = field(default_factory=list)
+    labels: list[Sequence[str] | None] = field(default_factory=list)
     reports_fail: bool = False
     waits: list[int] = field(default_factory=list)
     approved: set[str] = field(default_factory=set)
@@ -87,9 +88,10 @@ class FakeAct:
             self.approved.discard(key)
         return self._decision(ReasonCode.ALLOWED, "Allowed.")
 
-    def report_outcome(self, decision_id: str, status: str) -> None:
+    def report_outcome(self, decision_id: str, status: str, labels: Sequence[str] | None = None) -> None:
         if self.reports_fail:
             raise ConnectionError("no route")
+        self.labels.append(labels)
         self.outcomes.append((decision_id, status))
 
     @property

@@ -24,6 +24,7 @@ from autogen_support import (
 
 from act.demo.model import ToolCall
 from act.integrations.autogen import ActGuard, act_tool
+from act.integrations.mapping import ToolSpec, spec_of
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -324,13 +325,38 @@ def test_the_outcome_of_a_cancelled_call_is_reported(mode: str) -> None:
     assert [status for _, status in act.outcomes] == ["cancelled"]
 
 
-def test_a_failing_report_does_not_break_the_call(mode: str, ran: Ran, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("labels", "shown"), [(None, False), (["untrusted"], False), ([], True)])
+def test_what_was_read_and_could_not_be_reported_is_not_shown(
+    mode: str, ran: Ran, caplog: pytest.LogCaptureFixture, labels: list[str] | None, shown: bool
+) -> None:
     act = FakeAct(ALLOW_ALL, reports_fail=True)
-    user, planner, seen = two_agents(act, ran, TASK)
+    spec = ToolSpec("execute", "api://tasks/{task_id}", labels)
+    user, planner, seen = two_agents(act, ran, TASK, tools={"execute_task": spec})
     chat(mode, user, planner, max_turns=3)
     assert ran
-    assert "done t-1" in texts(seen)
+    assert ("done t-1" in texts(seen)) is shown
+    assert ("ACT withheld the result" in texts(seen)) is not shown
     assert "not reported" in caplog.text
+
+
+@pytest.mark.parametrize("labels", [None, [], ["untrusted", "pii"]])
+def test_the_labels_of_a_tool_are_reported(mode: str, ran: Ran, labels: list[str] | None) -> None:
+    act = FakeAct(ALLOW_ALL)
+    user, planner, _ = two_agents(act, ran, TASK, tools={"execute_task": ToolSpec("execute", "api://x", labels)})
+    chat(mode, user, planner, max_turns=3)
+    assert act.labels == [None if labels is None else tuple(labels)]
+
+
+def test_the_mark_of_a_tool_may_give_labels() -> None:
+    @act_tool(action="read", resource="web://{page}", labels=["untrusted"])
+    def read(page: str) -> str:
+        return page
+
+    found = spec_of(read)
+    assert found == ToolSpec("read", "web://{page}", ("untrusted",))
+    for wrong, error in ((["x" * 65], ValueError), ("untrusted", TypeError)):
+        with pytest.raises(error):
+            act_tool(labels=wrong)
 
 
 def test_a_call_outside_of_any_chat_has_no_asker(mode: str, ran: Ran) -> None:

@@ -14,7 +14,7 @@ from autogen.code_utils import extract_code
 from autogen.coding.base import CodeResult
 
 from act.integrations.autogen.requester import frame_of
-from act.integrations.core import Call, Ruling
+from act.integrations.core import Call, NotReported, Ruling
 from act.integrations.mapping import MappingFault, agent_resource
 from act.models import ReasonCode
 
@@ -51,10 +51,13 @@ class GuardedCodeExecutor:
         )
         if not ruling.allowed:
             return CodeResult(exit_code=1, output=ruling.text)
-        with self._guard.enforcer.reporting(ruling) as running:
-            result = self._inner.execute_code_blocks(code_blocks)
-            running.failed = result.exit_code != 0
-            return result
+        try:
+            with self._guard.enforcer.reporting(ruling) as running:
+                result = self._inner.execute_code_blocks(code_blocks)
+                running.failed = result.exit_code != 0
+        except NotReported as withheld:
+            return CodeResult(exit_code=1, output=str(withheld))
+        return result
 
 
 def guard_code(agent: Agent, guard: ActGuard) -> None:
@@ -65,10 +68,13 @@ def guard_code(agent: Agent, guard: ActGuard) -> None:
         ruling = _decide(agent, guard, [tuple(block) for block in code_blocks], extract_code)
         if not ruling.allowed:
             return 1, ruling.text
-        with guard.enforcer.reporting(ruling) as running:
-            result = execute(code_blocks)
-            running.failed = result[0] != 0
-            return result
+        try:
+            with guard.enforcer.reporting(ruling) as running:
+                result = execute(code_blocks)
+                running.failed = result[0] != 0
+        except NotReported as withheld:
+            return 1, str(withheld)
+        return result
 
     agent.execute_code_blocks = execute_code_blocks
     guard_code_executor(agent, guard)

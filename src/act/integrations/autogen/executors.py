@@ -120,4 +120,4 @@ def _handoff(target: Any) -> ToolSpec | None:
     except MappingFault:
         return None
     # Braces would make a template of it; they cannot be left after percent-encoding.
-    return ToolSpec("handoff", resource)
+    return ToolSpec("handoff", resource, labels=())  # to hand over is to read nothing

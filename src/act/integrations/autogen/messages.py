@@ -104,7 +104,7 @@ def _question(agent: Agent, guard: ActGuard, message: Any, author: Agent | None)
 
 def _outcome(agent: Agent, guard: ActGuard, message: Any, author: Agent | None, ruling: Ruling | None) -> Screened:
     if ruling is not None and ruling.allowed and ruling.leased:
-        guard.enforcer.report(ruling, "succeeded")
+        guard.enforcer.report(ruling, "succeeded", ())  # who speaks has read nothing by it
     if ruling is None or ruling.allowed or guard.messages != "enforce":
         return Screened(agent, message, message, author)
     return Screened(agent, message, replacement(message, ruling.text), author, ends=_would_end(agent, message))

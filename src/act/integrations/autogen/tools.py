@@ -7,12 +7,12 @@ these two. What is decided is what runs: the arguments are read once, sent to AC
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from act.integrations.autogen.requester import Frame, frame_of
-from act.integrations.core import ApprovalPending, Call, Party, Ruling
+from act.integrations.core import ApprovalPending, Call, NotReported, Party, Ruling
 from act.integrations.mapping import MappingFault, resource_for
 from act.integrations.ruling import ruling_from
 from act.models import ReasonCode
@@ -32,6 +32,7 @@ class Plan:
     executor: Party
     asker: Party | None
     func_call: dict[str, Any]
+    labels: Sequence[str] | None
 
 
 def guard_tools(agent: Agent, guard: ActGuard) -> None:
@@ -48,10 +49,13 @@ def guard_tools(agent: Agent, guard: ActGuard) -> None:
         ruling = guard.enforcer.decide(plan.call, executor=plan.executor, asker=plan.asker, may_wait=may_wait)
         if not ruling.allowed:
             return denial(func_call, ruling.text)
-        with guard.enforcer.reporting(ruling) as running:
-            result: Result = execute(plan.func_call, *args, **kwargs)
-            running.failed = not result[0]
-            return result
+        try:
+            with guard.enforcer.reporting(ruling, plan.labels) as running:
+                result: Result = execute(plan.func_call, *args, **kwargs)
+                running.failed = not result[0]
+        except NotReported as withheld:
+            return denial(func_call, str(withheld))
+        return result
 
     def a_execute_function(func_call: Any, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Result]:
         # Not a coroutine function: in a sync chat AutoGen awaits it in a new thread, which knows no frame.
@@ -72,10 +76,13 @@ def guard_tools(agent: Agent, guard: ActGuard) -> None:
             ruling = ruling_from(pending.decision)
         if not ruling.allowed:
             return denial(func_call, ruling.text)
-        async with guard.enforcer.a_reporting(ruling) as running:
-            result: Result = await a_execute(plan.func_call, *args, **kwargs)
-            running.failed = not result[0]
-            return result
+        try:
+            async with guard.enforcer.a_reporting(ruling, plan.labels) as running:
+                result: Result = await a_execute(plan.func_call, *args, **kwargs)
+                running.failed = not result[0]
+        except NotReported as withheld:
+            return denial(func_call, str(withheld))
+        return result
 
     agent.execute_function = execute_function
     agent.a_execute_function = a_execute_function
@@ -103,7 +110,7 @@ def plan_call(agent: Agent, guard: ActGuard, frame: Frame | None, func_call: Any
     except (ValueError, RecursionError):
         return denial(func_call, _refused(ReasonCode.ACTION_MALFORMED, "The arguments are not plain JSON."))
     asker = frame.asker_of_call(func_call, call_id) if frame is not None else guard.stand_in_asker(agent)
-    return Plan(call, guard.party(agent), guard.asker(asker), {**func_call, "arguments": canonical})
+    return Plan(call, guard.party(agent), guard.asker(asker), {**func_call, "arguments": canonical}, spec.labels)
 
 
 def denial(func_call: Any, text: str) -> Result:

@@ -90,6 +90,13 @@ def upgrade() -> None:
     )
     op.create_index("approvals_status", "approvals", ["tenant_id", "status", "id"])
     op.create_table(
+        "audit_subtrees",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
+        sa.Column("level", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+    )
+    op.create_table(
         "audit_records",
         sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
         sa.Column("idx", sa.Integer(), primary_key=True, autoincrement=False),
@@ -164,6 +171,7 @@ def upgrade() -> None:
         sa.Column("policy_id", sa.String(), nullable=False),
         sa.Column("agent_id", sa.String(), nullable=False),
         sa.Column("token_id", sa.String(), nullable=False),
+        sa.Column("taken_at", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.Integer(), nullable=False),
         sa.UniqueConstraint("decision_id", "policy_id", "agent_id"),
     )
