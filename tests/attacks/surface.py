@@ -30,6 +30,7 @@ class World:
     webhook_id: str
     delivery_id: str
     index: int
+    tile: str
 
     def path(self, route: Route) -> str:
         return route.path.format_map({name: str(value) for name, value in vars(self).items()}) + route.query
@@ -61,6 +62,7 @@ def new_world(api: Api) -> World:
         webhook_id=(webhook := _webhook(api)),
         delivery_id=api.post(f"/v1/webhooks/{webhook}/test", status=202)["id"],
         index=asked["audit"]["index"],
+        tile="0/000.p/1",
     )
 
 
@@ -168,6 +170,9 @@ def _routes() -> list[Route]:
         Route("GET", "/v1/audit", audit),
         Route("GET", "/v1/audit/checkpoint", audit),
         Route("GET", "/v1/audit/export", audit),
+        Route("GET", "/v1/audit/proof/inclusion", audit, query="?index=0"),
+        Route("GET", "/v1/audit/proof/consistency", audit, query="?first=1"),
+        Route("GET", "/v1/audit/tile/{tile}", audit),
         Route("GET", "/v1/audit/{index}", audit),
         Route("GET", "/v1/api-keys", admin),
         Route("POST", "/v1/api-keys", admin, 201, lambda _: {"name": "new", "scopes": ["audit"]}),

@@ -181,6 +181,7 @@ def test_who_goes_on_typing_when_it_is_gone_decides_nothing(
     one, two = ask("bank://one"), ask("bank://two")
     screen = terminal()
     screen.wait_for("2 pending", "resource: bank://one")
+    time.sleep(SETTLING + 0.2)
     screen.press("r")
     screen.wait_for("Reason: _")
     screen.press("x")

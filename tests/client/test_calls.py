@@ -82,6 +82,8 @@ CASES: list[tuple[Callable[[Act], Any], str, str, Any]] = [
     (lambda a: a.report_outcome("d", "succeeded", []), "POST", "/v1/decisions/d/outcome",
      {"status": "succeeded", "labels": []}),
     (lambda a: a.api_keys.create("k", [Scope.ENFORCE]), "POST", "/v1/api-keys", {"name": "k", "scopes": ["enforce"]}),
+    (lambda a: a.api_keys.create("k", ["approve"], roles=("finance",), person="ann@example.com"), "POST",
+     "/v1/api-keys", {"name": "k", "scopes": ["approve"], "roles": ["finance"], "person": "ann@example.com"}),
     (lambda a: list(a.api_keys.list()), "GET", "/v1/api-keys", None),
     (lambda a: list(a.keys.list()), "GET", "/v1/keys", None),
     (lambda a: a.keys.rotate(), "POST", "/v1/keys/rotate", {}),

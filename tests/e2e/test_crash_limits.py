@@ -21,9 +21,9 @@ from tests.limits.floods import AMOUNTS, DEEP, exact, money
 from tests.support import Api, Server
 
 CLIENTS = 16
-KILLS = 20 if DEEP else 4
+KILLS = 20 if DEEP else 3
 LEASE = 3
-QUOTA, RATE, BUDGET, PLACES = 40 * KILLS, 30 * KILLS, 12.3 * KILLS, 4
+QUOTA, RATE, BUDGET, PLACES = 30 * KILLS, 20 * KILLS, 12.3 * KILLS, 4
 """So much that no life uses it up, and all together do."""
 LIMITS: dict[str, dict[str, Any]] = {
     "count": {"maxRequests": QUOTA},
@@ -91,7 +91,7 @@ def use_up(api: Api, action: str, again: Callable[[], dict[str, Any]]) -> list[d
     return answers
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600 if DEEP else 180)
 def test_killed_again_and_again_it_gives_no_more_than_the_limits(tmp_path: Path) -> None:
     lives, answered = random.Random(5), list[dict[str, Any]]()
     with Server(tmp_path) as server:

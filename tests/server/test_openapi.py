@@ -103,7 +103,7 @@ def test_every_documented_route_finds_what_there_is(document: dict[str, Any], ap
         "approval_id": decision["approval"]["id"],
         "decision_id": decision["decisionId"],
         "index": str(decision["audit"]["index"]),
-        "path": "0/000.p/1",
+        "tile": "0/000.p/1",
         "key_id": api.key("audit")["id"],
         "tenant_id": decision["tenantId"],
         "signing_key_id": next(key["kid"] for key in api.get("/v1/keys")["items"] if key["status"] == "next"),

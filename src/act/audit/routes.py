@@ -78,10 +78,10 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
         """That the log begins with the first records of an earlier checkpoint."""
         return log.consistency(caller, first, second)
 
-    @router.get("/tile/{path:path}", response_class=Response, responses={200: {"content": {_BINARY: {}}}})
-    def audit_tile(path: str, caller: ApiKey = needed) -> Response:
+    @router.get("/tile/{tile:path}", response_class=Response, responses={200: {"content": {_BINARY: {}}}})
+    def audit_tile(tile: str, caller: ApiKey = needed) -> Response:
         """256 hashes of a level, or records (`entries/`), as in C2SP tlog-tiles."""
-        return Response(log.tile(caller, path), media_type=_BINARY)
+        return Response(log.tile(caller, tile), media_type=_BINARY)
 
     @router.get("/export", response_class=StreamingResponse)
     def export_audit(

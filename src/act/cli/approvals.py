@@ -49,7 +49,8 @@ def _vote(vote: Vote) -> str:
 def demanded(demand: ApprovalDemand) -> str:
     """`1 of 2 people from finance, board`."""
     roles = f" from {', '.join(demand.from_)}" if demand.from_ else ""
-    return f"{demand.given} of {demand.approvers} people{roles}"
+    people = "person" if demand.approvers == 1 else "people"
+    return f"{demand.given} of {demand.approvers} {people}{roles}"
 
 
 def still_needs(approval: Approval) -> str:

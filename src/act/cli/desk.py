@@ -32,7 +32,8 @@ _KEYS: Final = "up/down choose   space/b read on and back   a approve   r reject
 class Desk:
     """`chosen` is the id of the approval that is shown; `reason` the text that is being typed to reject it.
 
-    `interrupted` says that it was decided elsewhere while somebody typed: what they go on typing is no command. Times are seconds of a clock that only measures.
+    `interrupted` says that it was decided elsewhere while somebody typed: what they go on typing is no command.
+    Times are seconds of a clock that only measures.
     """
 
     pending: list[Approval] = field(default_factory=list)
