@@ -172,6 +172,26 @@ def test_a_question_that_could_not_be_written_leaves_nothing_behind(
     assert asking.code() == "approval_required", "the hundred places are free"
 
 
+def test_the_word_of_a_key_ends_with_the_key(asking: Asking) -> None:
+    with_end = asking.admin.key("approve", expiresIn=100)["key"]
+    for seconds, code in ((99, "allowed"), (100, "approval_required")):
+        id = asking.pending()
+        asking.node.client(with_end).post(f"/v1/approvals/{id}/approve", {}, status=200)
+        asking.clock.move(seconds)
+        assert asking.code() == code
+        asking.clock.jump(-99)
+
+
+def test_a_key_that_has_ended_does_not_count_again_when_the_clock_is_set_back(asking: Asking) -> None:
+    with_end = asking.admin.key("approve", expiresIn=100)["key"]
+    id = asking.pending()
+    asking.node.client(with_end).post(f"/v1/approvals/{id}/approve", {}, status=200)
+    asking.clock.move(100)
+    asking.clock.jump(-20)
+    asked = asking.ask()
+    assert (asked["reasonCode"], asked["approval"]["id"] != id) == ("approval_required", True)
+
+
 def test_a_restart_believes_the_wall_clock(asking: Asking) -> None:
     id = asking.pending()
     asking.approve(id)

@@ -37,7 +37,7 @@ PEOPLE: list[dict[str, Any]] = [
     {"name": "bob", "roles": FINANCE},
     {"name": "cid", "roles": FINANCE | LEGAL},
     {"name": "dan"},
-    {"name": "eve", "roles": LEGAL, "person": "eve@example.com", "ends": 400},
+    {"name": "eve", "roles": FINANCE | LEGAL, "person": "eve@example.com", "ends": 400},
     {"name": "asker again", "roles": FINANCE | LEGAL, "person": "Asker@example.com"},
     {"name": "user", "roles": FINANCE | LEGAL, "person": USER},
 ]
@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(question=QUESTIONS)
     def everybody_approves(self, question: int) -> None:
-        for key in ("ann", "cid", "bob", "dan"):
+        for key in ("eve", "cid", "ann", "bob", "dan"):
             self.approve(key, question)
 
     @rule(seconds=st.sampled_from([1, 30, 59, 60, 300, 600, 900]))
@@ -178,6 +178,12 @@ class Machine(RuleBasedStateMachine):
     @rule(at=st.integers(0, 1), wanted=RULES)
     def a_policy_changes(self, at: int, wanted: Any) -> None:
         self.write(at, wanted)
+
+    @rule(question=QUESTIONS, at=st.integers(0, 1), wanted=RULES)
+    def a_policy_changes_while_it_is_asked(self, question: int, at: int, wanted: Any) -> None:
+        self.ask(question)
+        self.write(at, wanted)
+        self.ask(question)
 
     @rule(denying=st.booleans())
     def a_policy_denies_or_does_not(self, denying: bool) -> None:

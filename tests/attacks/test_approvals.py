@@ -541,6 +541,21 @@ def test_the_policy_wants_more_people_by_now(case: Case) -> None:
     assert case.ask()["reasonCode"] == "approval_required"
 
 
+def test_what_waits_is_joined_only_where_it_asks_for_enough(case: Case) -> None:
+    first = case.pending()
+    case.rule({"approvers": 2})
+    second = case.pending()
+    assert second != first
+    case.rule({"from": ["finance"]})
+    third = case.pending()
+    assert third not in (first, second)
+    case.rule({"from": ["finance", "legal"]})
+    assert case.pending() == third, "whoever is from finance is from one of the two"
+    # The first one was for one person, of whom there is one now; nobody waits for it any more.
+    case.vote(first)
+    assert case.ask()["approval"]["id"] == third
+
+
 def test_the_policy_gives_less_time_by_now(case: Case) -> None:
     case.approved()
     time.sleep(1.1)

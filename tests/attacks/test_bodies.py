@@ -15,7 +15,7 @@ import pytest
 from tests.attacks.raw import Answer, connect, exchange, head, read_answer
 from tests.support import ADMIN_KEY, Api, Server
 
-PATHS = ("/v1/enforce", "/v1/agents", "/v1/policies")
+PATHS = ("/v1/enforce", "/v1/enforce/batch", "/v1/agents", "/v1/policies")
 LIMIT = 256 * 1024
 AUTH = f"X-Api-Key: {ADMIN_KEY}"
 JSON = "Content-Type: application/json"
@@ -39,7 +39,7 @@ def refused(answer: Answer, path: str) -> tuple[int, str]:
     assert answer.values("content-type") == ["application/problem+json"]
     problem = answer.json()
     assert problem["status"] == answer.status
-    assert problem.get("decision") == ("denied" if path == "/v1/enforce" else None)
+    assert problem.get("decision") == ("denied" if path.startswith("/v1/enforce") else None)
     return answer.status, problem["code"]
 
 
@@ -110,7 +110,7 @@ def test_json_that_is_no_object(server: Server, path: str, body: bytes) -> None:
 
 @paths
 def test_no_body(server: Server, path: str) -> None:
-    expected = (400, "json_malformed") if path == "/v1/enforce" else (422, "document_invalid")
+    expected = (400, "json_malformed") if path.startswith("/v1/enforce") else (422, "document_invalid")
     assert refused(post(server, path, b""), path) == expected
 
 
@@ -263,7 +263,7 @@ def test_every_fault_is_told_with_its_pointer(api: Api, path: str, body: Any, po
     assert problem["code"] == "document_invalid"
     assert {fault["pointer"] for fault in problem["errors"]} == pointers
     assert all(fault["message"] for fault in problem["errors"])
-    assert problem.get("decision") == ("denied" if path == "/v1/enforce" else None)
+    assert problem.get("decision") == ("denied" if path.startswith("/v1/enforce") else None)
 
 
 def test_constraints_on_a_deny_policy(api: Api) -> None:
@@ -479,9 +479,10 @@ def test_two_api_keys_are_none(server: Server) -> None:
 
 def test_another_method(server: Server) -> None:
     for method in ("GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
-        answer = exchange(server.url, head(method, "/v1/enforce", AUTH))
-        assert refused(answer, "/v1/enforce") == (405, "method_not_allowed")
-        assert answer.values("allow") == ["POST"]
+        for path in ("/v1/enforce", "/v1/enforce/batch"):
+            answer = exchange(server.url, head(method, path, AUTH))
+            assert refused(answer, path) == (405, "method_not_allowed")
+            assert answer.values("allow") == ["POST"]
 
 
 @pytest.mark.parametrize("path", ["/v1/%65nforce", "/v1/enforce?x=1", "http://other/v1/enforce"])
@@ -490,7 +491,10 @@ def test_other_spellings_of_the_enforcement_path_lead_to_the_same_check(server: 
     assert refused(answer, "/v1/enforce") == (401, "api_key_missing")
 
 
-@pytest.mark.parametrize("path", ["/v1//enforce", "/v1/enforce/", "/v1/./enforce", "/V1/enforce", "/v1/enforce;x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1//enforce", "/v1/enforce/", "/v1/./enforce", "/V1/enforce", "/v1/enforce;x", "/v1/enforce/batch/"],
+)
 def test_what_is_not_the_enforcement_path_allows_nothing(server: Server, path: str) -> None:
     answer = exchange(server.url, head("POST", path, AUTH, JSON, "Content-Length: 2") + b"{}")
     assert answer.status in (307, 404)

@@ -23,7 +23,7 @@ from tests.support import Api, Server
 CLIENTS = 16
 KILLS = 20 if DEEP else 3
 LEASE = 3
-QUOTA, RATE, BUDGET, PLACES = 30 * KILLS, 20 * KILLS, 12.3 * KILLS, 4
+QUOTA, RATE, BUDGET, PLACES = 30 * KILLS, 20 * KILLS, round(12.3 * KILLS, 1), 4
 """So much that no life uses it up, and all together do."""
 LIMITS: dict[str, dict[str, Any]] = {
     "count": {"maxRequests": QUOTA},

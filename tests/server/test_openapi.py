@@ -136,6 +136,24 @@ def test_enforce_is_documented_with_the_models_that_it_reads_and_writes(document
     assert documented["EnforceRequest"]["additionalProperties"] is False
 
 
+def test_a_batch_is_documented_with_the_models_that_it_reads_and_writes(document: dict[str, Any], api: Api) -> None:
+    batch = document["paths"]["/v1/enforce/batch"]["post"]
+    body = batch["requestBody"]["content"]["application/json"]["schema"]
+    answer = batch["responses"]["200"]["content"]["application/json"]["schema"]
+    assert (body, answer) == ({"$ref": f"{REF}EnforceBatch"}, {"$ref": f"{REF}BatchDecisions"})
+    schemas = document["components"]["schemas"]
+    assert schemas["EnforceBatch"]["additionalProperties"] is False
+    asked = schemas["EnforceBatch"]["properties"]["requests"]
+    assert (asked["items"], asked["minItems"], asked["maxItems"]) == ({"$ref": f"{REF}EnforceRequest"}, 1, 100)
+    items = schemas["BatchDecisions"]["properties"]["decisions"]["items"]
+    assert items["anyOf"] == [{"$ref": f"{REF}Decision"}, {"$ref": f"{REF}Problem"}]
+    once = {"requestId": "same", "capabilityToken": "x", "action": "a", "resourceId": "b"}
+    requests = {"requests": [once, once | {"action": "c"}]}
+    decision, problem = api.post("/v1/enforce/batch", requests, status=200)["decisions"]
+    assert decision.keys() == schemas["Decision"]["properties"].keys()
+    assert problem.keys() <= schemas["Problem"]["properties"].keys()
+
+
 def _without_null_defaults(schema: dict[str, Any]) -> dict[str, Any]:
     """FastAPI does not write a default of null."""
     kept = {

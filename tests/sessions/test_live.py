@@ -86,6 +86,23 @@ def test_it_loads_and_follows(connection: Connection, clock: Hand) -> None:
     assert (live.get("t1", "task:1"), live.get("t1", "task:2")) == (more, READ)
 
 
+def test_equal_small_sessions_are_one_value(connection: Connection, clock: Hand) -> None:
+    """Most have the default labels alone, and there are many."""
+    small, big = Session(frozenset({"untrusted"})), Session(frozenset(map(str, range(20))))
+    for number in range(3):
+        store.add(connection, "t1", f"task:{number}", small, NOW)
+        store.add(connection, "t1", f"big:{number}", big, NOW)
+        store.add(connection, "t2", f"task:{number}", small, NOW)
+    store.add(connection, "t1", "task:made", READ, NOW)
+    live = _loaded(connection, clock)
+    assert len({id(live.get(tenant, f"task:{number}")) for tenant in ("t1", "t2") for number in range(3)}) == 1
+    assert len({id(live.get("t1", f"big:{number}")) for number in range(3)}) == 3
+    assert live.get("t1", "task:made") == READ
+    store.replace(connection, "t1", "task:0", READ, NOW)
+    live.apply(connection, "t1", ["task:0"])
+    assert [live.get("t1", f"task:{number}") for number in range(3)] == [READ, small, small]
+
+
 def test_tenants_share_nothing(connection: Connection, clock: Hand) -> None:
     store.add(connection, "t1", "task:1", READ, NOW)
     live = _loaded(connection, clock)

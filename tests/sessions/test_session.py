@@ -86,6 +86,17 @@ def test_a_full_session_takes_what_it_has_and_nothing_else(
         merged(session, labels, created)
 
 
+def test_there_is_always_room_for_labels_that_nobody_reported() -> None:
+    full = Session(frozenset(map(str, range(MAX_LABELS))))
+    more = merged(full, [], ["made"], ["default"])
+    assert (more.labels, more.created) == (full.labels | {"default"}, ("made",))
+    assert merged(more, ["0", "default"], [], ["default"]) is more
+    with pytest.raises(SessionFull):
+        merged(more, ["new"], [])
+    with pytest.raises(SessionFull):
+        merged(full, ["new"], [], ["default"])
+
+
 def test_the_last_place_can_be_taken() -> None:
     session = Session(frozenset(map(str, range(MAX_LABELS - 1))), tuple(map(str, range(MAX_CREATED - 1))))
     full = merged(session, ["last"], ["last"])

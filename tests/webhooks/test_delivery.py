@@ -229,7 +229,8 @@ def test_a_slow_receiver_holds_up_no_decision_and_no_other_receiver(api: Api, se
         for number in range(10):
             api.enforce(token, "send", f"mail://{number}")
         assert time.monotonic() - began < 4
-        quick.wait(10, 6)
+        messages = quick.wait(10, 6)
+        assert [message.data["resourceId"] for message in messages] == [f"mail://{number}" for number in range(10)]
         assert len(slow.messages) <= sender.PER_WEBHOOK
 
 

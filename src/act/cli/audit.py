@@ -20,7 +20,7 @@ from act.cli.records import COLUMNS, filter_options, with_ids
 from act.cli.tail import follow
 
 if TYPE_CHECKING:
-    from act.models import AuditRecord, Checkpoint
+    from act.models import AuditRecord, Checkpoint, InclusionProof
 
 NO_END = "The export is cut off: it does not end with a checkpoint. Export again."
 
@@ -29,6 +29,13 @@ _CHECKPOINT: list[Column[Checkpoint]] = [
     ("size", lambda head: head.size),
     ("root hash", lambda head: head.root_hash),
     ("verifier key", lambda head: head.verifier_key),
+]
+
+
+_PROVEN: list[Column[InclusionProof]] = [
+    ("index", lambda proof: proof.index),
+    ("records", lambda proof: proof.size),
+    ("leaf hash", lambda proof: proof.leaf_hash),
 ]
 
 
@@ -133,6 +140,55 @@ def tail(lines: int, interval: float, **filters: Any) -> None:
     """
     with connected() as act:
         follow(act, with_ids(act, filters), lines, interval)
+
+
+@audit.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--name", default="act-witness", show_default=True, help="What the witness is called in its signatures.")
+@click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
+@click.option("--every", type=click.FloatRange(1), metavar="SECONDS", help="Go on looking, until Ctrl-C.")
+def witness(folder: Path, name: str, key: str | None, every: float | None) -> None:
+    """Keep and cosign the log's checkpoints; run it on another machine.
+
+    FOLDER holds every checkpoint that was seen, and the keys. One that does not begin with all that was seen before
+    is not signed, and the exit code is 1: the log was rewritten, or cut off.
+
+    \b
+    Example:
+      actctl audit witness ./act-witness --key "$VERIFIER_KEY" --every 60
+    """
+    from act.cli.witness import Witness, watch
+
+    if any(character.isspace() or character == "+" for character in name) or not name:
+        raise click.UsageError("The name of a witness has no white space and no '+'.")
+    keeper = Witness(folder, name, key)
+    say(f"This witness is {keeper.verifier_key}")
+    with connected() as act:
+        watch(act, keeper, every)
+
+
+@audit.command()
+@click.argument("index", type=click.IntRange(0))
+@click.option("--checkpoint", "note", type=click.File("rb"), metavar="NOTE", help="A kept checkpoint; else today's.")
+@click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
+def prove(index: int, note: IO[bytes] | None, key: str | None) -> None:
+    """Prove that one record is in the log that a checkpoint signed.
+
+    The record is hashed here, and led to the signed root by a proof that the server has to give; the exit code is 1
+    when it does not.
+
+    \b
+    Example:
+      actctl audit prove 1729 --checkpoint kept.note --key "$VERIFIER_KEY"
+    """
+    from act.cli.verify import NO_KEY, proven
+
+    with connected() as act:
+        found = proven(act, index, None if note is None else note.read().decode(errors="replace"), key)
+    print_one(found, _PROVEN)
+    say(f"Record {index} is in the log of {found.size} records that the checkpoint signed.")
+    if key is None:
+        say(NO_KEY.replace("the export itself", "the server").replace("wrote the export", "runs it"))
 
 
 @audit.command()

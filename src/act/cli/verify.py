@@ -15,6 +15,8 @@ from act.strict_json import AmbiguousJson, MalformedJson, loads
 if TYPE_CHECKING:
     from act.audit.notes import Checkpoint
     from act.audit.verify import Line
+    from act.client.act import Act
+    from act.models import InclusionProof
 
 NO_KEY: Final = (
     "Warning: no --key was given. The key was taken from the export itself, which proves nothing against whoever wrote "
@@ -47,6 +49,32 @@ class Result:
             "checkpoints": self.checkpoints,
             "origin": self.origin,
         }
+
+
+def proven(act: Act, index: int, note: str | None, key: str | None) -> InclusionProof:
+    """A proof, checked, that a record is in the log of a checkpoint.
+
+    Raises:
+        click.ClickException: it is not, or it is not proven.
+    """
+    from act.audit.merkle import leaf_hash
+    from act.audit.notes import NoteInvalid, verify
+    from act.audit.proofs import root_from_inclusion
+    from act.audit.record import encode
+
+    head = act.audit.checkpoint()
+    try:
+        signed = verify(note if note is not None else head.note, key if key is not None else head.verifier_key)
+        if index >= signed.size:
+            raise click.ClickException(f"The checkpoint is of {signed.size} records, so there is no record {index}.")
+        proof = act.audit.inclusion(index, signed.size)
+        leaf = leaf_hash(encode(act.audit.get(index).record))
+        root = root_from_inclusion(leaf, index, signed.size, [bytes.fromhex(each) for each in proof.hashes])
+    except (NoteInvalid, ValueError) as error:
+        raise click.ClickException(f"Not proven: {error}") from None
+    if root != signed.root:
+        raise click.ClickException(f"Record {index}, as it is shown now, is not in the log that the checkpoint signed.")
+    return proof
 
 
 class _Bad(Exception):

@@ -22,10 +22,12 @@ from act.models import (
     Approval,
     AuditRecord,
     Checkpoint,
+    ConsistencyProof,
     Decision,
     DelegationNode,
     Delivery,
     Health,
+    InclusionProof,
     Introspection,
     IssuedApiKey,
     IssuedToken,
@@ -445,6 +447,16 @@ def export_line(line: bytes) -> AuditRecord | Checkpoint:
 
 def checkpoint() -> Call[Checkpoint]:
     return get(path("audit", "checkpoint"), Checkpoint)
+
+
+def inclusion_proof(index: int, size: int | None) -> Call[InclusionProof]:
+    asked = {"index": str(index), "size": None if size is None else str(size)}
+    return get(path("audit", "proof", "inclusion"), InclusionProof, asked)
+
+
+def consistency_proof(first: int, second: int | None) -> Call[ConsistencyProof]:
+    asked = {"first": str(first), "second": None if second is None else str(second)}
+    return get(path("audit", "proof", "consistency"), ConsistencyProof, asked)
 
 
 # --- server -----------------------------------------------------------------------------------------------------------

@@ -24,8 +24,10 @@ from act.models import (
     ApprovalStatus,
     AuditRecord,
     Checkpoint,
+    ConsistencyProof,
     DelegationNode,
     Delivery,
+    InclusionProof,
     Introspection,
     IssuedApiKey,
     IssuedToken,
@@ -344,6 +346,14 @@ class Audit(_Group):
     def checkpoint(self) -> Checkpoint:
         """The signed head of the log."""
         return self._send(calls.checkpoint())
+
+    def inclusion(self, index: int, size: int | None = None) -> InclusionProof:
+        """That a record is among the first `size`, or among all. Check it with what you kept, not with its own root."""
+        return self._send(calls.inclusion_proof(index, size))
+
+    def consistency(self, first: int, second: int | None = None) -> ConsistencyProof:
+        """That the log of `second` records, or the whole log, begins with the `first`."""
+        return self._send(calls.consistency_proof(first, second))
 
 
 class Keys(_Group):

@@ -95,7 +95,7 @@ class Judge:
                 decision_id,
                 now,
                 root_agent_id=accepted.links[0].agent.id,
-                users=_users(accepted, shown.requester),
+                users=_users(accepted, shown.requester) if ruling.approval else (),
             )
             settlement = self._settler.settle(question, ruling)
         else:

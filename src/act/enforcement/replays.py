@@ -56,11 +56,13 @@ class Replays:
 
     def finish(self, key: Key, entry: Entry, decision: Decision | None) -> None:
         """Keep the answer, or nothing when there is none that may be given twice."""
+        entry.done.set()
+        if self._running.get(key) is not entry:
+            return
         del self._running[key]
         pending = decision is not None and decision.decision is Verdict.PENDING_APPROVAL
         if decision is not None and not pending and not decision.dry_run:
             self._keep(key, entry, decision)
-        entry.done.set()
 
     def recall(self, key: Key, digest: bytes, at: float, decision: Decision | None) -> None:
         """Know again what was answered before a restart. The oldest come first."""

@@ -32,7 +32,7 @@ class Question:
     """Everything that a decision is about, after the token was accepted.
 
     `root_ends` is when the token that the chain began with ends, in seconds since the epoch. `root_agent_id` is the
-    agent that the chain began with; `users` are those on whose behalf the agents act.
+    agent that the chain began with; `users` are those on whose behalf the agents act, where a person has to agree.
     """
 
     caller: ApiKey

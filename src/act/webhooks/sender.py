@@ -28,8 +28,8 @@ from act.webhooks.webhook import Attempt, DisabledReason, Schedule, Webhook, fol
 
 AT_ONCE = 64
 PER_TENANT = 16
-PER_WEBHOOK = 2
-"""Attempts under way at the same time."""
+PER_WEBHOOK = 1
+"""Attempts under way at the same time. One for a webhook: who accepts everything gets everything in order."""
 
 HOLD_SECONDS = 30.0
 """A delivery whose result could not be written rests for so long."""

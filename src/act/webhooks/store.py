@@ -119,7 +119,7 @@ def due(
     table = webhook_deliveries.c
     here = (table.status == "pending") & (table.webhook_id == webhook_id) & (table.next_at <= now)
     query = select(webhook_deliveries).where(here, table.id.not_in(list(without)))
-    return connection.execute(query.order_by(table.next_at).limit(limit)).all()
+    return connection.execute(query.order_by(table.next_at, table.id).limit(limit)).all()
 
 
 def attempted(connection: Connection, row: Row[Any], attempt: Attempt, **following: Any) -> None:

@@ -1,0 +1,136 @@
+"""`actctl audit witness`: keeps and cosigns the checkpoints of a log, on a machine that is not the server's."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from act.cli.files import SECRET, SHARED, new_file
+from act.cli.output import say
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from act.audit.notes import Checkpoint
+    from act.client.act import Act
+
+LATEST = "latest.note"
+LOG_KEY = "log.key"
+OWN_KEY = "witness.key"
+_NOT_THERE = "A witness needs a package that is not there ({}); run: pip install 'agent-capability-tokens[server]'"
+
+
+class Witness:
+    """A folder with the last checkpoint seen, the log's verifier key, and the witness's own key.
+
+    Args:
+        key: the log's verifier key; None takes the one that was kept, or believes the server the first time.
+    """
+
+    def __init__(self, folder: Path, name: str, key: str | None) -> None:
+        try:
+            from act.audit import notes, witness
+        except ImportError as error:
+            raise click.ClickException(_NOT_THERE.format(error.name)) from None
+        self._notes, self._witness = notes, witness
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._name = name
+        self._given = key
+        self._own = self._own_key()
+
+    @property
+    def verifier_key(self) -> str:
+        """By which others know what this witness has signed."""
+        public_key = self._own.public_key().public_bytes_raw()
+        return self._notes.verifier_key(self._name, public_key, self._notes.COSIGNATURE)
+
+    def look(self, act: Act) -> Checkpoint | None:
+        """Look at the log once. Answers the checkpoint that was signed, or None when there is nothing new.
+
+        Raises:
+            click.ClickException: the log is not what it was, or says so with another key. Nothing was signed.
+        """
+        head = act.audit.checkpoint()
+        key = self._log_key(head.verifier_key)
+        try:
+            shown = self._notes.verify(head.note, key)
+            seen = self._seen(key)
+            if not self._witness.follows(seen, shown, lambda first, second: _proof(act, first, second)):
+                return None
+        except (self._notes.NoteInvalid, self._witness.Fork) as error:
+            raise click.ClickException(f"{error} Nothing was signed. What was seen: {self._folder / LATEST}") from None
+        note = self._notes.cosign(head.note, self._name, self._own, int(time.time()))
+        for name in (f"{shown.size}.note", LATEST):
+            with new_file(self._folder / name, SHARED) as out:
+                out.write(note.encode())
+        return shown
+
+    def _seen(self, key: str) -> Checkpoint | None:
+        latest = self._folder / LATEST
+        if not latest.exists():
+            return None
+        note = latest.read_text()
+        self._notes.cosigned_at(note, self.verifier_key)  # nobody has put another in its place
+        return self._notes.verify(note, key)
+
+    def _log_key(self, offered: str) -> str:
+        kept = self._folder / LOG_KEY
+        known = kept.read_text().strip() if kept.exists() else None
+        if self._given and known and self._given != known:
+            raise click.ClickException(f"--key is another key than the one in {kept}.")
+        if known is None:
+            if self._given is None:
+                say("Warning: no --key was given, so the server was believed about its own key, this once.")
+            known = self._given or offered
+            with new_file(kept, SHARED) as out:
+                out.write(f"{known}\n".encode())
+        return known
+
+    def _own_key(self) -> Ed25519PrivateKey:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        at = self._folder / OWN_KEY
+        if not at.exists():
+            with new_file(at, SECRET) as out:
+                out.write(os.urandom(32))
+        secret = at.read_bytes()
+        if len(secret) != 32:
+            raise click.ClickException(f"{at} is not the key of a witness.")
+        return Ed25519PrivateKey.from_private_bytes(secret)
+
+
+def _proof(act: Act, first: int, second: int) -> list[bytes]:
+    try:
+        return [bytes.fromhex(each) for each in act.audit.consistency(first, second).hashes]
+    except ValueError:
+        return []  # which proves nothing
+
+
+def watch(act: Act, witness: Witness, every: float | None) -> None:
+    """Look once, or every so many seconds until Ctrl-C. A server that is away is looked for again.
+
+    Raises:
+        click.ClickException: the log is not what it was.
+    """
+    from act.client.errors import ServerError, Unreachable
+
+    while True:
+        try:
+            found = witness.look(act)
+        except (Unreachable, ServerError) as error:
+            if every is None:
+                raise
+            say(f"{error} Trying again.")
+        else:
+            if found is not None:
+                say(f"Signed {found.size} records of {found.origin}.")
+            elif every is None:
+                say("Nothing new.")
+        if every is None:
+            return
+        time.sleep(every)
