@@ -8,7 +8,7 @@ READY := .venv/.ready
 
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo serve test test-deep lint fmt bench bench-engine bench-tokens mutants verifier-checks clean help
+.PHONY: setup demo serve test test-deep lint fmt bench bench-engine bench-tokens bench-limits mutants verifier-checks clean help
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-engine: setup  ## The decision procedure against other engines (fetches th
 
 bench-tokens: setup  ## Tokens and chains, against PyJWT, Biscuit and macaroons (fetches them)
 	$(RUN) python -m benchmarks.tokens
+
+bench-limits: setup  ## What it costs to count: judging, the whole pipeline, and memory (prints; gates nothing)
+	$(RUN) python -m benchmarks.limits
 
 clean:  ## Remove what setup and runs have made here
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from act.approvals.live import LiveApprovals
 from act.audit.writer import WriteFailed, Writer
-from tests.in_process import InProcess
+from tests.approvals.test_machine import asked
+from tests.in_process import Hand, InProcess
 from tests.support import Api
 
 
@@ -128,8 +131,19 @@ def test_what_nobody_looked_at_ends_by_the_time_that_went_by(asking: Asking) -> 
     assert asking.status(id) == "expired"
 
 
+def test_the_last_question_is_the_last_one_whatever_its_id() -> None:
+    """Ids grow with the wall clock, so after it was set back a later question can have a smaller one."""
+    live, first, later = LiveApprovals(Hand()), asked(id="apr_2"), asked(id="apr_1")
+    live.propose(first)
+    live.propose(later)
+    assert live.latest(b"asked") is later
+    live.propose(replace(first, status="expired"))
+    assert live.latest(b"asked") is later
+    live.withdraw(later)
+    assert live.latest(b"asked") is None
+
+
 def test_what_is_asked_after_the_clock_was_set_back_is_found_again(asking: Asking) -> None:
-    """Ids grow with the clock; the last question is the last one all the same."""
     first = asking.pending()
     asking.person.post(f"/v1/approvals/{first}/reject", {"reason": "no"}, status=200)
     asking.clock.move(900)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from tests.support import Api
 
-PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/.well-known/jwks.json")}
+PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/.well-known/jwks.json")}
 SCOPES = ("admin", "agents", "policies", "tokens", "enforce", "approve", "audit", "analysis")
 
 

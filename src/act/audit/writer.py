@@ -27,6 +27,7 @@ from act.audit.transaction import AtEnd, Transaction
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import Clock
 from act.database.tables import audit_records, audit_trees, instance
+from act.metrics import Metrics
 
 MAX_WAITING = 10_000
 MAX_BATCH = 512
@@ -79,12 +80,20 @@ class _Result:
 class Writer:
     """Owns the writing connection. Start once, stop once; `submit` from any thread."""
 
-    def __init__(self, engine: Engine, feed: ChangeFeed, clock: Clock, file: Path | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        feed: ChangeFeed,
+        clock: Clock,
+        file: Path | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._engine = engine
         self._file = file
         self._inode = file.stat().st_ino if file else None
         self._feed = feed
         self._clock = clock
+        self._metrics = metrics or Metrics()
         self._queue: queue.Queue[_Unit[Any] | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._run, name="act-writer", daemon=True)
         self._trees: dict[str, Frontier] = {}
@@ -110,6 +119,11 @@ class Writer:
     def head(self, tenant_id: str) -> Frontier:
         """The tenant's log as of the last commit."""
         return self._trees.get(tenant_id, Frontier())
+
+    @property
+    def waiting(self) -> int:
+        """How many units wait for a commit."""
+        return self._queue.qsize()
 
     @property
     def alive(self) -> bool:
@@ -186,6 +200,7 @@ class Writer:
             self._commit(units)
 
     def _commit(self, units: list[_Unit[Any]]) -> None:
+        started = self._clock.monotonic()
         try:
             with self._engine.begin() as connection:
                 self._check_file()
@@ -195,6 +210,7 @@ class Writer:
                     raise WriteFailed("The database ended the transaction by itself.")
                 self._flush(connection, transaction)
         except Exception as error:  # noqa: BLE001 - every waiting unit is told
+            self._metrics.commit_failed()
             log.error("commit failed, %d units taken back: %s", len(units), error)
             failure = WriteFailed("The database could not be written.")
             failure.__cause__ = error
@@ -202,6 +218,7 @@ class Writer:
             self._resynchronize()
         else:
             self._trees, self._revision = transaction.trees, transaction.revision
+            self._metrics.committed(len(units), self._clock.monotonic() - started)
             self._follow()
         _deliver(results)
 

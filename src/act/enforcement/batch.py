@@ -17,6 +17,7 @@ import rfc8785
 from act.enforcement.bearers import Asked
 from act.enforcement.pipeline import Pipeline
 from act.enforcement.route import Arrived, DecisionRoute, validated
+from act.metrics import Metrics
 from act.models import Decision, EnforceBatch
 from act.problems import ProblemError, internal_error
 from act.tenants.access import Access
@@ -31,8 +32,8 @@ Answered = Decision | ProblemError
 class BatchRoute(DecisionRoute):
     """The decisions in the order of the requests; a request that cannot be decided has a problem in its place."""
 
-    def __init__(self, pipeline: Pipeline, access: Access) -> None:
-        super().__init__(pipeline, access)
+    def __init__(self, pipeline: Pipeline, access: Access, metrics: Metrics) -> None:
+        super().__init__(pipeline, access, metrics)
         self._running: set[asyncio.Task[list[bytes]]] = set()
 
     async def _decided(self, arrived: Arrived) -> tuple[bytes, dict[str, str]]:
@@ -45,6 +46,9 @@ class BatchRoute(DecisionRoute):
 
     async def _all(self, asked: Sequence[Asked]) -> list[bytes]:
         answers = await decide_all(self._pipeline, asked)
+        for answer in answers:
+            if isinstance(answer, ProblemError):
+                self._metrics.refused(answer.status)
         return [_rendered(one, answer) for one, answer in zip(asked, answers, strict=True)]
 
 

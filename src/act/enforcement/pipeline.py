@@ -22,6 +22,7 @@ from act.enforcement.answer import answer, record
 from act.enforcement.bearers import Asked
 from act.enforcement.judge import Judge, Judgement
 from act.enforcement.replays import Entry, Key, Replays
+from act.metrics import Metrics
 from act.models import Decision
 from act.problems import ProblemError, conflict, internal_error, overloaded
 
@@ -41,12 +42,15 @@ class _Attempt(NamedTuple):
 
 
 class Pipeline:
-    def __init__(self, clock: Clock, feed: ChangeFeed, judge: Judge, replays: Replays, writer: Writer) -> None:
+    def __init__(
+        self, clock: Clock, feed: ChangeFeed, judge: Judge, replays: Replays, writer: Writer, metrics: Metrics
+    ) -> None:
         self._clock = clock
         self._feed = feed
         self._judge = judge
         self._replays = replays
         self._writer = writer
+        self._metrics = metrics
 
     async def enforce(self, asked: Asked) -> Decision:
         """Decide one request.
@@ -75,6 +79,7 @@ class Pipeline:
                 await earlier.done.wait()
                 continue
             if earlier.decision is not None and self._stands(asked, earlier.decision):
+                self._metrics.replayed()
                 return _known(earlier.decision.model_copy(update={"replayed": True}))
             break
         attempt = self._judged(asked)
@@ -125,6 +130,8 @@ class Pipeline:
                 judgement.undo()
                 log.exception("decision %s could not be recorded", decision_id)
                 raise internal_error() from error
+            settlement = judgement.settlement
+            self._metrics.decided(settlement.verdict, settlement.code, self._clock.monotonic() - started)
             return answer(asked, judgement, decision_id, revision, now, sealed)
         raise overloaded("Others were faster several times. Nothing was allowed; try again.")
 

@@ -16,6 +16,7 @@ from act import bodies
 from act.enforcement.bearers import Asked
 from act.enforcement.pipeline import Pipeline
 from act.enforcement.rate_headers import rate_headers
+from act.metrics import Metrics
 from act.models import EnforceRequest, Request, Scope
 from act.problems import ProblemError, faults_of_validation, internal_error, unprocessable
 from act.tenants.access import Access, presented_in
@@ -43,9 +44,10 @@ class Arrived:
 class DecisionRoute(ABC):
     """Answers with 200, or with a problem whose body also says `denied`."""
 
-    def __init__(self, pipeline: Pipeline, access: Access) -> None:
+    def __init__(self, pipeline: Pipeline, access: Access, metrics: Metrics) -> None:
         self._pipeline = pipeline
         self._access = access
+        self._metrics = metrics
 
     @abstractmethod
     async def _decided(self, arrived: Arrived) -> tuple[bytes, dict[str, str]]:
@@ -61,9 +63,11 @@ class DecisionRoute(ABC):
         except bodies.Disconnected:
             return
         except ProblemError as problem:
+            self._metrics.refused(problem.status)
             await _send_problem(send, problem, scope["act.request_id"])
         except Exception:
             log.exception("request %s failed", scope["act.request_id"])
+            self._metrics.refused(500)
             await _send_problem(send, internal_error(), scope["act.request_id"])
         else:
             await _send(send, 200, b"application/json", answer, headers)

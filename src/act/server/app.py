@@ -45,6 +45,7 @@ from act.enforcement.settle import Settler
 from act.idempotency.middleware import Idempotency
 from act.idempotency.service import IdempotencyService
 from act.limits.service import LimitService
+from act.metrics import Metrics
 from act.policies import routes as policy_routes
 from act.policies.live import LivePolicies
 from act.policies.permissions import PermissionService
@@ -151,7 +152,9 @@ class Node:
                 "webhook": webhooks,
             }
         )
-        self._writer = writer = Writer(self._writing, feed, clock, sqlite_path(settings.database))
+        metrics = Metrics()
+        self._writer = writer = Writer(self._writing, feed, clock, sqlite_path(settings.database), metrics)
+        metrics.watch(lambda: writer.waiting, lambda: feed.revision)
         self._limits = limits = LimitService(writer, clock)
         with self._writing.connect() as connection:
             feed.load(connection)
@@ -180,7 +183,7 @@ class Node:
         judge = Judge(bearers, self.tenants, agents, policies, sessions, Settler(limits, self._approvals))
         with self._reading.connect() as connection:
             Recall(self.tenants, policies, approvals, clock).into(replays, connection)
-        pipeline = Pipeline(clock, feed, judge, replays, writer)
+        pipeline = Pipeline(clock, feed, judge, replays, writer, metrics)
         reports = outcomes.OutcomeService(writer, audit, limits, self.tenants, SessionService(clock), replays)
         limits.on_time_out = reports.timed_out
         management = _management()
@@ -210,11 +213,14 @@ class Node:
             tenant_routes.routes(self.tenant_service, access),
             tenant_routes.tenant_routes(TenantControl(writer, reader, clock), access),
             webhook_routes.routes(WebhookService(writer, reader, clock, signing, destinations, outbox), access),
-            health.routes(health.Readiness(writer, feed, self.tenants, keys, clock)),
+            health.routes(health.Readiness(writer, feed, self.tenants, keys, clock), metrics),
         ):
             management.include_router(router)
         once = Idempotency(management, access, self.tenants, self._idempotency)
-        decisions = {PATH: EnforceRoute(pipeline, access), BATCH_PATH: BatchRoute(pipeline, access)}
+        decisions = {
+            PATH: EnforceRoute(pipeline, access, metrics),
+            BATCH_PATH: BatchRoute(pipeline, access, metrics),
+        }
         self.app = RequestId(_Street(decisions, StrictBodies(once, access)))
 
     def admit_admin(self, key: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""`/healthz`: the process answers. `/readyz`: it can decide, durably."""
+"""`/healthz`: the process answers. `/readyz`: it can decide, durably. `/metrics`: what it counted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from act.audit.writer import WriteFailed, Writer
 from act.database.changes import ChangeFeed
 from act.database.clock import Clock
+from act.metrics import CONTENT_TYPE, Metrics
 from act.models import Health
 from act.tenants.live import LiveTenants
 from act.tokens.live_keys import LiveKeys
@@ -59,7 +60,7 @@ class Readiness:
         return "ok"
 
 
-def routes(readiness: Readiness) -> APIRouter:
+def routes(readiness: Readiness, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["health"])
     version = importlib.metadata.version("agent-capability-tokens")
 
@@ -73,5 +74,10 @@ def routes(readiness: Readiness) -> APIRouter:
         ready = all(result == "ok" for result in checks.values())
         response.status_code = 200 if ready else 503
         return Health(status="ok" if ready else "unavailable", version=version, checks=checks)
+
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def read_metrics() -> Response:
+        """Counters, gauges and histograms for Prometheus."""
+        return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
 
     return router

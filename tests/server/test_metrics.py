@@ -1,0 +1,75 @@
+"""`/metrics`: what was counted is what was answered, and nothing of a request stands in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support import Api, Server
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Api]:
+    with Server(tmp_path) as server, server.api() as api:
+        yield api
+
+
+def read(api: Api) -> dict[tuple[str, ...], float]:
+    """Every sample, by name and the values of its labels; without a key."""
+    answer = api.send("GET", "/metrics", headers={"X-Api-Key": ""})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    found = {}
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            found[sample.name, *sample.labels.values()] = sample.value
+    return found
+
+
+def test_it_counts_what_was_answered(fresh: Api) -> None:
+    agent = fresh.agent()
+    fresh.policy(["run"], appliesTo={"agentIds": [agent]}, constraints={"maxRequests": 2})
+    token = fresh.token(agent)
+    for action in ("run", "run", "run", "fly"):
+        fresh.enforce(token, action, "x")
+    fresh.enforce("not a token", "run", "x")
+    again = {"requestId": uuid4().hex, "capabilityToken": token, "action": "fly", "resourceId": "x"}
+    for _ in range(2):
+        fresh.post("/v1/enforce", again, status=200)
+    fresh.post("/v1/enforce", {}, status=422)
+    fresh.send("POST", "/v1/enforce", {}, headers={"X-Api-Key": "wrong"})
+    fresh.post(
+        "/v1/enforce/batch", {"requests": [again | {"requestId": uuid4().hex}, again | {"action": "no"}]}, status=200
+    )
+    found = read(fresh)
+    decided = {key[1:]: value for key, value in found.items() if key[0] == "act_decisions_total"}
+    assert decided == {
+        ("allowed", "allowed"): 2,
+        ("denied", "quota_exceeded"): 1,
+        ("denied", "no_matching_policy"): 3,
+        ("denied", "token_malformed"): 1,
+    }
+    assert found["act_replays_total",] == 1
+    problems = {key[1]: value for key, value in found.items() if key[0] == "act_enforce_problems_total"}
+    assert problems == {"422": 1, "401": 1, "409": 1}
+    assert found["act_decision_seconds_count",] == 7
+    assert found["act_commit_failures_total",] == 0
+    assert found["act_commit_units_count",] > 7
+    assert found["act_writer_waiting",] == 0
+    assert found["act_revision",] >= 3
+
+
+def test_nothing_of_a_request_is_in_it(fresh: Api) -> None:
+    secret, name = f"secret-{uuid4().hex}", f"agent-{uuid4().hex}"
+    token = fresh.token(fresh.agent(name))
+    fresh.enforce(token, secret, f"api://{secret}", arguments={"a": secret}, context={"conversationId": secret})
+    text = fresh.send("GET", "/metrics").text
+    for hidden in (secret, name, token, "default-tenant"):
+        assert hidden not in text
+    labels = set(re.findall(r"(\w+)=\"", text))
+    assert labels <= {"decision", "reason_code", "status", "le"}
