@@ -17,6 +17,7 @@ from act.approvals import store
 from act.approvals.approval import Approval, Fault, Vote, approve, expire, expired, given, redeem, reject
 from act.approvals.live import LiveApprovals
 from act.approvals.telling import Teller
+from act.audit.record import clip
 from act.audit.transaction import Transaction
 from act.audit.writer import Writer
 from act.database.clock import Clock
@@ -258,6 +259,9 @@ class ApprovalService:
             "status": after.status,
             "revision": transaction.change(row.tenant_id, "approval", row.id),
         }
+        conversation = row.context.get("conversationId")
+        if isinstance(conversation, str):
+            told["conversationId"] = clip(conversation)
         transaction.record(row.tenant_id, kind, told)
         self._teller.tell(transaction, kind, after, told.get("reason"))
 

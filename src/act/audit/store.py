@@ -27,6 +27,9 @@ class Filter:
     decision: str | None = None
     reason_code: str | None = None
     request_id: str | None = None
+    decision_id: str | None = None
+    task: str | None = None
+    conversation: str | None = None
     kind: str | None = None
     since: str | None = None
     until: str | None = None
@@ -45,6 +48,9 @@ def search(
         columns.decision: wanted.decision,
         columns.reason_code: wanted.reason_code,
         columns.request_id: wanted.request_id,
+        columns.decision_id: wanted.decision_id,
+        columns.task_id: wanted.task,
+        columns.conversation_id: wanted.conversation,
         columns.kind: wanted.kind,
     }
     for column, value in exact.items():

@@ -20,6 +20,7 @@ from act.cli.records import COLUMNS, filter_options, with_ids
 from act.cli.tail import follow
 
 if TYPE_CHECKING:
+    from act.client.act import Act
     from act.models import AuditRecord, Checkpoint, InclusionProof
 
 NO_END = "The export is cut off: it does not end with a checkpoint. Export again."
@@ -77,6 +78,33 @@ def show(index: int) -> None:
 
 def _member(name: str, line: AuditRecord) -> Any:
     return line.record[name]
+
+
+@audit.command()
+@click.argument("id")
+def story(id: str) -> None:
+    """One workflow from its first question to its last outcome, in order.
+
+    ID is a conversation (context.conversationId), a task, or a decision.
+
+    \b
+    Example:
+      actctl audit story order-4711
+    """
+    with connected() as act:
+        print_list(_story(act, id), COLUMNS, nothing=f"No record of a conversation, a task or a decision {id!r}.")
+
+
+def _story(act: Act, id: str) -> list[AuditRecord]:
+    for name in ("conversation", "task", "decision_id"):
+        found = {line.index: line for line in act.audit.list(**{name: id}, order="asc", limit=200)}
+        if found:
+            break
+    # What people said is known by the decision that asked them.
+    asked = {line.record["decisionId"] for line in found.values() if "approvalId" in line.record}
+    for decision_id in asked:
+        found |= {line.index: line for line in act.audit.list(decision_id=decision_id)}
+    return [found[index] for index in sorted(found)]
 
 
 @audit.command()

@@ -33,6 +33,8 @@ _FILTERS = (
     click.option("--decision", type=click.Choice(["allowed", "denied", "pending_approval"])),
     click.option("--reason-code", metavar="CODE", help="For example no_matching_policy."),
     click.option("--request-id", metavar="ID", help="The caller's own id of a request."),
+    click.option("--task", metavar="ID", help="The task of the token."),
+    click.option("--conversation", metavar="ID", help="context.conversationId of the requests."),
     click.option("--kind", help="For example decision, policy.created, token.revoked."),
 )
 

@@ -24,7 +24,7 @@ from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
 
 # What the record of an outcome repeats of its decision.
-_COPIED = ("agentId", "action", "resourceId", "taskId", "rootNode")
+_COPIED = ("agentId", "action", "resourceId", "taskId", "rootNode", "conversationId", "traceparent")
 
 
 class _Reported(Exception):

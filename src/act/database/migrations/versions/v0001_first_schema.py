@@ -113,6 +113,19 @@ def upgrade() -> None:
         sa.Column("resource_id", sa.String(), sa.Computed("json_extract(record, '$.resourceId')", persisted=False)),
         sa.Column("decision", sa.String(), sa.Computed("json_extract(record, '$.decision')", persisted=False)),
         sa.Column("reason_code", sa.String(), sa.Computed("json_extract(record, '$.reasonCode')", persisted=False)),
+        sa.Column("task_id", sa.String(), sa.Computed("json_extract(record, '$.taskId')", persisted=False)),
+        sa.Column(
+            "conversation_id", sa.String(), sa.Computed("json_extract(record, '$.conversationId')", persisted=False)
+        ),
+    )
+    op.create_index(
+        "audit_records_task", "audit_records", ["tenant_id", "task_id"], sqlite_where=sa.text("task_id IS NOT NULL")
+    )
+    op.create_index(
+        "audit_records_conversation",
+        "audit_records",
+        ["tenant_id", "conversation_id"],
+        sqlite_where=sa.text("conversation_id IS NOT NULL"),
     )
     op.create_index(
         "audit_records_decision",
