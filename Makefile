@@ -36,7 +36,8 @@ test: setup  ## Run the tests
 # Where there is no wheel of Atheris its tests are skipped and say so.
 test-deep: setup  ## The same properties and differential tests on many more examples, and fuzzing (long)
 	-$(UV) sync --quiet --locked --inexact --all-extras --group deep --no-build-package atheris --python $(PYTHON)
-	ACT_DEEP=1 $(RUN) pytest -q -n auto tests/properties tests/deep
+	ACT_DEEP=1 $(RUN) pytest -q -n auto tests/properties tests/deep tests/limits tests/attacks/test_counting_limits.py \
+	  tests/e2e/test_crash_limits.py
 
 mutants: setup  ## Break the decision core and see which tests notice (long; MODULES="globs match" MINUTES=20)
 	$(RUN) python -u -m tests.deep.mutants $(MODULES) --minutes $(or $(MINUTES),120)

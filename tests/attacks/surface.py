@@ -170,6 +170,7 @@ def _routes() -> list[Route]:
         Route("GET", "/v1/audit", audit),
         Route("GET", "/v1/audit/checkpoint", audit),
         Route("GET", "/v1/audit/export", audit),
+        Route("GET", "/v1/events", audit, query="?limit=0"),
         Route("GET", "/v1/audit/proof/inclusion", audit, query="?index=0"),
         Route("GET", "/v1/audit/proof/consistency", audit, query="?first=1"),
         Route("GET", "/v1/audit/tile/{tile}", audit),

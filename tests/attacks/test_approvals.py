@@ -259,6 +259,18 @@ def handed(case: Case, root: str) -> str:
     return str(case.admin.post("/v1/delegations", body)["token"])
 
 
+def test_an_agents_key_does_not_learn_who_people_are(new_case: Callable[..., Case]) -> None:
+    case = new_case({"approvers": 2})
+    approval = case.pending()
+    with person(case, person="ann@example.com") as ann, person(case, person="bob@example.com") as bob:
+        case.vote(approval, ann)
+        case.reject(approval, bob)
+    seen = case.enforcer.send("GET", f"/v1/approvals/{approval}")
+    assert (seen.status_code, len(seen.json()["approvedBy"]), seen.json()["reason"]) == (200, 1, "too much")
+    assert "example.com" not in seen.text
+    assert case.one.get(f"/v1/approvals/{approval}")["approvedBy"][0]["person"] == "ann@example.com"
+
+
 def test_an_approval_is_not_used_for_who_gave_it(case: Case) -> None:
     """The same agent asks the same executor for the same, first for one user and then for another."""
     planner = case.admin.agent()

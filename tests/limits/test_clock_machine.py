@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Engine, delete, insert
 
 from act.audit.transaction import Transaction
@@ -201,6 +201,20 @@ class ClockMachine(RuleBasedStateMachine):
 
     # --- the list ---
 
+    @invariant()
+    def what_counts_is_what_was_taken(self) -> None:
+        for name in (*RATES, "quota"):
+            # More than ever fits: so the answer says what is left.
+            more = Spend(Series("t", self.policy, name, seconds_of(name)), "a", limit_of(name), limit_of(name) + 1)
+            found = self.service.look(Demand((), [more]))
+            assert isinstance(found, Exceeded)
+            assert found.room is not None
+            used = limit_of(name) - found.room.left
+            assert self.used(name, late=False) <= used <= self.used(name, late=True), name
+        key = LeaseKey("t", self.policy, "a")
+        held = sum(self.service.look(Demand([Wanted(key, n + 1, LEASE)])) is not None for n in range(PLACES))
+        assert self.used("place", late=False) <= held <= self.used("place", late=True)
+
     def demand(self, wanted: dict[str, int]) -> Demand:
         places = [Wanted(LeaseKey("t", self.policy, "a"), PLACES, LEASE)] if "place" in wanted else []
         spends = [
@@ -229,10 +243,11 @@ def limit_of(name: str) -> int:
     return {"quota": QUOTA, "place": PLACES}.get(name) or RATES[name][1]
 
 
+@pytest.mark.timeout(0 if DEEP else 300)
 def test_time_that_passes_and_clocks_that_jump(engine: Engine) -> None:
     ClockMachine.engine = engine
     slow: Any = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    examples, steps = (400, 80) if DEEP else (40, 30)
+    examples, steps = (1000, 80) if DEEP else (120, 40)
     run_state_machine_as_test(
         ClockMachine,
         settings=settings(max_examples=examples, stateful_step_count=steps, suppress_health_check=slow, deadline=None),

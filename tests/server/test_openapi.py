@@ -13,7 +13,7 @@ from act.models import Decision, EnforceRequest
 from tests.support import Api, Server
 
 METHODS = {"get", "put", "post", "delete", "patch"}
-PUBLIC = {"/healthz", "/readyz", "/.well-known/jwks.json"}
+PUBLIC = {"/metrics", "/healthz", "/readyz", "/.well-known/jwks.json"}
 REF = "#/components/schemas/"
 
 
@@ -111,7 +111,8 @@ def test_every_documented_route_finds_what_there_is(document: dict[str, Any], ap
     # What deletes comes last, and the agent before all, so that the others are still there.
     order = {"GET": 0, "PUT": 1, "PATCH": 1, "POST": 2, "DELETE": 3}
     for path, method, _ in sorted(operations(document), key=lambda found: (order[found[1]], found[0])):
-        response = api.send(method, re.sub(r"{(\w+)}", lambda found: there[found[1]], path))
+        query = "?limit=0" if path == "/v1/events" else ""  # it would not end
+        response = api.send(method, re.sub(r"{(\w+)}", lambda found: there[found[1]], path) + query)
         assert response.status_code not in (404, 405, 500), f"{method} {path}: {response.text}"
 
 

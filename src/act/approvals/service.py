@@ -162,12 +162,13 @@ class ApprovalService:
         return page(rows, limit, lambda row: row.id, self._answer)
 
     def get(self, caller: ApiKey, id: str) -> models.Approval:
-        """An approval; a key that can only enforce sees those that it asked for itself."""
+        """An approval; a key that can only enforce sees those that it asked for itself, and not who holds which key."""
         with self._reader.begin() as connection:
             row = store.find(connection, caller.tenant_id, id)
         if row is None or not (caller.has(Scope.APPROVE) or row.asked_by == caller.id):
             raise not_found("approval", id)
-        return self._answer(row)
+        found = self._answer(row)
+        return found if caller.has(Scope.APPROVE) else _without_people(found)
 
     async def wait(self, caller: ApiKey, id: str, seconds: int) -> models.Approval:
         """`get`, as soon as the approval is no longer pending, or after `seconds`."""
@@ -302,6 +303,12 @@ def _shown(vote: Vote) -> models.Vote:
     return models.Vote(
         key_id=vote.key_id, key_name=vote.key_name, person=vote.person, roles=sorted(vote.roles), at=vote.at
     )
+
+
+def _without_people(approval: models.Approval) -> models.Approval:
+    votes = [vote.model_copy(update={"person": None}) for vote in approval.approved_by]
+    by = approval.rejected_by and approval.rejected_by.model_copy(update={"person": None})
+    return approval.model_copy(update={"approved_by": votes, "rejected_by": by})
 
 
 def _problem(fault: Fault) -> ProblemError:

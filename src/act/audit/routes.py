@@ -1,18 +1,20 @@
-"""`/v1/audit`."""
+"""`/v1/audit` and `/v1/events`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from act import models
 from act.audit.proving import LogService
 from act.audit.service import AuditService
 from act.audit.store import Filter
+from act.audit.stream import LogStream, TooManyListeners
 from act.database.pages import DEFAULT_LIMIT, MAX_LIMIT
 from act.models import Moment, ReasonCode, Scope, Verdict, rfc3339
+from act.problems import overloaded
 from act.tenants.access import Access
 from act.tenants.tenant import ApiKey
 
@@ -91,13 +93,40 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
 
     @router.get("/export", response_class=StreamingResponse)
     def export_audit(
-        format: Literal["jsonl"] = "jsonl",
+        format: Literal["jsonl", "csv", "ocsf"] = "jsonl",
+        begin: int = Query(0, ge=0, le=2**53, description="The first index, to go on with an export that broke off."),
         caller: ApiKey = needed,
     ) -> StreamingResponse:
-        return StreamingResponse(service.export(caller), media_type="application/jsonl")
+        """The log. JSON lines can be verified, and end with a checkpoint; CSV and OCSF are for other programs."""
+        if format == "csv":
+            return StreamingResponse(service.export_csv(caller, begin), media_type="text/csv")
+        exported = service.export_ocsf if format == "ocsf" else service.export
+        return StreamingResponse(exported(caller, begin), media_type="application/jsonl")
 
     @router.get("/{index}")
     def get_audit_record(index: int = Path(ge=0, le=2**53), caller: ApiKey = needed) -> models.AuditRecord:
         return service.get(caller, index)
+
+    return router
+
+
+def event_routes(stream: LogStream, log: LogService, access: Access) -> APIRouter:
+    router = APIRouter(prefix="/v1/events", tags=["audit"])
+
+    @router.get("", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
+    async def listen(
+        last_event_id: int | None = Header(None, alias="Last-Event-ID", ge=-1, le=2**53),
+        limit: int | None = Query(None, ge=0, le=2**53, description="End after so many."),
+        caller: ApiKey = Depends(access.requires(Scope.AUDIT)),
+    ) -> StreamingResponse:
+        """New records as server-sent events; with `Last-Event-ID`, an index, from the one after it on."""
+        try:
+            place = stream.admit()
+        except TooManyListeners:
+            raise overloaded("Too many listen already; try again.") from None
+        newest = log.checkpoint(caller).size - 1
+        after = newest if last_event_id is None else min(last_event_id, newest)
+        events = stream.events(caller.tenant_id, after, limit, place, lambda: access.still_good(caller))
+        return StreamingResponse(events, media_type="text/event-stream")
 
     return router

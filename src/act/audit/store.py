@@ -73,10 +73,11 @@ def at_index(connection: Connection, tenant_id: str, index: int) -> Record | Non
     return connection.execute(query).first()
 
 
-def upto(connection: Connection, tenant_id: str, size: int) -> Iterator[Record]:
-    """The first `size` records, in order, without holding all of them."""
-    query = select(*_shown).where(audit_records.c.tenant_id == tenant_id, audit_records.c.idx < size)
-    yield from connection.execution_options(yield_per=500).execute(query.order_by(audit_records.c.idx))
+def following(connection: Connection, tenant_id: str, after: int, limit: int) -> Sequence[Record]:
+    """The records after an index, in order."""
+    columns = audit_records.c
+    query = select(*_shown, columns.kind).where(columns.tenant_id == tenant_id, columns.idx > after)
+    return connection.execute(query.order_by(columns.idx).limit(limit)).all()
 
 
 def backwards(connection: Connection, tenant_id: str) -> Iterator[Record]:

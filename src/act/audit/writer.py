@@ -94,6 +94,7 @@ class Writer:
         self._feed = feed
         self._clock = clock
         self._metrics = metrics or Metrics()
+        self.after_commit: Callable[[], None] = lambda: None
         self._queue: queue.Queue[_Unit[Any] | None] = queue.Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._run, name="act-writer", daemon=True)
         self._trees: dict[str, Frontier] = {}
@@ -220,6 +221,7 @@ class Writer:
             self._trees, self._revision = transaction.trees, transaction.revision
             self._metrics.committed(len(units), self._clock.monotonic() - started)
             self._follow()
+            self.after_commit()
         _deliver(results)
 
     def _check_file(self) -> None:

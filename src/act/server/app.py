@@ -23,6 +23,7 @@ from act.approvals.telling import Teller
 from act.audit import routes as audit_routes
 from act.audit.proving import LogService
 from act.audit.service import AuditService
+from act.audit.stream import LogStream
 from act.audit.writer import Writer
 from act.database.changes import ChangeFeed
 from act.database.clock import Clock, SystemClock
@@ -174,6 +175,8 @@ class Node:
         self.tenant_service = TenantService(
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
         )
+        self._stream = stream = LogStream(reader)
+        writer.after_commit = stream.grown
         transparency = LogService(writer, reader, keys, issuer=issuer)
         audit = AuditService(reader, transparency)
         verifier = Verifier(self.tenants, agents, tokens, nodes, keys, issuer=issuer, audience=audience)
@@ -210,6 +213,7 @@ class Node:
             outcomes.routes(reports, access),
             approval_routes.routes(self._approvals, access),
             audit_routes.routes(audit, transparency, access),
+            audit_routes.event_routes(stream, transparency, access),
             tenant_routes.routes(self.tenant_service, access),
             tenant_routes.tenant_routes(TenantControl(writer, reader, clock), access),
             webhook_routes.routes(WebhookService(writer, reader, clock, signing, destinations, outbox), access),
@@ -258,6 +262,7 @@ class Node:
     def stop_waiting(self) -> None:
         """Answer long polls with what there is; no later one waits."""
         self._approvals.stop_waiting()
+        self._stream.close()
 
     def close(self) -> None:
         """Write what waits, then let go of the database. Closing twice does nothing."""

@@ -51,6 +51,10 @@ class Access:
             raise forbidden("scope_missing", f"The API key '{key.name}' lacks the scope {needed}.")
         return key
 
+    def still_good(self, caller: ApiKey) -> bool:
+        """Whether the key of a caller who is being answered has neither been revoked nor expired meanwhile."""
+        return self._keys.in_use(caller.id, self._clock.now())
+
     def requires(self, *scopes: Scope) -> Callable[..., Awaitable[ApiKey]]:
         """A FastAPI dependency."""
 

@@ -1,0 +1,167 @@
+"""The live stream: every record once, in order, from where the listener was; and it ends with the key."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from act.audit.formats import csv_line
+from tests.support import Api, Server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("stream")) as server:
+        yield server
+
+
+class Listener:
+    """Listens in a thread of its own."""
+
+    def __init__(self, server: Server, key: str, **headers: str) -> None:
+        self.events: list[dict[str, str]] = []
+        self.ended = threading.Event()
+        self.began = threading.Event()
+        self._request = (server.url, {"X-Api-Key": key, **headers})
+        threading.Thread(target=self._listen, daemon=True).start()
+        assert self.began.wait(20)
+
+    def _listen(self) -> None:
+        url, headers = self._request
+        try:
+            with httpx2.stream("GET", f"{url}/v1/events", headers=headers, timeout=60) as answer:
+                assert answer.status_code == 200
+                assert answer.headers["content-type"].startswith("text/event-stream")
+                self.began.set()
+                event: dict[str, str] = {}
+                for line in answer.iter_lines():
+                    if line:
+                        name, _, value = line.partition(": ")
+                        event[name] = value
+                    elif event:
+                        self.events.append(event)
+                        event = {}
+        except httpx2.HTTPError:
+            pass
+        finally:
+            self.began.set()
+            self.ended.set()
+
+
+def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_new_records_come_as_they_are_and_once(server: Server) -> None:
+    with server.api() as api:
+        listener = Listener(server, api.key("audit")["key"])
+        agents = [api.agent() for _ in range(5)]
+        until(lambda: len(listener.events) >= 5)
+        time.sleep(0.3)
+        found = [json.loads(event["data"]) for event in listener.events]
+        assert [record["agentId"] for record in found] == agents
+        assert {event["event"] for event in listener.events} == {"agent.created"}
+        for event, record in zip(listener.events, found, strict=True):
+            assert api.get(f"/v1/audit/{event['id']}")["record"] == record
+
+
+def test_a_listener_that_comes_back_misses_nothing(server: Server) -> None:
+    with server.api() as api:
+        key = api.key("audit")["key"]
+        seen = api.get("/v1/audit/checkpoint")["size"] - 1
+        agents = [api.agent() for _ in range(700)]  # more than one look
+        listener = Listener(server, key, **{"Last-Event-ID": str(seen)})
+        until(lambda: len(listener.events) >= 700)
+        assert [json.loads(event["data"])["agentId"] for event in listener.events[:700]] == agents
+        assert [int(event["id"]) for event in listener.events[:700]] == list(range(seen + 1, seen + 701))
+
+
+def test_the_stream_ends_with_the_key(server: Server) -> None:
+    with server.api() as api:
+        issued = api.key("audit")
+        listener = Listener(server, issued["key"])
+        api.delete(f"/v1/api-keys/{issued['id']}", status=200)
+        api.agent()  # so that it looks
+        assert listener.ended.wait(20)
+
+
+@pytest.mark.parametrize("last", ["x", "-2", "1.5"])
+def test_nonsense_is_told(server: Server, last: str) -> None:
+    with server.api() as api:
+        api.get("/v1/events?limit=0", status=422, headers={"Last-Event-ID": last})
+
+
+def test_the_server_stops_while_somebody_listens(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    with server, server.api() as api:
+        listener = Listener(server, api.key("audit")["key"])
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 15
+        assert listener.ended.wait(5)
+
+
+# --- exports ----------------------------------------------------------------------------------------------------------
+
+
+def lines(api: Api, query: str) -> list[bytes]:
+    answer = api.send("GET", f"/v1/audit/export{query}")
+    assert answer.status_code == 200
+    return answer.content.splitlines()
+
+
+def test_an_export_goes_on_where_it_broke_off(server: Server) -> None:
+    with server.api() as api:
+        whole, rest = lines(api, ""), lines(api, "?begin=3")
+        assert whole[3:-1] == rest[:-1]
+        assert json.loads(rest[0])["index"] == 3
+        assert b"checkpoint" in rest[-1]
+        assert len(lines(api, "?begin=100000000")) == 1
+
+
+def test_csv_has_a_line_for_each_record(server: Server) -> None:
+    import csv
+    import io
+
+    with server.api() as api:
+        token = api.token(api.agent())
+        decision = api.enforce(token, "fly", 'api://a,"b"')
+        rows = list(csv.DictReader(io.StringIO(api.send("GET", "/v1/audit/export?format=csv").text)))
+        row = rows[decision["audit"]["index"]]
+        assert (row["decision"], row["reasonCode"], row["resourceId"]) == (
+            "denied",
+            "no_matching_policy",
+            'api://a,"b"',
+        )
+        assert row["leafHash"] == decision["audit"]["leafHash"]
+
+
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_no_cell_is_a_formula(text: str) -> None:
+    assert f"'{text}".encode() in csv_line({"index": 1, "reason": text}, "00")
+
+
+def test_ocsf_events_have_what_their_class_wants(server: Server) -> None:
+    with server.api() as api:
+        found: list[dict[str, Any]] = [json.loads(line) for line in lines(api, "?format=ocsf")]
+        for event in found:
+            assert event["class_uid"] == 6003
+            assert event["type_uid"] == event["class_uid"] * 100 + event["activity_id"]
+            assert {"time", "severity_id", "actor", "api", "metadata"} <= event.keys()
+            assert event["metadata"]["sequence"] == event["unmapped"]["index"]
+        assert {event["status"] for event in found} >= {"Success", "Failure"}
+
+
+def test_another_format_is_told(server: Server) -> None:
+    with server.api() as api:
+        api.get("/v1/audit/export?format=xml", status=422)
