@@ -30,9 +30,7 @@ class Metrics:
         self._seconds = Histogram(
             "act_decision_seconds", "From the question to its durable answer.", buckets=_SECONDS, registry=registry
         )
-        self._replays = Counter(
-            "act_replays", "Answers that were given again.", registry=registry
-        )
+        self._replays = Counter("act_replays", "Answers that were given again.", registry=registry)
         self._problems = Counter(
             "act_enforce_problems",
             "Questions that were answered with a problem instead of a decision.",

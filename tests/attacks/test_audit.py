@@ -58,7 +58,8 @@ class Written:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
     folder = tmp_path_factory.mktemp("written")
     make_second_tenant(folder)
-    with Server(folder) as server, server.api() as api, server.api(OTHER_KEY) as stranger:
+    allowing = {"ACT_WEBHOOK_ALLOW_PRIVATE": "true"}
+    with Server(folder, allowing) as server, server.api() as api, server.api(OTHER_KEY) as stranger:
         stranger.agent()
         token = new_world(api).token
         first = keep(api)

@@ -206,7 +206,7 @@ FAULTY: dict[str, tuple[str, Any, set[str]]] = {
             "name": "a",
             "actions": ["a"],
             "resources": ["a"],
-            "constraints": {"requiresApproval": {"approvers": 0, "expiresIn": 0, "from": ["x"]}},
+            "constraints": {"requiresApproval": {"approvers": 0, "expiresIn": 0, "from": []}},
         },
         {
             "/constraints/requiresApproval/approvers",

@@ -84,8 +84,9 @@ def test_every_documented_route_is_there_and_closed(document: dict[str, Any], se
     with server.api(None) as api:
         for path, method, _ in operations(document):
             response = api.send(method, re.sub(r"{\w+}", "x", path))
+            code = response.json().get("code") if "json" in response.headers["content-type"] else None
             expected = (200, None) if path in PUBLIC else (401, "api_key_missing")
-            assert (response.status_code, response.json().get("code")) == expected, f"{method} {path}"
+            assert (response.status_code, code) == expected, f"{method} {path}"
 
 
 def test_every_documented_route_finds_what_there_is(document: dict[str, Any], api: Api) -> None:

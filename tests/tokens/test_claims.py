@@ -225,6 +225,14 @@ def test_a_place_in_the_tree_that_is_none(value: Any) -> None:
     assert code(parse(PAYLOAD | {"dlg": value})) is ReasonCode.TOKEN_MALFORMED
 
 
+def test_a_chain_of_eight_is_read_and_one_of_nine_is_not() -> None:
+    for depth in (8, 9):
+        path = tuple(f"nod_{number}" for number in range(depth))
+        actors = tuple(f"agt_{number}" for number in range(depth))
+        chain = replace(CLAIMS, path=path, node="nod_x", actors=(*actors, CLAIMS.agent_id))
+        assert isinstance(parse(chain.to_payload()), Claims) == (depth == 8)
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [

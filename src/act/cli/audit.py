@@ -83,7 +83,7 @@ def _member(name: str, line: AuditRecord) -> Any:
 @audit.command()
 @click.argument("id")
 def story(id: str) -> None:
-    """One workflow from its first question to its last outcome, in order.
+    """One workflow, from first question to last outcome.
 
     ID is a conversation (context.conversationId), a task, or a decision.
 
@@ -176,7 +176,7 @@ def tail(lines: int, interval: float, **filters: Any) -> None:
 @click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
 @click.option("--every", type=click.FloatRange(1), metavar="SECONDS", help="Go on looking, until Ctrl-C.")
 def witness(folder: Path, name: str, key: str | None, every: float | None) -> None:
-    """Keep and cosign the log's checkpoints; run it on another machine.
+    """Keep and cosign checkpoints, on another machine.
 
     FOLDER holds every checkpoint that was seen, and the keys. One that does not begin with all that was seen before
     is not signed, and the exit code is 1: the log was rewritten, or cut off.

@@ -101,7 +101,7 @@ def create(id: str, name: str | None, database: str | None) -> None:
 @tenants.command()
 @click.argument("id")
 def show(id: str) -> None:
-    """The tenant: how long its tokens live, its default labels, and whether it is frozen."""
+    """The tenant: lifetimes, default labels, the kill switch."""
     with connected() as act:
         print_one(act.tenants.get(id), _COLUMNS)
 

@@ -64,9 +64,7 @@ def budget_amount(amount: float) -> list[Fault]:
 
     if millionths(amount) is not None:
         return []
-    return [
-        Fault("", f"A budget is a number from 0 to {MAX_AMOUNT} with six decimal places at most, such as 1000.")
-    ]
+    return [Fault("", f"A budget is a number from 0 to {MAX_AMOUNT} with six decimal places at most, such as 1000.")]
 
 
 def arguments(schema: Mapping[str, Any], effect: Literal["allow", "deny"]) -> list[Fault]:
