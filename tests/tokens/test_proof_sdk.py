@@ -257,6 +257,7 @@ def test_a_key_from_a_file_signs_as_it_did() -> None:
         ),
         Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
     ],
+    ids=["nothing", "text", "another kind", "der", "encrypted", "public"],
 )
 def test_what_is_no_key_of_ours_is_not_read(pem: bytes) -> None:
     with pytest.raises(ValueError, match="not an Ed25519 private key") as refused:

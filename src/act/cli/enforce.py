@@ -17,7 +17,7 @@ from act.cli.questions import ask_all
 from act.cli.running import DENIED, PENDING
 
 if TYPE_CHECKING:
-    from act.models import Decision, OutcomeRecorded
+    from act.models import Decision, LimitLeft, OutcomeRecorded
 
 _COLUMNS: list[Column[Decision]] = [
     ("decision", lambda decision: decision.decision),
@@ -30,6 +30,8 @@ _COLUMNS: list[Column[Decision]] = [
     ("near misses", lambda decision: [f"{miss.name}: {miss.message}" for miss in decision.near_misses]),
     ("obligations", lambda decision: decision.obligations),
     ("lease until", lambda decision: decision.lease and decision.lease.expires_at),
+    ("left", lambda decision: [_left(left) for left in decision.limits]),
+    ("retry after", lambda decision: decision.retry_after and f"{decision.retry_after} s"),
     ("approval", lambda decision: decision.approval and decision.approval.id),
     ("audit index", lambda decision: decision.audit and decision.audit.index),
     ("dry run", lambda decision: decision.dry_run),
@@ -40,6 +42,12 @@ _OUTCOME: list[Column[OutcomeRecorded]] = [
     ("audit index", lambda answer: answer.audit.index),
     ("repeated", lambda answer: answer.repeated),
 ]
+
+
+def _left(left: LimitLeft) -> str:
+    unit = f" {left.unit}" if left.unit else ""
+    more = "" if left.reset is None else f", more in {left.reset} s"
+    return f"{left.constraint}: {left.remaining} of {left.limit}{unit}{more}"
 
 
 @click.command(cls=Command)
