@@ -15,6 +15,7 @@ from typing import Any
 
 MAX_DEPTH = 32
 MAX_FAULTS = 100
+MAX_POINTER = 1000
 MAX_INTEGER = 2**53 - 1  # 2^53 itself is what 2^53 + 1 becomes in a reader that uses doubles
 
 
@@ -122,14 +123,14 @@ def faults_of(value: Any, pointer: str = "", depth: int = 1) -> Iterator[Fault]:
             yield from _faults_of_object(value, pointer, depth)
         else:
             for index, item in enumerate(value):
-                yield from faults_of(item, f"{pointer}/{index}", depth + 1)
+                yield from faults_of(item, below(pointer, str(index)), depth + 1)
     else:
         yield Fault(pointer, f"A {kind.__name__} is not a JSON value.")
 
 
 def _faults_of_object(value: dict[Any, Any], pointer: str, depth: int) -> Iterator[Fault]:
     if isinstance(value, _Repeated):
-        yield Fault(f"{pointer}/{escape(value.key)}", "The key occurs twice in one object.")
+        yield Fault(below(pointer, value.key), "The key occurs twice in one object.")
     for key, item in value.items():
         if not isinstance(key, str):
             yield Fault(pointer, f"The key {key!r} is not a string.")
@@ -137,12 +138,23 @@ def _faults_of_object(value: dict[Any, Any], pointer: str, depth: int) -> Iterat
         if not key.isascii() and not _encodable(key):
             yield Fault(pointer, "A key has an unpaired surrogate; send valid Unicode.")
             continue
-        yield from faults_of(item, f"{pointer}/{escape(key)}", depth + 1)
+        yield from faults_of(item, below(pointer, key), depth + 1)
 
 
 def escape(key: str) -> str:
     """One reference token of a JSON pointer (RFC 6901, section 3)."""
     return key.replace("~", "~0").replace("/", "~1")
+
+
+def below(pointer: str, name: str, most: int = MAX_POINTER) -> str:
+    """The pointer of a member, cut behind `most` characters.
+
+    A name as long as a body, above as many values as fit beside it, must not be copied for each of them.
+    """
+    if len(pointer) > most:
+        return pointer
+    longer = f"{pointer}/{escape(name[:most])}"
+    return longer if len(longer) <= most else f"{longer[:most]}..."
 
 
 def _encodable(text: str) -> bool:

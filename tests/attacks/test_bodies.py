@@ -43,6 +43,18 @@ def refused(answer: Answer, path: str) -> tuple[int, str]:
     return answer.status, problem["code"]
 
 
+# --- work -------------------------------------------------------------------------------------------------------------
+
+
+@paths
+def test_no_text_takes_long_to_look_through_for_secrets(server: Server, path: str) -> None:
+    """A problem names the fields that are too many, without what looks like a token in them."""
+    body = b'{"' + b"eyJ" * 80_000 + b'":1}'
+    began = time.monotonic()
+    assert refused(post(server, path, body), path)[0] == 422
+    assert time.monotonic() - began < 5.0
+
+
 # --- not JSON ---------------------------------------------------------------------------------------------------------
 
 MALFORMED = {

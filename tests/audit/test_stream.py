@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from act.audit import stream as streams
 from act.audit.formats import csv_line
+from act.audit.store import Record
+from act.audit.stream import Listening, LogStream, TooManyListeners
+from tests.in_process import InProcess
 from tests.support import Api, Server
 
 
@@ -111,6 +117,106 @@ def test_the_server_stops_while_somebody_listens(tmp_path: Path) -> None:
         assert listener.ended.wait(5)
 
 
+# --- many listeners ---------------------------------------------------------------------------------------------------
+
+
+class Counting(LogStream):
+    """A stream of a node's log that counts who looks, and how many at once."""
+
+    def __init__(self, node: InProcess) -> None:
+        super().__init__(node.node._reading, lambda tenant_id: node.node._writer.head(tenant_id).size)
+        self.looked: list[str] = []
+        self.most = self._now = 0
+
+    def _look(self, tenant_id: str, after: int, limit: int) -> Sequence[Record]:
+        self.looked.append(tenant_id)
+        self._now += 1
+        self.most = max(self.most, self._now)
+        time.sleep(0.01)
+        found = super()._look(tenant_id, after, limit)
+        self._now -= 1
+        return found
+
+
+def test_listeners_look_when_their_log_has_grown_and_few_at_once(tmp_path: Path) -> None:
+    node = InProcess(tmp_path)
+    stream, newest = Counting(node), node.api.get("/v1/audit/checkpoint")["size"] - 1
+    node.node._writer.after_commit = stream.grown
+
+    async def listen(tenant_id: str, heard: list[bytes]) -> None:
+        place = stream.admit(tenant_id)
+        async for event in stream.events(tenant_id, newest, 3, place, lambda: True):
+            heard.append(event)
+
+    async def both() -> tuple[list[bytes], list[bytes]]:
+        mine: list[bytes] = []
+        others: list[bytes] = []
+        tasks = [asyncio.create_task(listen("default-tenant", mine)) for _ in range(20)]
+        away = [asyncio.create_task(listen("another", others)) for _ in range(20)]
+        for _ in range(3):
+            await asyncio.to_thread(node.api.agent)
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        for task in away:
+            task.cancel()
+        await asyncio.gather(*away, return_exceptions=True)
+        return mine, others
+
+    mine, others = asyncio.run(both())
+    assert (len(mine), len(others)) == (60, 0)
+    assert set(stream.looked) == {"default-tenant"}
+    assert len(stream.looked) <= 60
+    assert stream.most <= streams.AT_ONCE
+    node.close()
+
+
+def test_one_tenant_does_not_take_all_places(tmp_path: Path) -> None:
+    node = InProcess(tmp_path)
+    stream = Counting(node)
+
+    async def admitted() -> None:
+        places = [stream.admit("a") for _ in range(streams.MAX_OF_TENANT)]
+        with pytest.raises(TooManyListeners):
+            stream.admit("a")
+        stream.leave("b", stream.admit("b"))
+        stream.leave("a", places[0])
+        stream.admit("a")
+
+    asyncio.run(admitted())
+    node.close()
+
+
+def test_who_is_gone_before_the_first_record_leaves_its_place(tmp_path: Path) -> None:
+    node = InProcess(tmp_path)
+    stream = Counting(node)
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        raise OSError("nobody there")
+
+    async def answered() -> None:
+        for _ in range(streams.MAX_OF_TENANT + 1):
+            place = stream.admit("a")
+            events = stream.events("a", 0, None, place, lambda: True)
+            answer = Listening(events, partial(stream.leave, "a", place))
+            with pytest.raises(OSError, match="nobody there"):  # the generator is never begun, so it tidies nothing up
+                await answer({"type": "http"}, gone, send)
+
+    asyncio.run(answered())
+    node.close()
+
+
+def test_the_places_of_a_tenant_on_a_server(tmp_path: Path) -> None:
+    with Server(tmp_path) as server, server.api() as api:
+        key = api.key("audit")["key"]
+        listeners = [Listener(server, key) for _ in range(streams.MAX_OF_TENANT)]
+        refused = api.get("/v1/events", status=503)
+        assert refused["code"] == "overloaded"
+        api.agent()
+        until(lambda: all(listener.events for listener in listeners))
+
+
 # --- exports ----------------------------------------------------------------------------------------------------------
 
 
@@ -146,7 +252,7 @@ def test_csv_has_a_line_for_each_record(server: Server) -> None:
         assert row["leafHash"] == decision["audit"]["leafHash"]
 
 
-@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1"])
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "\uff1d1"])
 def test_no_cell_is_a_formula(text: str) -> None:
     assert f"'{text}".encode() in csv_line({"index": 1, "reason": text}, "00")
 

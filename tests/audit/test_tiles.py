@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -96,6 +99,48 @@ def test_the_log_is_checked_from_its_tiles_alone(api: Api) -> None:
     assert frontier_of(leaves).root() == signed.root
     above = tile(api, f"1/000.p/{whole}")
     assert above == b"".join(frontier_of(leaves[at * 256 : (at + 1) * 256]).root() for at in range(whole))
+
+
+def test_no_record_is_too_long_for_its_bundle(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nobody can make a log that others cannot fetch, by what they say: not with a key that can only ask."""
+    folder = tmp_path_factory.mktemp("long")
+    node = InProcess(folder)
+    api, asking = node.api, node.client(node.api.key("enforce")["key"])
+    agent = api.agent()
+    api.policy(["run"], ["*"], appliesTo={"agentIds": [agent]})
+    created = [f"api://{at:03d}{'x' * 900}" for at in range(250)]
+    asked = {"requestId": "r", "capabilityToken": api.token(agent), "action": "run", "resourceId": "api://x"}
+    decision = asking.post("/v1/enforce", asked, status=200)
+    body = {"status": "succeeded", "labels": [], "created": created}
+    told = asking.post(f"/v1/decisions/{decision['decisionId']}/outcome", body, status=200)
+    record = api.get(f"/v1/audit/{told['audit']['index']}")["record"]
+    said = json.dumps(created, separators=(",", ":")).encode()
+    assert record["cut"] == {"created": {"bytes": len(said), "sha256": hashlib.sha256(said).hexdigest()}}
+    assert (record["decisionId"], record["status"]) == (decision["decisionId"], "succeeded")
+    assert "created" not in record
+    size = api.get("/v1/audit/checkpoint")["size"]
+    found = entries(tile(api, f"entries/000.p/{size}"))
+    assert [leaf_hash(entry).hex() for entry in found] == [api.get(f"/v1/audit/{at}")["leafHash"] for at in range(size)]
+    node.close()
+
+
+def test_a_decision_that_was_too_long_to_be_recorded_whole_is_not_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = InProcess(tmp_path)
+    agent = node.api.agent()
+    policies = {node.api.policy(["run"], ["*"], appliesTo={"agentIds": [agent]})["id"] for _ in range(30)}
+    asked = {"requestId": "r", "capabilityToken": node.api.token(agent), "action": "run", "resourceId": "api://x"}
+    monkeypatch.setattr("act.audit.record.MAX_LEAF", 2_000)
+    first = node.api.post("/v1/enforce", asked, status=200)
+    assert {policy["id"] for policy in first["policies"]} == policies
+    assert node.api.get(f"/v1/audit/{first['audit']['index']}")["record"]["cut"].keys() >= {"policies"}
+    node.close()
+    node = InProcess(tmp_path)  # it starts, and reads back what it has answered
+    again = node.api.post("/v1/enforce", asked, status=200)
+    assert again["decision"] == "allowed"
+    assert again["decisionId"] != first["decisionId"]
+    node.close()
 
 
 def test_what_the_log_does_not_have_yet_is_not_served(api: Api) -> None:

@@ -168,6 +168,13 @@ def test_a_person_is_asked_before_something_is_deleted(ctl: Ctl) -> None:
         ("Grüße, 世界\nsecond line", "Grüße, 世界\nsecond line"),
         ("\x1b[2K\r\x7f\x9b", "\\u001b[2K\\u000d\\u007f\\u009b"),
         ("a\u202eb\u200bc\u2028d\ufeff", "a\\u202eb\\u200bc\\u2028d\\ufeff"),
+        ("a\u3164b\u115f\u1160\uffa0", "a\\u3164b\\u115f\\u1160\\uffa0"),  # letters that nobody sees
+        ("a\u034fb\ufe0fc\U000e0101", "a\\u034fb\\ufe0fc\\udb40\\udd01"),  # marks that nobody sees
+        ("\u2800", "\\u2800"),  # a blank that is no space
+        ("1\u03360\u0338\u20e0", "1\\u03360\\u0338\\u20e0"),  # struck through, crossed out
+        ("a" + "\u0300" * 5, "a" + "\u0300" * 3 + "\\u0300" * 2),  # heaped up
+        ("1\u0308", "1\\u0308"),  # a mark on what is no letter
+        ("שָׁלוֹם ไม่ที่ नमस्ते Việt e\u0301", "שָׁלוֹם ไม่ที่ नमस्ते Việt e\u0301"),
         ("\U000e0041\ud800", "\\udb40\\udc41\\ud800"),
     ],
 )

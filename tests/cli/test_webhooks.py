@@ -80,6 +80,14 @@ def test_a_secret_goes_into_a_file_of_its_owner(ctl: Ctl, receiver: Receiver) ->
     assert message.verified(secret) == message.verified((ctl.folder / "new.secret").read_text().strip())
 
 
+def test_a_url_that_is_a_secret_comes_from_stdin(ctl: Ctl, receiver: Receiver) -> None:
+    """Of other processes everybody sees the arguments."""
+    made = ctl.json("webhooks", "create", "-", stdin=f"{receiver.url}\n")
+    assert made["url"] == receiver.url
+    changed = ctl.json("webhooks", "update", made["id"], "--to", "-", stdin=f"{receiver.url}2\n")
+    assert changed["url"] == f"{receiver.url}2"
+
+
 def test_where_nothing_may_be_sent(ctl: Ctl) -> None:
     for url in ("http://user@127.0.0.1:9/", "ftp://127.0.0.1/", "not a url"):
         run = ctl("webhooks", "create", url)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from act.audit.notes import cosigned_at, verify
+from act.audit.notes import COSIGNATURE, Checkpoint, cosign, cosigned_at, sign, verifier_key, verify
 from tests.support import ADMIN_KEY, Server
 
 from .conftest import Ctl
@@ -107,6 +108,64 @@ def test_another_key_or_another_note_is_not_believed(scene: Scene) -> None:
     latest = scene.witness / "latest.note"
     latest.write_text(scene.ctl().json("audit", "checkpoint")["note"])  # without the witness's own word
     assert scene.ctl()("audit", "witness", scene.witness).code == 1
+
+
+def test_what_was_shown_is_kept_as_evidence(scene: Scene) -> None:
+    """Two notes by one key that contradict each other are what convicts a log."""
+    scene.keep_copy()
+    scene.more(3)
+    scene.ctl()("audit", "witness", scene.witness).ok()
+    scene.bring_back_copy()
+    scene.more(9)
+    assert scene.ctl()("audit", "witness", scene.witness).code == 1
+    [evidence] = scene.witness.glob("refused-*.note")
+    key = (scene.witness / "log.key").read_text().strip()
+    shown, seen = (verify(path.read_text(), key) for path in (evidence, scene.witness / "latest.note"))
+    assert shown.origin == seen.origin
+    assert shown.size > seen.size
+    assert evidence.read_text().count("\u2014") == 1, "the witness has not signed it"
+
+
+@pytest.mark.parametrize("how", ["removed", "put back"])
+def test_it_does_not_forget_when_the_latest_note_does(scene: Scene, how: str) -> None:
+    scene.ctl()("audit", "witness", scene.witness).ok()
+    latest = scene.witness / "latest.note"
+    first = latest.read_bytes()
+    scene.keep_copy()
+    scene.more(3)
+    scene.ctl()("audit", "witness", scene.witness).ok()
+    latest.unlink()
+    if how == "put back":
+        latest.write_bytes(first)
+    scene.bring_back_copy()
+    scene.more(9)
+    found = scene.ctl()("audit", "witness", scene.witness)
+    assert found.code == 1
+    assert "are not those that it had" in found.err
+
+
+def test_others_neither_read_its_key_nor_write_in_its_folder(scene: Scene) -> None:
+    scene.ctl()("audit", "witness", scene.witness).ok()
+    assert scene.witness.stat().st_mode & 0o077 == 0
+    scene.more(1)
+    (scene.witness / "witness.key").chmod(0o640)
+    found = scene.ctl()("audit", "witness", scene.witness)
+    assert found.code == 1
+    assert "can be read by others" in found.err
+    (scene.witness / "witness.key").chmod(0o600)
+    scene.witness.chmod(0o777)
+    found = scene.ctl()("audit", "witness", scene.witness)
+    assert found.code == 1
+    assert "Others can write" in found.err
+    assert len(list(scene.witness.glob("[0-9]*.note"))) == 1
+
+
+def test_a_note_without_an_end_of_line_is_signed_on_a_line_of_its_own() -> None:
+    log, own = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    note = sign(Checkpoint("log", 3, b"r" * 32), log).rstrip("\n")
+    cosigned = cosign(note, "w", own, 7)
+    assert verify(cosigned, verifier_key("log", log.public_key().public_bytes_raw())).size == 3
+    assert cosigned_at(cosigned, verifier_key("w", own.public_key().public_bytes_raw(), COSIGNATURE)) == 7
 
 
 def test_one_record_is_proven_to_be_in_what_was_kept(scene: Scene, tmp_path: Path) -> None:

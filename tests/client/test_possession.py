@@ -113,3 +113,12 @@ def test_a_guarded_function(team: Team) -> None:
         return rows
 
     assert plan("1") == plan("1") == 3
+
+
+def test_a_session_is_never_bound_to_less_than_the_guard_was_given(team: Team) -> None:
+    """Who has the token alone cannot use it, and is not given another one that needs no key."""
+    token = token_of(team.act.guard_for(team.planner))
+    issued = [each.id for each in team.act.tokens.list()]
+    with pytest.raises(ValueError, match="bound to a key"), team.key("enforce", "tokens").guard(token).session("t"):
+        pass
+    assert [each.id for each in team.act.tokens.list()] == issued

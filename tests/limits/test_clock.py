@@ -97,7 +97,6 @@ def test_a_jump_neither_ends_a_lease_nor_extends_it(node: InProcess, jump: int) 
     assert [limited_.asks(node.api) for _ in range(2)] == ["allowed", "concurrency_exceeded"]
 
 
-@pytest.mark.xfail(reason="a replay is held against the wall clock, and not against the lease itself", strict=True)
 def test_a_jump_back_does_not_let_a_replay_outlive_its_place(node: InProcess) -> None:
     api, token = node.api, limited(node.api, {"maxConcurrentTasks": 1, "leaseSeconds": 10})
     body = {"requestId": "once", "capabilityToken": token, "action": "run", "resourceId": "x"}

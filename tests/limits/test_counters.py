@@ -95,8 +95,9 @@ def test_what_is_over_is_forgotten() -> None:
     book = LimitBook()
     for number in range(2500):
         assert passes(book, 0.0, spend(holder=f"h{number}"), spend(FOREVER, holder=f"h{number}"))
-    gone = book.forget(lambda family: family == "h7", 61.0)
+    gone = book.ended(lambda family: family == "h7")
     assert len(gone) == 2499
+    book.forget(gone, 61.0)
     windows, totals = book._counters.series()
     assert (windows, totals) == ([], [FOREVER])
     assert list(book._counters.holders(FOREVER)) == ["h7"]
@@ -105,7 +106,7 @@ def test_what_is_over_is_forgotten() -> None:
 def test_what_counts_for_a_task_or_an_agent_is_kept() -> None:
     book = LimitBook()
     assert passes(book, 0.0, spend(FOREVER, holder="task:t1"), spend(FOREVER, holder="agent:a"))
-    assert book.forget(lambda _: False, 1e9) == []
+    assert book.ended(lambda _: False) == []
 
 
 _steps = st.lists(

@@ -332,3 +332,44 @@ def test_the_body_is_compact_json(local: Local, receiver: Receiver) -> None:
     sent(local, made["id"])
     body = receiver.wait(1)[0].body
     assert json.dumps(json.loads(body), separators=(",", ":")).encode() == body
+
+
+def test_an_answer_that_cannot_be_read_is_not_asked_for_again_and_again(
+    local: Local, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> str:
+        raise RuntimeError("a fault of our own")
+
+    monkeypatch.setattr("act.webhooks.post.shown", broken)
+    made = webhook(local.api, receiver.url)
+    sent(local, made["id"])
+    receiver.wait(1)
+    time.sleep(1.0)
+    assert len(receiver.messages) == 1
+    assert deliveries(local.api, made["id"])[0]["status"] == "pending"
+
+
+def test_an_answer_made_to_be_looked_through_for_long_holds_up_nobody(local: Local) -> None:
+    """What is kept of an answer has no secrets in it, and looking for them takes no time that grows with its square."""
+    with Receiver(Reply(500, b"eyJ" * 5_400)) as receiver:
+        made = webhook(local.api, receiver.url)
+        sent(local, made["id"])
+        [attempt] = settled(local.api, made["id"])["attempts"]
+        assert attempt["answer"].startswith("eyJeyJ")
+        assert attempt["durationMs"] < 5_000
+
+
+def test_an_argument_made_to_be_looked_through_for_long_holds_up_nobody(local: Local, receiver: Receiver) -> None:
+    """The payload is made while decisions wait for the commit."""
+    made = webhook(local.api, receiver.url, includeArguments=True, events=["approval.requested"])
+    agent = local.api.agent()
+    rule = {"approvers": 1, "expiresIn": 900}
+    local.api.policy(["send"], ["mail://*"], appliesTo={"agentIds": [agent]}, constraints={"requiresApproval": rule})
+    token = local.api.token(agent)
+    began = time.monotonic()
+    text = "eyJ" * 70_000
+    decision = local.api.enforce(token, "send", "mail://ann", arguments={"text": text})
+    assert decision["decision"] == "pending_approval"
+    assert time.monotonic() - began < 5.0
+    assert receiver.wait(1)[0].data["arguments"] == {"text": text}
+    assert settled(local.api, made["id"])["status"] == "succeeded"

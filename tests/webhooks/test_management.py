@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from act.webhooks import addresses
+from act.webhooks.service import CHECKED_AT_ONCE
 from tests.support import Api, Server
 
-from .conftest import PRIVATE, Local, ask, deliveries, settled, webhook
+from .conftest import PRIVATE, Local, ask, deliveries, settled, until, webhook
 from .receiver import Receiver, Reply
 
 URL = "http://127.0.0.1:9/hook"  # where nobody listens
@@ -204,3 +209,27 @@ def test_a_secret_that_others_can_read_signs_nothing(local: Local, receiver: Rec
     local.clock.move(10)
     assert settled(local.api, made["id"], 2)["attempts"][1]["error"] == "secret_missing"
     assert receiver.messages == []
+
+
+def test_names_that_are_not_answered_keep_nobody_waiting(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes webhooks cannot take all threads that calls have, by a name server of their own."""
+    gate = threading.Event()
+
+    def silent(host: str, port: int) -> list[str]:
+        gate.wait(20)
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(addresses, "lookup", silent)
+    with ThreadPoolExecutor(45) as pool:
+        body = {"url": "https://hooks.example.com/"}
+        making = [pool.submit(local.api.send, "POST", "/v1/webhooks", body) for _ in range(45)]
+        refused = until(lambda: [one for one in making if one.done()], "a refusal")
+        began = time.monotonic()
+        local.api.agent()
+        assert time.monotonic() - began < 2.0
+        gate.set()
+        answers = [one.result() for one in making]
+    assert {answer.status_code for answer in answers} == {201, 503}
+    assert sum(answer.status_code == 201 for answer in answers) <= CHECKED_AT_ONCE
+    assert refused[0].result().json()["code"] == "overloaded"
+    webhook(local.api, URL)  # the places are free again

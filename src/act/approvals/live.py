@@ -20,7 +20,7 @@ REMEMBERED = timedelta(days=30)
 
 
 class LiveApprovals:
-    """Follows the change kind `approval`. Only the latest approval of a binding counts."""
+    """Follows the change kind `approval`. Only the latest approval of a binding counts: asked, or rejected, last."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -35,8 +35,11 @@ class LiveApprovals:
         self.closing = False
 
     def load(self, connection: Connection) -> None:
-        for row in store.unsettled(connection, self._clock.now() - REMEMBERED):
-            self._put(store.value(row))
+        now = self._clock.now()
+        known = [store.value(row) for row in store.unsettled(connection, now - REMEMBERED)]
+        refused = [one for one in known if one.status == "rejected" and now < one.expires_at]
+        for approval in (*known, *refused):
+            self._put(approval)
 
     def apply(self, connection: Connection, tenant_id: str, ids: Iterable[str]) -> None:
         for row in store.rows(connection, ids):
@@ -51,7 +54,9 @@ class LiveApprovals:
         self._pending.put(approval)
         latest = self._by_binding.get(approval.binding)
         # The last one is the one that came last: a clock that was set back gives later ones smaller ids.
-        if latest is None or latest.id == approval.id or approval.id not in self._by_id:
+        # A no comes after whatever else was asked: with other people in the demands there may be two questions at once.
+        last = latest is None or latest.id == approval.id or approval.id not in self._by_id
+        if last or approval.status == "rejected":
             self._by_binding[approval.binding] = approval
         self._by_id[approval.id] = approval
         if approval.status == "redeemed":

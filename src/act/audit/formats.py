@@ -34,7 +34,8 @@ COLUMNS: Final = (
     "leafHash",
 )
 OCSF_VERSION: Final = "1.4.0"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""With the full-width forms, which some programs read alike (OWASP, "CSV Injection")."""
 _STATUS: Final = {"allowed": (1, "Success"), "denied": (2, "Failure"), "pending_approval": (99, "Pending")}
 
 

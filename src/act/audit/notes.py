@@ -78,6 +78,8 @@ def verify(note: str, verifier: str) -> Checkpoint:
 def cosign(note: str, name: str, key: Ed25519PrivateKey, at: int) -> str:
     """The note with one more line: its body and when a witness called `name` saw it, in seconds since the epoch."""
     body, _, signatures = note.partition("\n\n")
+    if not signatures.endswith("\n"):
+        signatures += "\n"
     public_key = key.public_key().public_bytes_raw()
     signed = at.to_bytes(8, "big") + key.sign(_cosigned(body, at))
     line = base64.b64encode(key_id(name, public_key, COSIGNATURE) + signed).decode()

@@ -38,6 +38,10 @@ class LogService:
             verifier_key=notes.verifier_key(origin, key.public_key().public_bytes_raw()),
         )
 
+    def size(self, caller: ApiKey) -> int:
+        """How many records the tenant's log has."""
+        return self._head(caller).size
+
     def inclusion(self, caller: ApiKey, index: int, size: int | None) -> models.InclusionProof:
         """That a record is among the first `size`; without a size, among all there are.
 

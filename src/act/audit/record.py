@@ -15,10 +15,12 @@ from typing import Any
 
 import rfc8785
 
-from act.text import SECRET
+from act.text import without_secrets as text_without_secrets
 
 VERSION = 1
 MAX_TEXT = 2048
+MAX_LEAF = 65_535
+"""Bytes of a record; a bundle of entries can hold no longer one (C2SP tlog-tiles)."""
 
 _encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -28,11 +30,31 @@ def encode(record: Mapping[str, Any]) -> bytes:
     return _encoder.encode(record).encode("utf-8")
 
 
+def fitted(record: Mapping[str, Any]) -> bytes:
+    """`encode`, of at most `MAX_LEAF` bytes: what makes it longer is replaced, the longest member first.
+
+    `cut` then says of each member that is not there how many bytes of JSON it had, and their SHA-256 in hex.
+    """
+    leaf = encode(record)
+    if len(leaf) <= MAX_LEAF:
+        return leaf
+    left = dict(record)
+    members = {name: _encoder.encode(value).encode("utf-8") for name, value in record.items()}
+    cut: dict[str, Any] = {}
+    for name in sorted(members, key=lambda name: len(members[name]), reverse=True):
+        del left[name]
+        cut[name] = {"bytes": len(members[name]), "sha256": hashlib.sha256(members[name]).hexdigest()}
+        leaf = encode(left | {"cut": cut})
+        if len(leaf) <= MAX_LEAF:
+            break
+    return leaf
+
+
 def without_secrets(leaf: bytes) -> bytes:
     """An encoded record in which nothing looks like one of our tokens or keys, wherever it was written."""
     if b"eyJ" not in leaf and b"act_" not in leaf:
         return leaf
-    return SECRET.sub("[secret]", leaf.decode()).encode()
+    return text_without_secrets(leaf.decode()).encode()
 
 
 def clip(text: str) -> str:

@@ -9,9 +9,9 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
 from act import models
 from act.audit.proving import LogService
-from act.audit.service import AuditService
+from act.audit.service import AuditService, gathered
 from act.audit.store import Filter
-from act.audit.stream import LogStream, TooManyListeners
+from act.audit.stream import Listening, LogStream, TooManyListeners
 from act.database.pages import DEFAULT_LIMIT, MAX_LIMIT
 from act.models import Moment, ReasonCode, Scope, Verdict, rfc3339
 from act.problems import overloaded
@@ -99,9 +99,9 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
     ) -> StreamingResponse:
         """The log. JSON lines can be verified, and end with a checkpoint; CSV and OCSF are for other programs."""
         if format == "csv":
-            return StreamingResponse(service.export_csv(caller, begin), media_type="text/csv")
+            return StreamingResponse(gathered(service.export_csv(caller, begin)), media_type="text/csv")
         exported = service.export_ocsf if format == "ocsf" else service.export
-        return StreamingResponse(exported(caller, begin), media_type="application/jsonl")
+        return StreamingResponse(gathered(exported(caller, begin)), media_type="application/jsonl")
 
     @router.get("/{index}")
     def get_audit_record(index: int = Path(ge=0, le=2**53), caller: ApiKey = needed) -> models.AuditRecord:
@@ -120,13 +120,14 @@ def event_routes(stream: LogStream, log: LogService, access: Access) -> APIRoute
         caller: ApiKey = Depends(access.requires(Scope.AUDIT)),
     ) -> StreamingResponse:
         """New records as server-sent events; with `Last-Event-ID`, an index, from the one after it on."""
+        tenant_id = caller.tenant_id
+        newest = log.size(caller) - 1
+        after = newest if last_event_id is None else min(last_event_id, newest)
         try:
-            place = stream.admit()
+            place = stream.admit(tenant_id)
         except TooManyListeners:
             raise overloaded("Too many listen already; try again.") from None
-        newest = log.checkpoint(caller).size - 1
-        after = newest if last_event_id is None else min(last_event_id, newest)
-        events = stream.events(caller.tenant_id, after, limit, place, lambda: access.still_good(caller))
-        return StreamingResponse(events, media_type="text/event-stream")
+        events = stream.events(tenant_id, after, limit, place, lambda: access.still_good(caller))
+        return Listening(events, lambda: stream.leave(tenant_id, place))
 
     return router

@@ -1,7 +1,8 @@
 """The log as it grows: server-sent events (WHATWG HTML, "Server-sent events"), one for each record.
 
 A listener holds no connection to the database between two looks, so a slow one costs others nothing. It is told of
-new records by the writer, after the commit.
+new records of its tenant by the writer, after the commit; it looks at most a few times a second, and few look at once,
+so that many who listen do not keep others waiting.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
+from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
+from starlette.types import Receive, Scope, Send
 
 from act.audit import store
 from act.audit.store import Record
@@ -20,7 +23,12 @@ from act.audit.store import Record
 BATCH: Final = 500
 QUIET_SECONDS: Final = 15.0
 """After so long without a record a comment is sent, so that nobody on the way closes the connection."""
+PAUSE_SECONDS: Final = 0.2
+"""Between two looks of one listener; what is written meanwhile comes with the next."""
+AT_ONCE: Final = 2
+"""So many look at the same time. They share their threads with long polls and idempotency keys."""
 MAX_LISTENERS: Final = 1_000
+MAX_OF_TENANT: Final = 50
 MAX_EVENTS: Final = 2**53
 
 
@@ -29,39 +37,60 @@ class TooManyListeners(Exception):
 
 
 class LogStream:
-    """Tells listeners of every tenant that there is something new; each looks for itself what."""
+    """Tells the listeners of a tenant that there is something new; each looks for itself what.
 
-    def __init__(self, reader: Engine) -> None:
+    Args:
+        size: how many records the log of a tenant has, as of the last commit.
+    """
+
+    def __init__(self, reader: Engine, size: Callable[[str], int]) -> None:
         self._reader = reader
+        self._size = size
         self._lock = threading.Lock()
-        self._waiting: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self._waiting: dict[str, dict[asyncio.Event, asyncio.AbstractEventLoop]] = {}
+        self._told: dict[str, int] = {}
+        self._looks = asyncio.Semaphore(AT_ONCE)
         self._closing = False
 
     def grown(self) -> None:
-        """There are new records; from any thread."""
+        """There may be new records; from any thread."""
         with self._lock:
-            waiting = list(self._waiting.items())
-        for event, loop in waiting:
-            with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(event.set)
+            told = {tenant_id: self._size(tenant_id) for tenant_id in self._waiting}
+            grown = [tenant_id for tenant_id, size in told.items() if size != self._told.get(tenant_id)]
+            self._told = told
+            waiting = [place for tenant_id in grown for place in self._waiting[tenant_id].items()]
+        _wake(waiting)
 
     def close(self) -> None:
         """End every stream."""
         self._closing = True
-        self.grown()
+        with self._lock:
+            waiting = [place for places in self._waiting.values() for place in places.items()]
+        _wake(waiting)
 
-    def admit(self) -> asyncio.Event:
-        """A place for a listener.
+    def admit(self, tenant_id: str) -> asyncio.Event:
+        """A place for a listener; `leave` it.
 
         Raises:
             TooManyListeners: there is none.
         """
         event = asyncio.Event()
         with self._lock:
-            if len(self._waiting) >= MAX_LISTENERS:
+            if sum(map(len, self._waiting.values())) >= MAX_LISTENERS:
                 raise TooManyListeners
-            self._waiting[event] = asyncio.get_running_loop()
+            places = self._waiting.setdefault(tenant_id, {})
+            if len(places) >= MAX_OF_TENANT:
+                raise TooManyListeners
+            places[event] = asyncio.get_running_loop()
         return event
+
+    def leave(self, tenant_id: str, event: asyncio.Event) -> None:
+        """Give up a place."""
+        with self._lock:
+            places = self._waiting.get(tenant_id, {})
+            places.pop(event, None)
+            if not places:
+                self._waiting.pop(tenant_id, None)
 
     async def events(
         self, tenant_id: str, after: int, limit: int | None, event: asyncio.Event, allowed: Callable[[], bool]
@@ -70,27 +99,62 @@ class LogStream:
 
         Args:
             event: the place that the listener was admitted to.
-            allowed: whether it may still listen, asked before every look.
+            allowed: whether it may still listen, asked before every look and every record.
         """
         left = MAX_EVENTS if limit is None else limit
-        try:
-            while left and not self._closing and allowed():
-                event.clear()
-                found = await asyncio.to_thread(self._look, tenant_id, after, min(BATCH, left))
-                for row in found:
-                    after = row.idx
-                    yield f"id: {row.idx}\nevent: {row.kind}\ndata: {row.record}\n\n".encode()
-                if found:
-                    left -= len(found)
-                    continue
-                try:
-                    await asyncio.wait_for(event.wait(), QUIET_SECONDS)
-                except TimeoutError:
-                    yield b": nothing new\n\n"
-        finally:
-            with self._lock:
-                self._waiting.pop(event, None)
+        while left and not self._closing and allowed():
+            event.clear()
+            found: Sequence[Record] = ()
+            if self._size(tenant_id) > after + 1:
+                async with self._looks:
+                    found = await asyncio.to_thread(self._look, tenant_id, after, min(BATCH, left))
+            for row in found:
+                if not allowed():
+                    return
+                after = row.idx
+                yield f"id: {row.idx}\nevent: {row.kind}\ndata: {row.record}\n\n".encode()
+            if found:
+                left -= len(found)
+                await asyncio.sleep(PAUSE_SECONDS if left and len(found) < BATCH else 0)
+                continue
+            try:
+                await asyncio.wait_for(event.wait(), QUIET_SECONDS)
+            except TimeoutError:
+                yield b": nothing new\n\n"
 
     def _look(self, tenant_id: str, after: int, limit: int) -> Sequence[Record]:
         with self._reader.begin() as connection:
             return store.following(connection, tenant_id, after, limit)
+
+
+class Listening(StreamingResponse):
+    """The answer to a listener, who leaves when it ends, however it does: also before the first record was asked for.
+
+    Args:
+        leave: gives up the place.
+    """
+
+    def __init__(self, events: AsyncIterator[bytes], leave: Callable[[], None]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
+
+
+def _wake(waiting: Sequence[tuple[asyncio.Event, asyncio.AbstractEventLoop]]) -> None:
+    """Set events in the loops that they are of, each loop once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Event]] = {}
+    for event, loop in waiting:
+        by_loop.setdefault(loop, []).append(event)
+    for loop, events in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_set_all, events)
+
+
+def _set_all(events: Sequence[asyncio.Event]) -> None:
+    for event in events:
+        event.set()

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, NestedTransaction, insert
 
 from act.audit import store
 from act.audit.merkle import Frontier, leaf_hash
-from act.audit.record import VERSION, encode, without_secrets
+from act.audit.record import VERSION, fitted, without_secrets
 from act.audit.tiles import HEIGHT, WIDTH
 from act.database.clock import Clock
 from act.database.tables import changes
@@ -93,12 +93,12 @@ class Transaction:
         return self.revision
 
     def record(self, tenant_id: str, kind: str, fields: Mapping[str, Any], salt: bytes | None = None) -> Sealed:
-        """Append one leaf to the tenant's log; None fields are left out."""
+        """Append one leaf to the tenant's log; None fields are left out, and `cut` names those that are too long."""
         tree = self.trees.get(tenant_id, Frontier())
         record = {name: value for name, value in fields.items() if value is not None}
         record |= {"v": VERSION, "index": tree.size, "tenantId": tenant_id, "kind": kind}
         record.setdefault("at", rfc3339(self._clock.now()))
-        leaf = without_secrets(encode(record))
+        leaf = without_secrets(fitted(record))
         hashed = leaf_hash(leaf)
         self.trees[tenant_id] = tree.append(hashed)
         if (tree.size + 1) % WIDTH == 0:

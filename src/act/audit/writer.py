@@ -12,7 +12,7 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -142,6 +142,19 @@ class Writer:
         self._enqueue(_Unit(work, answer))
         return answer.result()
 
+    def write_all(self, works: Sequence[Callable[[Transaction], Any]]) -> list[Exception | None]:
+        """`write` for several units, which share commits; what each has raised, or None."""
+        answers = list[Future[Any]]()
+        for work in works:
+            answer: Future[Any] = Future()
+            answer.set_running_or_notify_cancel()
+            try:
+                self._enqueue(_Unit(work, answer))
+            except WriteFailed as error:
+                answer.set_exception(error)
+            answers.append(answer)
+        return [_raised(answer) for answer in answers]
+
     async def commit(self, work: Callable[[Transaction], T], *, recorded: bool = True) -> T:
         """`write`, for coroutines; unless `recorded`, for rows of which there is no record, as `tidy`."""
         loop = asyncio.get_running_loop()
@@ -262,6 +275,15 @@ class Writer:
                 self._feed.follow(connection)
         except Exception:  # the feed is broken now and says so; decisions are denied until a restart
             log.exception("the change feed cannot be followed; every decision is denied until the server is restarted")
+
+
+def _raised(answer: Future[Any]) -> Exception | None:
+    """What a unit has raised, once that is known."""
+    try:
+        answer.result()
+    except Exception as error:  # noqa: BLE001 - handed to whoever waits for this unit
+        return error
+    return None
 
 
 def _attempt(transaction: Transaction, unit: _Unit[Any]) -> _Result:

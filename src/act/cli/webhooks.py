@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,13 +94,21 @@ def list_webhooks() -> None:
 def create(to: str, events: tuple[str, ...], description: str, include_arguments: bool, save: Path | None) -> None:
     """Tell a URL of events. The signing secret is shown now and never again.
 
+    A URL that is a secret itself is better read from stdin, with - in its place: arguments are seen by all processes.
+
     \b
     Example:
       actctl webhooks create https://hooks.example.com/act --event approval.requested --save hook.secret
     """
     with connected() as act:
         more: dict[str, Any] = {"description": description, "include_arguments": include_arguments}
-        issue(lambda: act.webhooks.create(to, events or None, **more), "secret", _ISSUED, save)
+        url = _url(to)
+        issue(lambda: act.webhooks.create(url, events or None, **more), "secret", _ISSUED, save)
+
+
+def _url(given: str) -> str:
+    """A URL as it was given, or the one line on stdin."""
+    return sys.stdin.readline().strip() if given == "-" else given
 
 
 @webhooks.command()
@@ -112,7 +121,7 @@ def show(id: str) -> None:
 
 @webhooks.command()
 @click.argument("id")
-@click.option("--to", metavar="URL", help="Send there from now on.")
+@click.option("--to", metavar="URL", help="Send there from now on; - reads it from stdin.")
 @click.option("--event", "events", type=click.Choice(EVENTS), multiple=True, help="Takes the place of all events.")
 @click.option("--description")
 @click.option("--include-arguments/--no-arguments", default=None, help="Whether the arguments are sent as well.")
@@ -127,7 +136,7 @@ def update(
 ) -> None:
     """Change a webhook. What is not named stays."""
     given = {
-        "url": to,
+        "url": None if to is None else _url(to),
         "events": list(events) or None,
         "description": description,
         "include_arguments": include_arguments,

@@ -25,10 +25,15 @@ _NOT_THERE = "A witness needs a package that is not there ({}); run: pip install
 
 
 class Witness:
-    """A folder with the last checkpoint seen, the log's verifier key, and the witness's own key.
+    """A folder with every checkpoint seen, the log's verifier key, and the witness's own key.
+
+    Whoever else can write there can have the witness forget what it saw, so nobody else may.
 
     Args:
         key: the log's verifier key; None takes the one that was kept, or believes the server the first time.
+
+    Raises:
+        click.ClickException: others can write in the folder or read the key; or a package is missing.
     """
 
     def __init__(self, folder: Path, name: str, key: str | None) -> None:
@@ -37,8 +42,11 @@ class Witness:
         except ImportError as error:
             raise click.ClickException(_NOT_THERE.format(error.name)) from None
         self._notes, self._witness = notes, witness
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o022:
+            raise click.ClickException(f"Others can write in {folder}; run: chmod go-w {folder}")
         self._folder = folder
+        self._most: Checkpoint | None = None
         self._name = name
         self._given = key
         self._own = self._own_key()
@@ -60,21 +68,44 @@ class Witness:
         try:
             shown = self._notes.verify(head.note, key)
             seen = self._seen(key)
+        except self._notes.NoteInvalid as error:
+            raise click.ClickException(f"{error} {self._unsigned()}") from None
+        try:
             if not self._witness.follows(seen, shown, lambda first, second: _proof(act, first, second)):
                 return None
-        except (self._notes.NoteInvalid, self._witness.Fork) as error:
-            raise click.ClickException(f"{error} Nothing was signed. What was seen: {self._folder / LATEST}") from None
+        except self._witness.Fork as error:
+            evidence = self._folder / f"refused-{shown.size}-{shown.root.hex()[:16]}.note"
+            with new_file(evidence, SHARED) as out:
+                out.write(head.note.encode())
+            raise click.ClickException(f"{error} {self._unsigned()} What was shown now: {evidence}") from None
         note = self._notes.cosign(head.note, self._name, self._own, int(time.time()))
         for name in (f"{shown.size}.note", LATEST):
             with new_file(self._folder / name, SHARED) as out:
                 out.write(note.encode())
+        self._most = shown
         return shown
 
+    def _unsigned(self) -> str:
+        return f"Nothing was signed. What was seen: {self._folder / LATEST}"
+
     def _seen(self, key: str) -> Checkpoint | None:
-        latest = self._folder / LATEST
-        if not latest.exists():
-            return None
-        note = latest.read_text()
+        """The largest checkpoint that was signed: also when the process ended before it was the latest, or when the
+        latest was removed or put back to an earlier one.
+        """
+        if self._most is None:
+            numbers = [path.stem for path in self._folder.glob("*.note") if path.stem.isascii() and path.stem.isdigit()]
+            if numbers:
+                self._most = self._signed(f"{max(numbers, key=lambda number: (len(number), number))}.note", key)
+        found = [self._signed(LATEST, key)] if (self._folder / LATEST).exists() else []
+        if self._most is not None:
+            found.append(self._most)
+        return max(found, key=lambda checkpoint: checkpoint.size, default=None)
+
+    def _signed(self, name: str, key: str) -> Checkpoint:
+        try:
+            note = (self._folder / name).read_bytes().decode()
+        except UnicodeDecodeError:
+            raise self._notes.NoteInvalid(f"{name} is no note.") from None
         self._notes.cosigned_at(note, self.verifier_key)  # nobody has put another in its place
         return self._notes.verify(note, key)
 
@@ -98,7 +129,10 @@ class Witness:
         if not at.exists():
             with new_file(at, SECRET) as out:
                 out.write(os.urandom(32))
-        secret = at.read_bytes()
+        with at.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise click.ClickException(f"The key {at} can be read by others; run: chmod 600 {at}")
+            secret = file.read()
         if len(secret) != 32:
             raise click.ClickException(f"{at} is not the key of a witness.")
         return Ed25519PrivateKey.from_private_bytes(secret)

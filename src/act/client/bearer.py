@@ -181,7 +181,8 @@ def session_of(held: Held, task: str, facts: Mapping[str, Any] | None, expires_i
     """What to ask `tokens.issue` for, so that a token for a task is no wider than the one that is held.
 
     Raises:
-        ValueError: the token was handed down: a new one of its agent's own would be wider; or it cannot be read.
+        ValueError: the token was handed down: a new one of its agent's own would be wider; or it cannot be read; or
+            it is bound to a key that the guard does not have: the new one would be bound to none.
     """
     claims = held.claimed
     if claims.agent_id is None:
@@ -190,6 +191,8 @@ def session_of(held: Held, task: str, facts: Mapping[str, Any] | None, expires_i
         raise ValueError(
             "What was handed down cannot begin a session; it belongs to the task of the token it came from."
         )
+    if claims.jwk is not None and held.key is None:
+        raise ValueError("The token is bound to a key; make the guard with that key.")
     return {
         "agent_id": claims.agent_id,
         "expires_in": expires_in,

@@ -389,12 +389,14 @@ audit_records = Table(
     Column("reason_code", String, _field("reasonCode")),
     Column("task_id", String, _field("taskId")),
     Column("conversation_id", String, _field("conversationId")),
-    Index("audit_records_decision", "tenant_id", "decision_id", sqlite_where=text("decision_id IS NOT NULL")),
-    Index("audit_records_task", "tenant_id", "task_id", sqlite_where=text("task_id IS NOT NULL")),
+    # With the order in which they are read, or SQLite would rather walk through the whole log in order.
+    Index("audit_records_decision", "tenant_id", "decision_id", "idx", sqlite_where=text("decision_id IS NOT NULL")),
+    Index("audit_records_task", "tenant_id", "task_id", "idx", sqlite_where=text("task_id IS NOT NULL")),
     Index(
         "audit_records_conversation",
         "tenant_id",
         "conversation_id",
+        "idx",
         sqlite_where=text("conversation_id IS NOT NULL"),
     ),
 )

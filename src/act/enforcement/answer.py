@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from act.audit.record import arguments_hash, clip
 from act.audit.transaction import Sealed
 from act.enforcement.bearers import Asked
-from act.enforcement.demand import left_of, spent
+from act.enforcement.demand import counted, left_of
 from act.enforcement.judge import Judgement, deciding
-from act.enforcement.ruling import Ruling, Shadow
-from act.limits.counters import Room
+from act.enforcement.ruling import Shadow
 from act.models import ApprovalReference, AuditReference, Decision, Lease, NearMiss, Verdict, rfc3339
 from act.policies.near import Near
 from act.text import without_secrets
@@ -32,14 +30,14 @@ def answer(
         decision_id=decision_id,
         decision=settlement.verdict,
         reason_code=settlement.code,
-        reason=without_secrets(settlement.reason),  # it names what was asked, and clients log it
+        reason=without_secrets(clip(settlement.reason)),  # it names what was asked, and clients log it
         agent_id=judgement.agent_id,
         tenant_id=asked.caller.tenant_id,
         policies=[deciding(policy) for policy in ruling.policies] if ruling else [],
         near_misses=[_near(near) for near in ruling.near] if ruling else [],
         obligations=dict(ruling.obligations) if ruling and settlement.verdict is Verdict.ALLOWED else {},
         lease=lease,
-        limits=left_of(ruling, settlement.rooms) if ruling and settlement.rooms else [],
+        limits=left_of(settlement.rooms),
         retry_after=None if settlement.retry_after is None else math.ceil(settlement.retry_after),
         approval=ApprovalReference(id=approval.id, expires_at=approval.expires_at) if approval else None,
         audit=AuditReference(index=sealed.index, leaf_hash=sealed.leaf_hash),
@@ -50,7 +48,8 @@ def answer(
 
 
 def _near(near: Near) -> NearMiss:
-    return NearMiss(policy_id=near.policy.id, name=near.policy.name, pointer=near.pointer, message=near.message)
+    # A sentence may name what was asked, as long as that is; answers are kept for two minutes.
+    return NearMiss(policy_id=near.policy.id, name=near.policy.name, pointer=near.pointer, message=clip(near.message))
 
 
 def record(
@@ -89,21 +88,12 @@ def record(
         "reason": clip(settlement.reason),
         "approvalId": settlement.approval.id if settlement.approval else None,
         "obligations": dict(ruling.obligations) if ruling and ruling.obligations and allowed else None,
-        "limits": _limits(ruling, settlement.rooms) if ruling and settlement.effects and settlement.rooms else None,
+        "limits": counted(settlement.rooms) if settlement.effects and settlement.rooms else None,
         "leaseSeconds": None if settlement.lease_seconds is None else int(settlement.lease_seconds),
         "dryRun": True if request.dry_run else None,
         "revision": revision,
         "evaluatedAt": rfc3339(now),
     }
-
-
-def _limits(ruling: Ruling, rooms: Sequence[Room]) -> list[dict[str, Any]]:
-    """What was counted, and what was left then. Amounts as texts: a record holds no fractions."""
-    found = []
-    for told, left in zip(spent(ruling, rooms), left_of(ruling, rooms), strict=True):
-        shown = left.model_dump(by_alias=True, exclude_none=True)
-        found.append(shown | {"limit": str(left.limit), "remaining": str(left.remaining)} | told)
-    return found
 
 
 def _shadow(shadow: Shadow) -> dict[str, Any]:

@@ -9,9 +9,14 @@ from act.enforcement.ruling import Limit, Ruling, smallest, strictest_of
 from act.models import ReasonCode
 from act.policies.amounts import amount_exceeded
 from act.policies.budgets import BudgetTerms, amount_of
+from act.policies.constraints import QuotaTerms
 from act.policies.match import Call
 from act.policies.policy import CompiledPolicy
 from act.tokens.chain import Link
+
+# As in `decide`: enum members as plain names, named tuples by their fields.
+_ALLOWED = ReasonCode.ALLOWED
+_made = tuple.__new__
 
 
 def constrained(
@@ -28,39 +33,32 @@ def constrained(
         root: what counters count at, the first of the chain.
         delegator: who handed the right to the agent, if anybody did.
     """
-    if failed := _unmet(delegator, call, allowing, guards):
+    holding = [policy for policy in guards if policy.constraints.held]
+    if holding and (failed := _unmet(delegator, call, allowing, holding)):
         return failed
     limits = _limits(root, call, guards)
     if isinstance(limits, str):
         return Ruling(False, ReasonCode.BUDGET_EXCEEDED, limits, allowing)
-    return Ruling(
-        True,
-        ReasonCode.ALLOWED,
-        reason,
-        allowing,
-        limits=limits,
-        approval=strictest_of(policy.constraints.approval for policy in guards),
-        approval_policies=tuple(policy for policy in guards if policy.constraints.approval is not None),
-        obligations=smallest(pair for policy in guards for pair in policy.constraints.amounts),
-    )
+    asking = tuple([policy for policy in guards if policy.constraints.approval is not None])
+    approval = strictest_of(policy.constraints.approval for policy in asking) if asking else None
+    obligations = smallest(pair for policy in holding for pair in policy.constraints.amounts) if holding else ()
+    return _made(Ruling, (True, _ALLOWED, reason, allowing, (), limits, approval, asking, obligations, None))
 
 
 def _limits(root: Link, call: Call, guards: Sequence[CompiledPolicy]) -> tuple[Limit, ...] | str:
     """What has to be counted, or why it cannot be."""
     found: list[Limit] = []
     for policy in guards:
-        wanted = policy.constraints
-        if wanted.concurrency is not None:
-            found.append(Limit(policy, root.agent.id, wanted.concurrency))
-        if wanted.quota is not None:
-            found.append(Limit(policy, root.family, wanted.quota))
-        for rate in wanted.rates:
-            found.append(Limit(policy, root.agent.id, rate))
-        if wanted.budget is not None:
-            amount = amount_of(wanted.budget, call.arguments)
-            if isinstance(amount, str):
-                return f"{policy.label} allows it within a budget. {amount}"
-            found.append(Limit(policy, _budget_of(root, wanted.budget), wanted.budget, amount))
+        for terms in policy.constraints.limits:
+            holder, amount = root.agent.id, 1
+            if isinstance(terms, QuotaTerms):
+                holder = root.family
+            elif isinstance(terms, BudgetTerms):
+                told = amount_of(terms, call.arguments)
+                if isinstance(told, str):
+                    return f"{policy.label} allows it within a budget. {told}"
+                holder, amount = _budget_of(root, terms), told
+            found.append(_made(Limit, (policy, holder, terms, amount)))
     return tuple(found)
 
 

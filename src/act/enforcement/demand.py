@@ -18,11 +18,12 @@ from act.policies.rates import RateTerms
 Constraint = Literal["rateLimit", "maxRequests", "budget"]
 
 _NOTHING = Demand()
+_made = tuple.__new__
 _UNITS = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 
 
 def demand_of(tenant_id: str, limits: Sequence[Limit], longest: float) -> Demand:
-    """What the limits of a ruling ask to be reserved, in an order that does not depend on that of the policies.
+    """What the limits of a ruling ask to be reserved.
 
     Args:
         longest: seconds after which a lease ends at the latest.
@@ -38,17 +39,9 @@ def demand_of(tenant_id: str, limits: Sequence[Limit], longest: float) -> Demand
             places.append(Wanted(key, terms.limit, min(terms.lease_seconds, longest)))
         else:
             seconds = None if isinstance(terms, QuotaTerms) else terms.seconds
-            series = Series(tenant_id, policy_id, terms.name, seconds)
-            spends.append(Spend(series, limit.holder, terms.limit, limit.amount))
-    if len(spends) > 1:
-        # What never has room again is told before what has room in a while.
-        spends.sort(key=_order)
-    return Demand(places, spends)
-
-
-def _order(spend: Spend) -> tuple[Any, ...]:
-    _, policy_id, name, seconds = spend.series
-    return seconds is not None, -(seconds or 0), policy_id, name, spend.holder
+            series = _made(Series, (tenant_id, policy_id, terms.name, seconds))
+            spends.append(_made(Spend, (series, limit.holder, terms.limit, limit.amount, limit)))
+    return _made(Demand, (places, spends))
 
 
 def refusal(ruling: Ruling, exceeded: Exceeded) -> tuple[ReasonCode, str]:
@@ -60,7 +53,7 @@ def refusal(ruling: Ruling, exceeded: Exceeded) -> tuple[ReasonCode, str]:
         reason = f"'{name}' allows no more: {tasks} already. Report the outcome of one, or wait."
         return ReasonCode.CONCURRENCY_EXCEEDED, reason
     assert exceeded.room is not None
-    limit = _limit_of(ruling, exceeded.room.spend)
+    limit: Limit = exceeded.room.spend.cause
     again = "" if exceeded.retry_after is None else f" There is room in {math.ceil(exceeded.retry_after)} s."
     name, terms = limit.policy.name, limit.terms
     if isinstance(terms, RateTerms):
@@ -74,24 +67,36 @@ def refusal(ruling: Ruling, exceeded: Exceeded) -> tuple[ReasonCode, str]:
     return ReasonCode.QUOTA_EXCEEDED, f"'{name}' allows {requests} with a token, and they are used up."
 
 
-def left_of(ruling: Ruling, rooms: Sequence[Room]) -> list[LimitLeft]:
+def left_of(rooms: Sequence[Room]) -> list[LimitLeft]:
     """What is left of each counted limit, as an answer tells it."""
-    return [_left(_limit_of(ruling, room.spend), room) for room in rooms]
+    return [_left(room.spend.cause, room) for room in rooms]
 
 
-def spent(ruling: Ruling, rooms: Sequence[Room]) -> list[dict[str, str]]:
-    """What an allowed decision was counted under, for its record; amounts as texts, because some are decimal."""
-    return [_spent(_limit_of(ruling, room.spend)) for room in rooms]
+def counted(rooms: Sequence[Room]) -> list[dict[str, Any]]:
+    """What an allowed decision was counted under and what was left then, as its record tells it.
+
+    Amounts are texts: a record holds no fractions.
+    """
+    return [_counted(room.spend.cause, room) for room in rooms]
 
 
-def _spent(limit: Limit) -> dict[str, str]:
-    terms = limit.terms
+def _counted(limit: Limit, room: Room) -> dict[str, Any]:
+    terms, left, window = limit.terms, max(room.left, 0), room.spend.series.seconds
     assert not isinstance(terms, ConcurrencyTerms)
-    told = {"policyId": limit.policy.id, "constraint": _constraint(terms), "amount": str(limit.amount)}
-    if isinstance(terms, BudgetTerms):
-        told["amount"] = written(limit.amount)
-        if terms.unit:
-            told["unit"] = terms.unit
+    as_text = written if isinstance(terms, BudgetTerms) else str
+    told: dict[str, Any] = {
+        "policyId": limit.policy.id,
+        "constraint": _constraint(terms),
+        "amount": as_text(limit.amount),
+        "limit": as_text(terms.limit),
+        "remaining": as_text(left),
+    }
+    if window is not None:
+        told["window"] = window
+    if room.more_in is not None:
+        told["reset"] = math.ceil(room.more_in)
+    if isinstance(terms, BudgetTerms) and terms.unit:
+        told["unit"] = terms.unit
     return told
 
 
@@ -125,14 +130,4 @@ def _left(limit: Limit, room: Room) -> LimitLeft:
         window=window,
         reset=None if room.more_in is None else math.ceil(room.more_in),
         unit=terms.unit if isinstance(terms, BudgetTerms) else None,
-    )
-
-
-def _limit_of(ruling: Ruling, spend: Spend) -> Limit:
-    return next(
-        limit
-        for limit in ruling.limits
-        if limit.policy.id == spend.series.policy_id
-        and limit.holder == spend.holder
-        and limit.terms.name == spend.series.name
     )

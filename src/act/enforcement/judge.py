@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from act.agents.agent import Agent
 from act.agents.live import LiveAgents
@@ -30,8 +29,7 @@ _FROZEN = "The tenant is frozen: everything is denied until an administrator unf
 AGENT = "agent://"
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """Everything that an answer and its record are made of."""
 
     settlement: Settlement
@@ -101,7 +99,7 @@ class Judge:
         else:
             settlement = Settlement(Verdict.DENIED, ruling.code, ruling.reason)
         if shown.effects:
-            settlement = replace(settlement, effects=(*settlement.effects, *shown.effects))
+            settlement = settlement._replace(effects=(*settlement.effects, *shown.effects))
         return Judgement(settlement, ruling, accepted, requester=requester)
 
     def still_stands(self, asked: Asked, decision: Decision, revision: int, now: datetime) -> bool:
@@ -113,8 +111,8 @@ class Judge:
             return False
         if decision.decision is not Verdict.ALLOWED:
             return decision.revision == revision
-        if decision.lease is not None and decision.lease.expires_at <= now:
-            return False  # its place may be another's by now
+        if decision.lease is not None and (decision.lease.expires_at <= now or not self._settler.holds(decision)):
+            return False  # its place may be another's by now, whatever the wall clock says
         requester = self._bearers.requester(asked, now)
         if isinstance(requester, Refusal):
             return False

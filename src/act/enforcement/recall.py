@@ -89,8 +89,10 @@ class Recall:
         return found
 
     def _decision(self, tenant_id: str, logged: AuditRecord) -> Decision | None:
-        """The decision as it was answered; None when what it rested on is not there any more."""
+        """The decision as it was answered; None when what it rested on is not there any more, or not in the record."""
         record = logged.record
+        if "cut" in record:
+            return None
         policies = self._deciding(tenant_id, record["policies"])
         approval = None
         if (approval_id := record.get("approvalId")) is not None:

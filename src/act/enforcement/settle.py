@@ -8,9 +8,8 @@ here waits: between the look and the reservation no other decision can come.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from act.agents.agent import Agent
 from act.approvals.approval import Approval, binding_of, expired
@@ -21,14 +20,13 @@ from act.enforcement.ruling import Ruling
 from act.limits.book import Demand, Exceeded
 from act.limits.counters import Room
 from act.limits.service import LimitService
-from act.models import EnforceRequest, ReasonCode, Verdict
+from act.models import Decision, EnforceRequest, ReasonCode, Verdict
 from act.policies.demands import ApprovalTerms, covered
 from act.tenants.tenant import ApiKey
 from act.tokens.claims import Claims
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """Everything that a decision is about, after the token was accepted.
 
     `root_ends` is when the token that the chain began with ends, in seconds since the epoch. `root_agent_id` is the
@@ -54,8 +52,7 @@ class Question:
         return self.requester.id
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """The decision to be, and what it spends."""
 
     verdict: Verdict
@@ -79,11 +76,17 @@ class Settler:
         # down is for its giver to say, and a place must not be free because somebody chose a moment.
         left = question.root_ends - question.now.timestamp()
         demand = demand_of(question.caller.tenant_id, ruling.limits, left)
+        if ruling.approval is None and not question.request.dry_run:
+            return self._spend(question, ruling, demand, None)
         if ruling.limits and (exceeded := self._limits.look(demand)):
             return _no_room(ruling, exceeded)
         if ruling.approval is None:
             return self._spend(question, ruling, demand, None)
         return self._with_approval(question, ruling, ruling.approval, demand)
+
+    def holds(self, decision: Decision) -> bool:
+        """Whether the places that a decision has taken are its own still, if it has taken any."""
+        return decision.lease is None or (decision.decision_id is not None and self._limits.holds(decision.decision_id))
 
     def _with_approval(self, question: Question, ruling: Ruling, terms: ApprovalTerms, demand: Demand) -> Settlement:
         latest = self._approvals.latest(_binding(question))

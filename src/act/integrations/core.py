@@ -186,13 +186,15 @@ class Enforcer:
         """The time in which an allowed call runs; ACT is told how it ended. `BaseException` counts as cancelled.
 
         Raises `NotReported` when it could not be told and the call may have read something: then nobody may see what,
-        because the next decision would know nothing of it.
+        not in an exception either, because the next decision would know nothing of it.
         """
         running = Running()
         try:
             yield running
         except BaseException as fault:
-            self.report(ruling, "failed" if isinstance(fault, Exception) else "cancelled", labels)
+            told = self.report(ruling, "failed" if isinstance(fault, Exception) else "cancelled", labels)
+            if isinstance(fault, Exception):  # what ends the program or the task is never replaced
+                _insist(told, labels)
             raise
         _insist(self.report(ruling, "failed" if running.failed else "succeeded", labels), labels)
 
@@ -203,7 +205,7 @@ class Enforcer:
         try:
             yield running
         except Exception:
-            await asyncio.to_thread(self.report, ruling, "failed", labels)
+            _insist(await asyncio.to_thread(self.report, ruling, "failed", labels), labels)
             raise
         except BaseException:
             self.report(ruling, "cancelled", labels)

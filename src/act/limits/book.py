@@ -6,9 +6,9 @@ Decisions ask it and no database. Time is monotonic, in seconds.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from act.limits.counters import Counters, Room, Series, Spend, Spent
 from act.limits.leases import LeaseBook, LeaseKey, Wanted
@@ -30,14 +30,19 @@ class Exceeded:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(NamedTuple):
     """What a decision has taken, and what is left of each limit that it has spent from."""
 
     decision_id: str
     places: Sequence[Wanted] = ()
     spent: Sequence[Spent] = ()
     rooms: Sequence[Room] = ()
+
+
+def _first_told(room: Room) -> tuple[Any, ...]:
+    """What never has room again is told before what has room in a while; the order of policies does not matter."""
+    _, policy_id, name, seconds = room.spend.series
+    return seconds is not None, -(seconds or 0), policy_id, name, room.spend.holder
 
 
 class LimitBook:
@@ -61,8 +66,8 @@ class LimitBook:
                 return exceeded
             if demand.places:
                 self._leases.reserve(decision_id, demand.places, now)
-            spent = [self._counters.spend(spend, now) for spend in demand.spends]
-            return Reserved(decision_id, demand.places, spent, self._rooms(demand, now))
+            taken = [self._counters.take(room, now) for room in rooms]
+        return Reserved(decision_id, demand.places, [spent for spent, _ in taken], [room for _, room in taken])
 
     def undo(self, reserved: Reserved) -> None:
         """Give back all that was reserved."""
@@ -76,12 +81,17 @@ class LimitBook:
         """Give back the places that the decision holds; what it has spent stays spent."""
         self._leases.release(decision_id)
 
+    def holds(self, decision_id: str, now: float) -> bool:
+        """Whether all places of the decision are its own still."""
+        return self._leases.holds(decision_id, now)
+
     def _rooms(self, demand: Demand, now: float) -> list[Room]:
         return [self._counters.room(spend, now) for spend in demand.spends]
 
     def _exceeded(self, demand: Demand, rooms: Sequence[Room], now: float) -> Exceeded | None:
         short = [room for room in rooms if room.left < room.spend.amount]
         if short:
+            short.sort(key=_first_told)
             waits = [room.more_in for room in short if room.more_in is not None]
             # Asking again helps when there is room in all of them, and never when one of them never has any.
             return Exceeded(room=short[0], retry_after=max(waits) if len(waits) == len(short) else None)
@@ -101,14 +111,23 @@ class LimitBook:
         """Decisions of which every lease is over its time."""
         return self._leases.overdue(now)
 
-    def forget(self, alive: Callable[[str], bool], now: float) -> list[tuple[Series, str]]:
-        """Drop what is counted no more. Answers the totals among it, which are those of token families that ended.
-
-        Args:
-            alive: whether a token family can still be used or renewed.
-        """
+    def ended(self, alive: Callable[[str], bool]) -> list[tuple[Series, str]]:
+        """The totals of token families that are not alive; those of tasks and agents never end."""
         with self._lock:
-            windows, totals = self._counters.series()
+            _, totals = self._counters.series()
+        found = []
+        for series in totals:
+            with self._lock:
+                holders = self._counters.holders(series)
+            found += [(series, holder) for holder in holders if ":" not in holder and not alive(holder)]
+        return found
+
+    def forget(self, gone: Iterable[tuple[Series, str]], now: float) -> None:
+        """Drop the totals `gone`, and what time has ended."""
+        with self._lock:
+            windows, _ = self._counters.series()
+            for series, holder in gone:
+                self._counters.forget(series, holder)
         for series in windows:
             # In steps, so that no decision waits long for the lock.
             steps = self._counters.forget_over(series, now)
@@ -116,13 +135,3 @@ class LimitBook:
                 with self._lock:
                     if next(steps, True):
                         break
-        gone = []
-        for series in totals:
-            with self._lock:
-                holders = self._counters.holders(series)
-            ended = [holder for holder in holders if ":" not in holder and not alive(holder)]
-            with self._lock:
-                for holder in ended:
-                    self._counters.forget(series, holder)
-            gone += [(series, holder) for holder in ended]
-        return gone

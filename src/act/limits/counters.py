@@ -8,7 +8,7 @@ comes back at most one slot late. A counter needs little memory, however much it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SLOTS = 128
 
@@ -26,12 +26,13 @@ class Series(NamedTuple):
 
 
 class Spend(NamedTuple):
-    """`amount` of `limit`."""
+    """`amount` of `limit`; `cause` is whatever the asker wants to find again."""
 
     series: Series
     holder: str
     limit: int
     amount: int
+    cause: Any = None
 
 
 class Spent(NamedTuple):
@@ -47,6 +48,7 @@ class Room(NamedTuple):
     spend: Spend
     left: int
     more_in: float | None
+    window: _Window | None = None
 
 
 class _Window:
@@ -111,34 +113,39 @@ class Counters:
 
     def room(self, spend: Spend, now: float) -> Room:
         """What is left. There is room for the spend when `left` is its amount or more. `now` is monotonic."""
-        series, holder, limit, amount = spend
+        series, holder, limit, amount, _ = spend
         seconds = series[3]
         if seconds is None:
             used = self._totals.get(series, _NO_TOTALS).get(holder, 0)
-            return _made(Room, (spend, limit - used, None))
+            return _made(Room, (spend, limit - used, None, None))
         window = self._windows.get(series, _NO_WINDOWS).get(holder)
         if window is None:
-            return _made(Room, (spend, limit, None if amount > limit else 0.0))
+            return _made(Room, (spend, limit, None if amount > limit else 0.0, None))
         window.forget(int(now * SLOTS // seconds))
         left = limit - window.total
         slot = window.free_at(max(amount - left, 1)) if amount <= limit else None
-        return _made(Room, (spend, left, None if slot is None else max(slot * seconds / SLOTS - now, 0.0)))
+        return _made(Room, (spend, left, None if slot is None else max(slot * seconds / SLOTS - now, 0.0), window))
 
-    def spend(self, spend: Spend, now: float) -> Spent:
-        """Count it, whether or not there is room."""
-        series, holder, _, amount = spend
+    def take(self, room: Room, now: float) -> tuple[Spent, Room]:
+        """Count what there is room for; and the room that is left. `now` is that of the room."""
+        spend, left, more_in, window = room
+        series, holder, _, amount, _ = spend
         seconds = series[3]
         if seconds is None:
             totals = self._totals.setdefault(series, {})
             totals[holder] = totals.get(holder, 0) + amount
-            return _made(Spent, (spend, 0))
+            return _made(Spent, (spend, 0)), _made(Room, (spend, left - amount, None, None))
         slot = int(now * SLOTS // seconds)
-        self._window(series, holder).add(slot, amount)
-        return _made(Spent, (spend, slot))
+        if window is None:
+            window = self._window(series, holder)
+        window.add(slot, amount)
+        if not more_in:
+            more_in = (slot + SLOTS + 1) * seconds / SLOTS - now
+        return _made(Spent, (spend, slot)), _made(Room, (spend, left - amount, more_in, None))
 
     def take_back(self, spent: Spent) -> None:
         """Forget that it was counted."""
-        series, holder, _, amount = spent.spend
+        series, holder, _, amount, _ = spent.spend
         if series.seconds is None:
             totals = self._totals.get(series)
             if totals is not None and holder in totals:

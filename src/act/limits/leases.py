@@ -73,6 +73,12 @@ class LeaseBook:
                     if not held:
                         del self._held[key]
 
+    def holds(self, decision_id: str, now: float) -> bool:
+        """Whether all places of the decision are its own still."""
+        with self._lock:
+            keys = self._by_decision.get(decision_id, ())
+            return bool(keys) and all(self._held[key][decision_id] > now for key in keys)
+
     def overdue(self, now: float) -> list[str]:
         """Decisions of which every lease is over its time."""
         with self._lock:

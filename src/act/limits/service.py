@@ -7,8 +7,7 @@ commit as the decision's audit record, and read again after a restart.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -24,6 +23,8 @@ from act.limits.counters import Series
 from act.limits.leases import LeaseKey
 
 TIDY_SECONDS = 60.0
+TOGETHER = 500
+"""Time-outs that are written at once; the queue of the writer has room for decisions beside them."""
 
 
 class LimitService:
@@ -72,6 +73,10 @@ class LimitService:
         """Give back what was reserved and could not be written."""
         self._book.undo(reserved)
 
+    def holds(self, decision_id: str) -> bool:
+        """Whether all places of the decision are its own still."""
+        return self._book.holds(decision_id, self._clock.monotonic())
+
     @staticmethod
     def write(transaction: Transaction, reserved: Reserved, token_id: str, now: datetime) -> None:
         for want in reserved.places:
@@ -97,15 +102,23 @@ class LimitService:
         Once a minute also forget what is counted no more: `alive` says whether a token family still is.
         """
         overdue = self._book.overdue(self._clock.monotonic())
-        for decision_id in overdue:
-            # An outcome that was reported at the same moment has ended it already; both are fine.
-            with contextlib.suppress(LookupError):
-                self._writer.write(partial(self._time_out, decision_id))
-            self._book.release(decision_id)
+        for at in range(0, len(overdue), TOGETHER):
+            self._end_overdue(overdue[at : at + TOGETHER])
         if self._clock.monotonic() - self._tidied >= TIDY_SECONDS:
             self._tidied = self._clock.monotonic()
             self._tidy(alive)
         return len(overdue)
+
+    def _end_overdue(self, decision_ids: Sequence[str]) -> None:
+        """In shared commits: who takes places and never reports must not do so faster than they are ended."""
+        failures = self._writer.write_all([partial(self._time_out, each) for each in decision_ids])
+        for decision_id, failure in zip(decision_ids, failures, strict=True):
+            # An outcome that was reported at the same moment has ended it already; both are fine.
+            if failure is None or isinstance(failure, LookupError):
+                self._book.release(decision_id)
+        for failure in failures:
+            if failure is not None and not isinstance(failure, LookupError):
+                raise failure
 
     def _time_out(self, decision_id: str, transaction: Transaction) -> None:
         row = store.of_decision(transaction.connection, decision_id)
@@ -117,11 +130,13 @@ class LimitService:
         transaction.record(row.tenant_id, "lease.timed_out", told)
 
     def _tidy(self, alive: Callable[[str], bool]) -> None:
-        gone = self._book.forget(alive, self._clock.monotonic())
         # A wall clock that was put forward may be put right again: as late as it would be without that, and no later.
         self._origin = min(self._origin, self._began())
         certain = self._origin + timedelta(seconds=self._clock.monotonic())
-        self._writer.tidy(partial(store.forget, now=certain, gone=gone))
+        # Memory last, and no more of it: what a token has used must not be less than what a restart would find.
+        ended, gone = self._book.ended(alive), list[tuple[Series, str]]()
+        self._writer.tidy(lambda connection: gone.extend(store.forget(connection, now=certain, ended=ended)))
+        self._book.forget(gone, self._clock.monotonic())
 
     def _began(self) -> datetime:
         """When the monotonic clock was zero, by the wall clock."""

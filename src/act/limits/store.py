@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 from sqlalchemy.dialects.sqlite import insert as insert_or
 
-from act.database.tables import counters, leases, microseconds
+from act.database.tables import counters, leases, microseconds, nodes
 from act.limits.counters import SLOTS, Series, Spend
 from act.limits.leases import Wanted
 
 FOREVER = 0
 """The slot of a count that does not end with time."""
+
+REMEMBERED = timedelta(hours=1)
+"""How much longer than its last token a total is kept, so that a clock that is set back finds it."""
+
+MAX_VARIABLES = 500
 
 
 def lease(decision_id: str, token_id: str, wanted: Wanted, taken_at: datetime) -> dict[str, Any]:
@@ -60,41 +66,55 @@ def add_counts(connection: Connection, spent: Sequence[tuple[Spend, datetime]]) 
     """Add to the counters, each with the wall-clock moment at which it was spent."""
     sums: dict[tuple[Series, str, int], dict[str, Any]] = {}
     for spend, at in spent:
-        if not spend.amount:
-            continue
-        tenant_id, policy_id, name, seconds = spend.series
-        slot, expires_at = FOREVER, None
-        if seconds is not None:
-            slot = int(at.timestamp() * SLOTS / seconds)
-            expires_at = at + timedelta(seconds=seconds * (SLOTS + 1) / SLOTS)
-        row = sums.get((spend.series, spend.holder, slot))
-        if row is None:
-            sums[spend.series, spend.holder, slot] = {
-                "tenant_id": tenant_id,
-                "policy_id": policy_id,
-                "name": name,
-                "holder": spend.holder,
-                "slot": slot,
-                "amount": spend.amount,
-                "seconds": seconds,
-                "expires_at": expires_at,
-            }
-        else:
-            row["amount"] += spend.amount
+        series, holder, _, amount, _ = spend
+        seconds = series.seconds
+        slot = FOREVER if seconds is None else int(at.timestamp() * SLOTS / seconds)
+        row = sums.get((series, holder, slot))
+        if row is not None:
+            row["amount"] += amount
+        elif amount:
+            sums[series, holder, slot] = _count(spend, slot, at)
     if sums:
         connection.execute(_add, list(sums.values()))
+
+
+def _count(spend: Spend, slot: int, at: datetime) -> dict[str, Any]:
+    """A count as a row."""
+    tenant_id, policy_id, name, seconds = spend.series
+    return {
+        "tenant_id": tenant_id,
+        "policy_id": policy_id,
+        "name": name,
+        "holder": spend.holder,
+        "slot": slot,
+        "amount": spend.amount,
+        "seconds": seconds,
+        "expires_at": None if seconds is None else at + timedelta(seconds=seconds * (SLOTS + 1) / SLOTS),
+    }
 
 
 def all_counts(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(select(counters)).all()
 
 
-def forget(connection: Connection, *, now: datetime, gone: Sequence[tuple[Series, str]]) -> None:
+def forget(connection: Connection, *, now: datetime, ended: Sequence[tuple[Series, str]]) -> list[tuple[Series, str]]:
     """Delete what is counted no more: what time has ended, with as much time again in case the clock was put forward,
-    and the totals of `gone`.
+    and of the totals `ended` those whose tokens are over by `now`. Answers these.
     """
     over = counters.c.expires_at + counters.c.seconds * 1_000_000 < microseconds(now)
     connection.execute(delete(counters).where(counters.c.seconds.is_not(None), over))
+    living = _living(connection, {holder for _, holder in ended}, now - REMEMBERED)
+    gone = [(series, holder) for series, holder in ended if holder not in living]
     for (tenant_id, policy_id, name, _), holder in gone:
         at = (counters.c.tenant_id == tenant_id) & (counters.c.policy_id == policy_id) & (counters.c.name == name)
         connection.execute(delete(counters).where(at, counters.c.holder == holder))
+    return gone
+
+
+def _living(connection: Connection, families: Iterable[str], since: datetime) -> set[str]:
+    """Those of which a token was good after `since`."""
+    found, left = set[str](), iter(families)
+    while part := list(islice(left, MAX_VARIABLES)):
+        query = select(nodes.c.id).where(nodes.c.id.in_(part), nodes.c.expires_at > since)
+        found.update(connection.execute(query).scalars())
+    return found

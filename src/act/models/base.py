@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from act.policies.globs import pattern_fault, resource_fault
-from act.text import SECRET, text_fault
+from act.text import has_secret, text_fault
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ Moment = Annotated[datetime, BeforeValidator(_read_moment), PlainSerializer(rfc3
 
 def _secret_fault(text: str) -> str | None:
     # Records keep no such text, and what has an id is known by it.
-    return "choose one that does not look like a token or a key" if SECRET.search(text) else None
+    return "choose one that does not look like a token or a key" if has_secret(text) else None
 
 
 _NoSecret = AfterValidator(_refuse(_secret_fault))

@@ -24,7 +24,7 @@ from typing import Any
 from jsonschema_rs import Draft202012Validator
 
 from act.policies.argument_schemas import ANNOTATIONS, compile_validator, json_type, referred, subschemas
-from act.strict_json import escape
+from act.strict_json import below
 
 BUDGET = 20_000  # parts of a schema held against parts of a value; some tens of milliseconds
 
@@ -151,14 +151,14 @@ class Examination:
         first = schema.get("prefixItems", ())
         for index, item in enumerate(value):
             if index < len(first):
-                yield self._examine(first[index], item, f"{at}/{index}")
+                yield self._examine(first[index], item, below(at, str(index)))
             elif "items" in schema:
-                yield self._examine(schema["items"], item, f"{at}/{index}")
+                yield self._examine(schema["items"], item, below(at, str(index)))
         if "contains" in schema:
             yield self._contains(schema, value, at)
 
     def _contains(self, schema: Mapping[str, Any], value: Sequence[Any], at: str) -> Verdict:
-        verdicts = [self._examine(schema["contains"], item, f"{at}/{index}") for index, item in enumerate(value)]
+        verdicts = [self._examine(schema["contains"], item, below(at, str(index))) for index, item in enumerate(value)]
         certain = sum(verdict.rank is Rank.FITS for verdict in verdicts)
         possible = sum(verdict.rank is not Rank.DIFFERS for verdict in verdicts)
         least, most = schema.get("minContains", 1), schema.get("maxContains", len(value))
@@ -173,15 +173,15 @@ class Examination:
         required = schema.get("required", ())
         for name in required:
             if name not in value:
-                yield Verdict(Rank.UNCLEAR, f"{at}/{escape(name)}", "is missing")
+                yield Verdict(Rank.UNCLEAR, below(at, name), "is missing")
         for name, part in properties.items():
             if name in value:
-                yield self._examine(part, value[name], f"{at}/{escape(name)}")
+                yield self._examine(part, value[name], below(at, name))
             elif is_limit(part):
-                yield Verdict(Rank.OPEN, f"{at}/{escape(name)}", "is absent")
+                yield Verdict(Rank.OPEN, below(at, name), "is absent")
         named = self._mentioned(schema, value) if "unevaluatedProperties" in schema else set[str]()
         for name, item in value.items():
-            here = f"{at}/{escape(name)}"
+            here = below(at, name)
             found = [part for pattern, part in patterns.items() if self._matches(pattern, name)]
             for part in found:
                 yield self._examine(part, item, here)
@@ -195,15 +195,15 @@ class Examination:
             yield Verdict(Rank.UNCLEAR, at, "has too many or too few fields")
         for name, others in schema.get("dependentRequired", {}).items():
             if name not in value:
-                yield Verdict(Rank.OPEN, f"{at}/{escape(name)}", "is absent")
+                yield Verdict(Rank.OPEN, below(at, name), "is absent")
             for other in others if name in value else ():
                 if other not in value:
-                    yield Verdict(Rank.UNCLEAR, f"{at}/{escape(other)}", f"is missing beside {name}")
+                    yield Verdict(Rank.UNCLEAR, below(at, other), f"is missing beside {name}")
         for name, part in schema.get("dependentSchemas", {}).items():
             if name in value:
                 yield self._examine(part, value, at)
             else:
-                yield Verdict(Rank.OPEN, f"{at}/{escape(name)}", "is absent")
+                yield Verdict(Rank.OPEN, below(at, name), "is absent")
 
     def _extra(self, part: Any, item: Any, at: str) -> Verdict:
         if self._examine(part, item, at).rank is Rank.FITS:

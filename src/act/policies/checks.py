@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from act.strict_json import Fault
-from act.text import SECRET
+from act.text import has_secret
 
 
 def hours(written: str | Mapping[str, Any]) -> list[Fault]:
@@ -77,7 +77,7 @@ def arguments(schema: Mapping[str, Any], effect: Literal["allow", "deny"]) -> li
 def condition(text: str) -> list[Fault]:
     from act.policies.conditions import ConditionFault, compile_condition
 
-    if SECRET.search(text):
+    if has_secret(text):
         # A fault in its words would name pieces of it.
         return [Fault("", "It has what looks like a token or a key; everybody who reads policies would see it.")]
     compiled = compile_condition(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from act import models
@@ -59,6 +59,17 @@ class Constraints:
     rates: tuple[RateTerms, ...] = ()
     quota: QuotaTerms | None = None
     budget: BudgetTerms | None = None
+    limits: tuple[ConcurrencyTerms | Counted, ...] = field(init=False, repr=False, compare=False)
+    held: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """What decisions ask every time: `limits` is all that has to be reserved; `held` says whether there is more
+        than that and people, which has to be held against the call.
+        """
+        single = [each for each in (self.concurrency, self.quota, self.budget) if each is not None]
+        object.__setattr__(self, "limits", (*single, *self.rates))
+        held = (self.hours, self.domains, self.delegation)
+        object.__setattr__(self, "held", bool(self.amounts) or any(each is not None for each in held))
 
 
 NONE = Constraints()

@@ -13,7 +13,7 @@ from typing import Any
 
 from act.policies.hosts import Unreadable, canonical_host
 from act.policies.mentions import hosts_in, hosts_of_field
-from act.strict_json import escape
+from act.strict_json import below
 
 # Compared without case, "_" and "-": replyTo, reply_to and Reply-To are one name.
 HOST_FIELDS = frozenset(
@@ -105,11 +105,13 @@ def _values(arguments: Any) -> Iterator[tuple[str, Any, bool]]:
         if isinstance(value, Mapping):
             if field:
                 yield pointer, value, True  # no object names a host in one way only
-            members = [(f"{pointer}/{escape(str(key))}", key, item) for key, item in value.items()]
+            members = [(below(pointer, str(key), _MAX_POINTER), key, item) for key, item in value.items()]
             yield from ((place, key, False) for place, key, _ in members)
             left.extend((place, item, _is_host_field(key)) for place, key, item in reversed(members))
         elif isinstance(value, list | tuple):
-            left.extend((f"{pointer}/{index}", value[index], field) for index in reversed(range(len(value))))
+            left.extend(
+                (below(pointer, str(index), _MAX_POINTER), value[index], field) for index in reversed(range(len(value)))
+            )
         else:
             yield pointer, value, field
 
@@ -119,6 +121,4 @@ def _is_host_field(key: Any) -> bool:
 
 
 def _place(pointer: str) -> str:
-    if not pointer:
-        return "The value"
-    return pointer if len(pointer) <= _MAX_POINTER else f"{pointer[:_MAX_POINTER]}..."
+    return pointer or "The value"

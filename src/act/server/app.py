@@ -175,7 +175,7 @@ class Node:
         self.tenant_service = TenantService(
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
         )
-        self._stream = stream = LogStream(reader)
+        self._stream = stream = LogStream(reader, lambda tenant_id: writer.head(tenant_id).size)
         writer.after_commit = stream.grown
         transparency = LogService(writer, reader, keys, issuer=issuer)
         audit = AuditService(reader, transparency)

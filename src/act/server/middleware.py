@@ -10,7 +10,7 @@ from act import bodies
 from act.database.ids import new_id
 from act.problems import ProblemError
 from act.tenants.access import Access, presented_in
-from act.text import SECRET
+from act.text import has_secret
 
 App = Any
 Scope = MutableMapping[str, Any]
@@ -32,7 +32,7 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         claimed = bodies.header(scope["headers"], b"x-request-id")
-        harmless = claimed and _REQUEST_ID.fullmatch(claimed) and not SECRET.search(claimed)
+        harmless = claimed and _REQUEST_ID.fullmatch(claimed) and not has_secret(claimed)
         request_id = claimed if claimed and harmless else new_id("req")
         scope["act.request_id"] = request_id
 

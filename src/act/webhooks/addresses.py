@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal
 
 import httpx2
@@ -29,6 +29,11 @@ _LOCAL_NAME = re.compile(r"(?!.*[0-9]$)[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?")
 
 # The special-purpose registries of IANA (RFC 6890) as of 2026, and multicast. Written out: the `is_global` of older
 # Pythons knows them in part. What an operator may allow comes first.
+# What clouds give credentials at is in none of them where it ought to be: Azure's is a public address, and those of
+# Alibaba, AWS, Google and Oracle are private ones, which an operator may allow.
+_CLOUDS = [
+    ip_network(n) for n in ("100.100.100.200", "168.63.129.16", "fd00:c1::a9fe:a9fe", "fd00:ec2::/32", "fd20:ce::254")
+]
 _PRIVATE_4 = [IPv4Network(n) for n in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 _NEVER_4 = [
     IPv4Network(n)
@@ -93,6 +98,8 @@ def address_fault(written: str, *, private: bool = False) -> str | None:
 
 
 def _fault_4(address: IPv4Address, private: bool) -> str | None:
+    if any(address in network for network in _CLOUDS):
+        return "an address where a cloud keeps its credentials"
     if any(address in network for network in _PRIVATE_4):
         return None if private else "a private or loopback address"
     if any(address in network for network in _NEVER_4):
@@ -103,6 +110,8 @@ def _fault_4(address: IPv4Address, private: bool) -> str | None:
 def _fault_6(address: IPv6Address, private: bool) -> str | None:
     if address.scope_id is not None:
         return "an address of one network interface"
+    if any(address in network for network in _CLOUDS):
+        return "an address where a cloud keeps its credentials"
     if any(address in network for network in _PRIVATE_6):
         return None if private else "a private or loopback address"
     if address not in _GLOBAL_6 or any(address in network for network in _NEVER_6):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from act.audit.transaction import Transaction
@@ -30,23 +31,27 @@ class Outbox:
             data: gives what happened, as JSON; the member `arguments` goes only to webhooks that include it.
         """
         hearing = self._live.hearing(tenant_id, event)
-        told = data() if hearing else {}
+        told, now = data() if hearing else {}, self._clock.now()
+        # At most two, however many hear of it: every decision that is being written waits for this.
+        wanted = {webhook.include_arguments for webhook in hearing}
+        bodies = {each: payload(event, now, told, include_arguments=each) for each in wanted}
         for webhook in hearing:
-            self._put_out(transaction, webhook, event, told)
+            self._put_out(transaction, webhook, event, now, bodies[webhook.include_arguments])
 
     def test(self, transaction: Transaction, webhook: Webhook) -> str:
         """Tell one webhook of a test; the id of the delivery."""
-        return self._put_out(transaction, webhook, TEST, {"webhookId": webhook.id, "tenantId": webhook.tenant_id})
+        told, now = {"webhookId": webhook.id, "tenantId": webhook.tenant_id}, self._clock.now()
+        return self._put_out(transaction, webhook, TEST, now, payload(TEST, now, told, include_arguments=False))
 
-    def _put_out(self, transaction: Transaction, webhook: Webhook, event: str, data: Mapping[str, Any]) -> str:
-        id, now = new_id("whd"), self._clock.now()
+    def _put_out(self, transaction: Transaction, webhook: Webhook, event: str, now: datetime, body: str) -> str:
+        id = new_id("whd")
         store.put_out(
             transaction.connection,
             id=id,
             tenant_id=webhook.tenant_id,
             webhook_id=webhook.id,
             event=event,
-            body=payload(event, now, data, include_arguments=webhook.include_arguments),
+            body=body,
             created_at=now,
         )
         return id

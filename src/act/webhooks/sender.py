@@ -32,7 +32,7 @@ PER_WEBHOOK = 1
 """Attempts under way at the same time. One for a webhook: who accepts everything gets everything in order."""
 
 HOLD_SECONDS = 30.0
-"""A delivery whose result could not be written rests for so long."""
+"""A delivery that has no result, or whose result could not be written, rests for so long."""
 
 log = logging.getLogger("act.webhooks")
 
@@ -131,11 +131,11 @@ class Sender:
 
     async def _deliver(self, webhook: Webhook, row: Row[Any]) -> None:
         try:
-            attempt = await self._post.attempt(webhook, row.id, row.body)
             try:
+                attempt = await self._post.attempt(webhook, row.id, row.body)
                 await self._writer.commit(partial(self._attempted, webhook, row.id, attempt), recorded=False)
             except Exception:
-                log.exception("the result of the delivery %s could not be written; it will be sent again", row.id)
+                log.exception("the delivery %s failed, or its result was not written; it will be sent again", row.id)
                 await asyncio.sleep(HOLD_SECONDS)
         finally:
             del self._under_way[row.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
@@ -12,7 +13,7 @@ from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.database.ids import new_id
 from act.database.pages import page, read_cursor
-from act.problems import conflict, not_found, unprocessable
+from act.problems import conflict, not_found, overloaded, unprocessable
 from act.strict_json import Fault
 from act.tenants.tenant import ApiKey
 from act.webhooks import store
@@ -23,6 +24,8 @@ from act.webhooks.webhook import OVERLAP, Attempt, Secret, rotated
 
 MOST = 20
 """Webhooks of a tenant."""
+CHECKED_AT_ONCE = 4
+"""URLs. A name server that does not answer keeps a thread waiting, and there are 40 for all callers."""
 
 
 class WebhookService:
@@ -41,12 +44,14 @@ class WebhookService:
         self._secrets = secrets
         self._destinations = destinations
         self._outbox = outbox
+        self._checking = threading.BoundedSemaphore(CHECKED_AT_ONCE)
 
     def create(self, caller: ApiKey, body: models.WebhookCreate) -> models.IssuedWebhook:
         """Make a webhook and its signing secret, which is in this answer and nowhere else.
 
         Raises:
-            ProblemError: 422 when nothing may be sent to the URL; 409 when there are 20 already.
+            ProblemError: 422 when nothing may be sent to the URL; 409 when there are 20 already; 503 when too many
+                URLs are being checked.
         """
         self._check(body.url)
         tenant_id, id, now = caller.tenant_id, new_id("whk"), self._clock.now()
@@ -194,10 +199,14 @@ class WebhookService:
         return _delivery(self._writer.write(work))
 
     def _check(self, url: str) -> None:
+        if not self._checking.acquire(blocking=False):
+            raise overloaded("Too many URLs are being checked; try again.")
         try:
             self._destinations.check(url)
         except Refused as refused:
             raise unprocessable([Fault("/url", str(refused))]) from None
+        finally:
+            self._checking.release()
 
     @staticmethod
     def _recorded(transaction: Transaction, caller: ApiKey, kind: str, id: str, **more: Any) -> Row[Any]:

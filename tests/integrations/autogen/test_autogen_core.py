@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
 import pytest
 from autogen_support import ALLOW_ALL, NOW, TOKENS, FakeAct, token_for
 
-from act.integrations.core import Call, Enforcer, Party, agent_id_of
+from act.integrations.core import Call, Enforcer, NotReported, Party, agent_id_of
 from act.integrations.mapping import MappingFault, ToolSpec, act_tool, agent_resource, resource_for, spec_of
 from act.models import Decision, ReasonCode, Verdict
 
@@ -125,3 +126,34 @@ def test_the_mark_goes_on_functions_only() -> None:
     assert spec_of(None) is None
     with pytest.raises(TypeError):
         act_tool()(object())  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(
+    ("labels", "fault", "comes_out"),
+    [
+        (None, RuntimeError("what was read"), NotReported),
+        (["untrusted"], RuntimeError("what was read"), NotReported),
+        ([], RuntimeError("nothing was read"), RuntimeError),
+        (None, KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_an_exception_is_withheld_too_when_the_session_cannot_be_told(
+    asynchronous: bool, labels: list[str] | None, fault: BaseException, comes_out: type[BaseException]
+) -> None:
+    """An exception can quote what was read."""
+    enforcing = enforcer(FakeAct(ALLOW_ALL, reports_fail=True))
+    ruling = enforcing.decide(CALL, executor=EXECUTOR, asker=PLANNER)
+    assert ruling.allowed
+
+    def run() -> None:
+        with enforcing.reporting(ruling, labels):
+            raise fault
+
+    async def a_run() -> None:
+        async with enforcing.a_reporting(ruling, labels):
+            raise fault
+
+    with pytest.raises(comes_out) as raised:
+        asyncio.run(a_run()) if asynchronous else run()
+    assert "what was read" not in str(raised.value)

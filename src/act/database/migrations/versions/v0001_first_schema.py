@@ -119,18 +119,21 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "audit_records_task", "audit_records", ["tenant_id", "task_id"], sqlite_where=sa.text("task_id IS NOT NULL")
+        "audit_records_task",
+        "audit_records",
+        ["tenant_id", "task_id", "idx"],
+        sqlite_where=sa.text("task_id IS NOT NULL"),
     )
     op.create_index(
         "audit_records_conversation",
         "audit_records",
-        ["tenant_id", "conversation_id"],
+        ["tenant_id", "conversation_id", "idx"],
         sqlite_where=sa.text("conversation_id IS NOT NULL"),
     )
     op.create_index(
         "audit_records_decision",
         "audit_records",
-        ["tenant_id", "decision_id"],
+        ["tenant_id", "decision_id", "idx"],
         sqlite_where=sa.text("decision_id IS NOT NULL"),
     )
     op.create_table(
