@@ -225,6 +225,11 @@ def test_a_place_in_the_tree_that_is_none(value: Any) -> None:
     assert code(parse(PAYLOAD | {"dlg": value})) is ReasonCode.TOKEN_MALFORMED
 
 
+def test_the_root_is_where_the_chain_began() -> None:
+    assert CLAIMS.root == CLAIMS.node
+    assert replace(CLAIMS, path=("nod_0", "nod_9")).root == "nod_0"
+
+
 def test_a_chain_of_eight_is_read_and_one_of_nine_is_not() -> None:
     for depth in (8, 9):
         path = tuple(f"nod_{number}" for number in range(depth))
