@@ -38,7 +38,8 @@ WORLDS = 2_000
 TIME_LIMIT = 240.0
 """Seconds for the tests without any mutant, and for one mutant against the worlds."""
 
-DECIDING = ["tests/properties/test_near.py", "tests/enforcement/test_decide.py", "tests/conformance"]
+DECIDING = ["tests/enforcement/test_constrain.py", "tests/properties/test_near.py", "tests/enforcement/test_decide.py"]
+DECIDING += ["tests/conformance"]
 DECIDING += ["-k", "not http and not embedded"]
 
 MODULES = {
