@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from act.audit import store as audit
+from act.audit.writer import WriteFailed, Writer
 from tests.in_process import InProcess
 from tests.limits.floods import money
 from tests.support import Api
@@ -230,3 +231,35 @@ def test_a_no_answers_every_question_about_the_same(tmp_path: Path) -> None:
     again.clock.move(600)
     assert ask(again.api, token, context={"by": "legal"}) == "approval_required"
     again.close()
+
+
+def test_a_yes_is_not_lost_with_a_question_that_could_not_be_written(
+    node: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two who use one approval at once, the second asks anew; then neither can be written."""
+    agent = node.api.agent()
+    node.api.policy(["*"], appliesTo={"agentIds": [agent]}, constraints={"requiresApproval": True})
+    person, token = node.client(node.api.key("approve")["key"]), node.api.token(agent)
+    waits = node.api.enforce(token, "run", "x")["approval"]["id"]
+    person.post(f"/v1/approvals/{waits}/approve", {}, status=200)
+
+    async def full(self: Writer, work: Any, *more: Any, **named: Any) -> Any:
+        raise WriteFailed("The disk is full.")
+
+    asked = {"capabilityToken": token, "action": "run", "resourceId": "x"}
+    both = {"requests": [{"requestId": "1", **asked}, {"requestId": "2", **asked}]}
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "commit", full)
+        answers = node.api.post("/v1/enforce/batch", both, status=200)["decisions"]
+    assert [answer["code"] for answer in answers] == ["overloaded", "overloaded"]
+    assert [ask(node.api, token) for _ in range(2)] == ["allowed", "approval_required"]
+
+
+@pytest.mark.parametrize("unseen", ["\u034f", "\u115f", "\u3164", "\uffa0", "\ufe0f", "\U000e0101"])
+def test_nobody_becomes_two_by_a_character_that_nobody_sees(node: InProcess, unseen: str) -> None:
+    agent, ann = node.api.agent(), "ann@example.com"
+    node.api.policy(["*"], appliesTo={"agentIds": [agent]}, constraints={"requiresApproval": True})
+    person = node.client(node.api.key("approve", person=ann)["key"])
+    token = node.api.token(agent, onBehalfOf=f"{ann[:2]}{unseen}{ann[2:]}")
+    waits = node.api.enforce(token, "run", "x")["approval"]["id"]
+    assert person.post(f"/v1/approvals/{waits}/approve", {}, status=403)["code"] == "own_behalf"

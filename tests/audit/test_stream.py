@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from act.audit import store
 from act.audit import stream as streams
 from act.audit.formats import csv_line
+from act.audit.routes import EXPORTS_AT_ONCE
 from act.audit.store import Record
 from act.audit.stream import Listening, LogStream, TooManyListeners
 from tests.in_process import InProcess
@@ -266,6 +269,38 @@ def test_ocsf_events_have_what_their_class_wants(server: Server) -> None:
             assert {"time", "severity_id", "actor", "api", "metadata"} <= event.keys()
             assert event["metadata"]["sequence"] == event["unmapped"]["index"]
         assert {event["status"] for event in found} >= {"Success", "Failure"}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "ocsf"])
+def test_few_exports_read_at_once_and_others_do_not_wait_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    node = InProcess(tmp_path)
+    whole = node.api.send("GET", f"/v1/audit/export?format={form}").content
+    now, most, gate, lock = 0, 0, threading.Event(), threading.Lock()
+    following = store.following
+
+    def slow(*of: Any) -> Sequence[Record]:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        gate.wait(20)
+        with lock:
+            now -= 1
+        return following(*of)
+
+    monkeypatch.setattr(store, "following", slow)
+    with ThreadPoolExecutor(45) as pool:
+        exports = [pool.submit(node.api.send, "GET", f"/v1/audit/export?format={form}") for _ in range(45)]
+        until(lambda: now > 0)
+        began = time.monotonic()
+        node.api.get("/v1/agents")
+        assert time.monotonic() - began < 2.0
+        gate.set()
+        assert {export.result().content.count(b"\n") for export in exports} == {whole.count(b"\n")}
+    assert most <= EXPORTS_AT_ONCE
+    node.close()
 
 
 def test_another_format_is_told(server: Server) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -373,3 +375,32 @@ def test_an_argument_made_to_be_looked_through_for_long_holds_up_nobody(local: L
     assert time.monotonic() - began < 5.0
     assert receiver.wait(1)[0].data["arguments"] == {"text": text}
     assert settled(local.api, made["id"])["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 103 Early Hints\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\nx: " + b"y" * 1000 + b"\r\n\r\n",
+    ],
+)
+def test_a_receiver_that_never_stops_answering_is_heard_no_further(local: Local, answer: bytes) -> None:
+    """Reading it for the whole ten seconds would take the time from decisions."""
+    heard: list[int] = []
+
+    def run(listener: socket.socket) -> None:
+        connection = listener.accept()[0]
+        with connection, suppress(OSError):
+            connection.recv(65_536)
+            heard.append(0)
+            while True:
+                heard[0] += connection.send(answer * 1000)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=run, args=(listener,), daemon=True).start()
+        made = webhook(local.api, f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        sent(local, made["id"])
+        [attempt] = settled(local.api, made["id"])["attempts"]
+    assert (attempt["status"], attempt["error"]) == (None, "protocol_error")
+    assert attempt["durationMs"] < 5_000
+    assert heard

@@ -11,6 +11,7 @@ to the next, or a `Fault` that says why not.
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from act.policies.demands import ApprovalTerms, Demand, least
 
 Status = Literal["pending", "approved", "rejected", "expired", "redeemed"]
 NOBODY: frozenset[str] = frozenset()
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,11 @@ class Fault:
 
 
 def identity(person: str) -> str:
-    """A person's name as it is compared: in whatever case and width it is written, it is one person."""
-    return unicodedata.normalize("NFKC", person).casefold().strip()
+    """A person's name as it is compared: in whatever case and width it is written, it is one person.
+
+    Nor do characters make two of one that nobody sees (Unicode: default ignorable) although they count as printable.
+    """
+    return _UNSEEN.sub("", unicodedata.normalize("NFKC", person).casefold()).strip()
 
 
 def binding_of(

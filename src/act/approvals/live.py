@@ -84,13 +84,16 @@ class LiveApprovals:
             self._put(approval)
 
     def withdraw(self, approval: Approval) -> None:
-        """The commit failed."""
+        """The commit failed; the approval that was the last one before counts again."""
         with self._lock:
             self._by_id.pop(approval.id, None)
             self._pending.drop(approval)
             self._moments.forget(approval.id)
             if self._by_binding.get(approval.binding) is approval:
                 del self._by_binding[approval.binding]
+                for earlier in self._by_id.values():  # in the order in which they were asked
+                    if earlier.binding == approval.binding:
+                        self._by_binding[approval.binding] = earlier
 
     def take(self, id: str) -> bool:
         """Reserve an approval for the one decision that redeems it; False when another was faster."""

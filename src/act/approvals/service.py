@@ -30,6 +30,8 @@ from act.tenants.live import LiveApiKeys
 from act.tenants.tenant import ApiKey
 
 Step = Callable[[Approval], Approval | Fault]
+TOGETHER = 500
+"""Approvals that expire in shared commits; the queue of the writer has room for decisions beside them."""
 _NOT_THIS_PERSON = ("own_request", "own_behalf", "approver_role_missing")
 
 
@@ -224,9 +226,11 @@ class ApprovalService:
     def sweep(self) -> int:
         """Expire what is due, and record it."""
         due = [approval for approval in self._live.open() if expired(approval, self.now(approval))]
-        for approval in due:
-            with contextlib.suppress(StepLost):
-                self._writer.write(partial(self._expire, approval.id, approval.tenant_id))
+        for at in range(0, len(due), TOGETHER):
+            works = [partial(self._expire, approval.id, approval.tenant_id) for approval in due[at : at + TOGETHER]]
+            for failure in self._writer.write_all(works):
+                if failure is not None and not isinstance(failure, StepLost):
+                    raise failure
         self._live.forget_settled()
         return len(due)
 

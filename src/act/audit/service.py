@@ -93,7 +93,7 @@ def _answer(row: Row[Any]) -> models.AuditRecord:
 
 
 def gathered(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in larger pieces: each is asked for in a thread of its own turn, and there are 40 for all."""
+    """The same bytes in larger pieces, so that a thread is asked for seldom."""
     piece = bytearray()
     for line in lines:
         piece += line

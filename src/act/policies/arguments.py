@@ -63,6 +63,9 @@ class _Extent:
         return values < 0 or text < 0
 
 
+_SCALARS = frozenset((int, float, bool, type(None)))
+
+
 def _counted(tree: Any, most: int) -> tuple[int, int]:
     """The values and the characters in a list or an object; stops when there are more than `most` values."""
     values, characters, left = 0, 0, [tree]
@@ -70,13 +73,13 @@ def _counted(tree: Any, most: int) -> tuple[int, int]:
         item = left.pop()
         if isinstance(item, str):
             characters += len(item)
+        elif isinstance(item, list | tuple):
+            values += len(item)
+            left += [part for part in item if part and type(part) not in _SCALARS]
         elif isinstance(item, Mapping):
             values += 2 * len(item)
             characters += sum(map(len, item))
-            left.extend(item.values())
-        elif isinstance(item, list | tuple):
-            values += len(item)
-            left.extend(item)
+            left += [part for part in item.values() if part and type(part) not in _SCALARS]
     return values, characters
 
 

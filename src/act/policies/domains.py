@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from act.policies.hosts import Unreadable, canonical_host
-from act.policies.mentions import hosts_in, hosts_of_field
+from act.policies.mentions import hosts_in, hosts_of_field, names_none
 from act.strict_json import below
 
 # Compared without case, "_" and "-": replyTo, reply_to and Reply-To are one name.
@@ -23,6 +23,7 @@ HOST_FIELDS = frozenset(
 )
 _EXAMPLE = 'write "example.com", or "*.example.com" for its subdomains'
 _MAX_POINTER = 200
+_SCALARS = frozenset((int, float, bool, type(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +99,41 @@ def _context_values(context: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _values(arguments: Any) -> Iterator[tuple[str, Any, bool]]:
-    """Each key and each leaf with its pointer, in document order, and whether it is the value of a host field."""
+    """Each key and each leaf with its pointer, in document order, and whether it is the value of a host field.
+
+    Those that can lead nowhere are left out at once: there may be a hundred thousand.
+    """
     left: list[tuple[str, Any, bool]] = [("", arguments, False)]
     while left:
         pointer, value, field = left.pop()
         if isinstance(value, Mapping):
             if field:
                 yield pointer, value, True  # no object names a host in one way only
-            members = [(below(pointer, str(key), _MAX_POINTER), key, item) for key, item in value.items()]
-            yield from ((place, key, False) for place, key, _ in members)
-            left.extend((place, item, _is_host_field(key)) for place, key, item in reversed(members))
+            yield from ((_below(pointer, key), key, False) for key in value if not _leads_nowhere(key))
+            members = ((key, item, _is_host_field(key)) for key, item in reversed(list(value.items())))
+            left.extend(
+                (_below(pointer, key), item, host) for key, item, host in members if host or not _leads_nowhere(item)
+            )
         elif isinstance(value, list | tuple):
             left.extend(
-                (below(pointer, str(index), _MAX_POINTER), value[index], field) for index in reversed(range(len(value)))
+                (_below(pointer, index), value[index], field)
+                for index in reversed(range(len(value)))
+                if field or not _leads_nowhere(value[index])
             )
         else:
             yield pointer, value, field
+
+
+def _below(pointer: str, name: Any) -> str:
+    return below(pointer, str(name), _MAX_POINTER)
+
+
+def _leads_nowhere(value: Any) -> bool:
+    """Whether a key or a value names no host, unless it is the value of a host field."""
+    kind = type(value)
+    if kind is str:
+        return names_none(value)
+    return kind in _SCALARS or (not value and (kind is list or kind is dict))
 
 
 def _is_host_field(key: Any) -> bool:

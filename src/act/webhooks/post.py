@@ -17,6 +17,7 @@ from act.models import DeliveryError
 from act.webhooks.addresses import Destinations, Refused, Target, unknown
 from act.webhooks.signing import SigningSecrets
 from act.webhooks.webhook import Attempt, Webhook, error_of, headers, in_use, retry_after, shown
+from act.webhooks.wire import BoundedTransport
 
 SECONDS = 10.0
 CONNECT_SECONDS = 4.0
@@ -118,7 +119,7 @@ class Post:
             content=body,
             extensions={"timeout": _TIMEOUTS, "sni_hostname": target.host},
         )
-        async with httpx2.AsyncHTTPTransport(verify=self._context(), trust_env=False) as transport:
+        async with BoundedTransport(self._context()) as transport:
             response = await transport.handle_async_request(request)
             try:
                 answer.status = response.status_code
