@@ -12,7 +12,7 @@ from act.enforcement.decide import decide
 from act.models import ReasonCode
 from act.policies.audience import Audience
 from act.policies.budgets import BudgetTerms
-from act.policies.constraints import ConcurrencyTerms, Constraints, QuotaTerms
+from act.policies.constraints import NONE, ConcurrencyTerms, Constraints, DelegationTerms, QuotaTerms
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
 from act.policies.policy import HandDown, compile_policy
@@ -83,3 +83,31 @@ def test_what_cannot_be_counted_is_denied() -> None:
     assert (ruling.permitted, ruling.code) == (False, ReasonCode.BUDGET_EXCEEDED)
     assert ruling.policies == (policy,)
     assert "'P' v1" in ruling.reason
+
+
+@pytest.mark.parametrize(
+    ("chain", "said"),
+    [
+        ([Link(LEAF, None, seen(None))], "nobody handed it down"),
+        ([Link(ROOT, None, seen(None)), Link(LEAF, None, seen(None))], "'root' may not hand it down"),
+    ],
+)
+def test_the_words_about_a_delegation_that_is_wanted(chain: list[Link], said: str) -> None:
+    """Who handed it down is told by name."""
+    policies = [
+        compile_policy(
+            id=id,
+            name=id,
+            version=1,
+            effect="allow",
+            audience=Audience(agent_ids=frozenset([agent])),
+            actions=["*"],
+            resources=["*"],
+            hand_down=HandDown(EVERYBODY, 8) if agent == "root" else None,
+            constraints=Constraints(delegation=wanted) if wanted else NONE,
+        )
+        for id, agent, wanted in (("up", "root", None), ("down", "leaf", DelegationTerms(Audience())))
+    ]
+    ruling = decide(PolicyIndex(policies), chain, CALL)
+    assert ruling.code is ReasonCode.DELEGATION_REQUIRED
+    assert said in ruling.reason
