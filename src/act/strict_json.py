@@ -84,22 +84,35 @@ def loads(data: bytes) -> Any:
 def _sound(value: Any, depth: int = 1) -> bool:
     """Whether `faults_of` surely finds nothing, told quickly; False is no fault yet."""
     kind = type(value)
+    if kind is not dict and kind is not list:
+        return _sound_leaf(kind, value)
+    if depth > MAX_DEPTH:
+        return False
+    if kind is dict:
+        for key in value:
+            if type(key) is not str or not key.isascii():
+                return False
+        value = value.values()
+    for item in value:
+        # What most values are is looked at here: a call for each of them would cost more than the look.
+        kind = type(item)
+        if kind is str:
+            if not item.isascii():
+                return False
+        elif kind is dict or kind is list:
+            if not _sound(item, depth + 1):
+                return False
+        elif not _sound_leaf(kind, item):
+            return False
+    return True
+
+
+def _sound_leaf(kind: type, value: Any) -> bool:
     if kind is str:
         return bool(value.isascii())
     if kind is int:
         return bool(-MAX_INTEGER <= value <= MAX_INTEGER)
-    if kind is bool or value is None:
-        return True
-    if depth > MAX_DEPTH:
-        return False
-    if kind is dict:
-        for key, item in value.items():  # noqa: SIM110 - a generator would cost as much again
-            if not (type(key) is str and key.isascii() and _sound(item, depth + 1)):
-                return False
-        return True
-    if kind is list:
-        return all(_sound(item, depth + 1) for item in value)
-    return kind is float and math.isfinite(value)
+    return kind is bool or value is None or (kind is float and math.isfinite(value))
 
 
 def faults_of(value: Any, pointer: str = "", depth: int = 1) -> Iterator[Fault]:
