@@ -118,3 +118,18 @@ def test_subtrees_are_kept_of_what_was_written_alone(engine: Engine) -> None:
         rows = connection.execute(select(audit_subtrees)).all()
         leaves = connection.execute(select(audit_records.c.leaf_hash).order_by(audit_records.c.idx)).scalars().all()
     assert [(row.level, row.number, row.hash) for row in rows] == [(1, 0, frontier_of(leaves[:256]).root())]
+
+
+def test_whoever_listens_can_neither_hold_up_an_answer_nor_end_the_writer(engine: Engine) -> None:
+    writer = Writer(engine, ChangeFeed({"tenant": Deaf()}), SystemClock())
+    answered: list[bool] = []
+    unit: _Unit[Any] = _Unit(small, Future())
+
+    def listen() -> None:
+        answered.append(unit.answer.done())
+        raise LookupError("of the listener's making")
+
+    writer.after_commit = listen
+    writer._commit([unit])
+    assert answered == [True]
+    assert len(committed(writer, small)) == 1, "and the next one is written as well"

@@ -234,8 +234,15 @@ class Writer:
             self._trees, self._revision = transaction.trees, transaction.revision
             self._metrics.committed(len(units), self._clock.monotonic() - started)
             self._follow()
-            self.after_commit()
         _deliver(results)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Those who listen to the log come after the answers, and can neither hold them up nor end this thread."""
+        try:
+            self.after_commit()
+        except Exception:
+            log.exception("who listens to the log was not told of its new records")
 
     def _check_file(self) -> None:
         """A file that was deleted or replaced can still be written to, and nobody would ever read it again."""
