@@ -96,6 +96,9 @@ def test_what_is_stored_is_the_one_form() -> None:
         ({"argument": "/a", "max": 1, "per": "month"}, "/budget/per"),
         ({"argument": "/a", "max": 1}, "/budget/per"),
         ({"argument": "/a", "max": 1, "per": "day", "unit": ""}, "/budget/unit"),
+        ({"argument": "/a", "max": 1, "per": "day", "unit": "x" * 33}, "/budget/unit"),
+        ({"argument": "/a", "max": 1, "per": "day", "unit": "\x1b[2J"}, "/budget/unit"),
+        ({"argument": "/a", "max": 1, "per": "day", "unit": "EUR\n"}, "/budget/unit"),
         ({"argument": "/a", "max": 1, "per": "day", "burst": 1}, "/budget/burst"),
     ],
 )

@@ -20,6 +20,7 @@ from act.models.agents import Mode
 from act.models.base import (
     Answer,
     Identifier,
+    Label,
     Moment,
     Name,
     Pattern,
@@ -101,7 +102,7 @@ class Budget(Request):
     argument: Annotated[str, AfterValidator(_checked(checks.budget_argument))]
     max: Annotated[int | float, AfterValidator(_checked(checks.budget_amount))]
     per: Literal["token", "task", "day"]
-    unit: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    unit: Annotated[Label, Field(max_length=32)] | None = None
 
 
 class Delegators(Request):
