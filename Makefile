@@ -5,10 +5,11 @@ UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
 RUN := $(UV) run --no-sync
 READY := .venv/.ready
+CLASSIC02 := .tools/classic02
 
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo serve test test-deep lint fmt bench bench-engine bench-tokens bench-limits mutants verifier-checks clean help
+.PHONY: setup demo serve test test-integrations test-deep lint fmt bench bench-engine bench-http bench-tokens bench-limits bench-integrations mutants verifier-checks clean help
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +31,19 @@ demo: setup  ## Run the reference scenario: a real server, a real AutoGen group 
 serve: setup  ## Run a server on ./act.db
 	@$(RUN) actctl serve
 
-test: setup  ## Run the tests
-	$(RUN) pytest -q -n auto --dist loadscope
+test: setup  ## Run the tests, all but those of the integrations
+	$(RUN) pytest -q -n auto --dist loadscope --ignore=tests/integrations
+
+# AutoGen 0.2.40 imports as `autogen`, as 0.14 does, and so lives in an environment of its own. It needs Python 3.12 or older.
+$(CLASSIC02)/.ready: $(UV) pyproject.toml tests/integrations/classic02.txt
+	$(UV) venv --quiet --clear --python $(PYTHON) $(CLASSIC02)
+	$(UV) pip install --quiet --python $(CLASSIC02)/bin/python -r tests/integrations/classic02.txt -e '.[server]'
+	@touch $@
+
+test-integrations: setup $(CLASSIC02)/.ready  ## Test the integrations: every framework, and AutoGen 0.2.40 beside them
+	$(RUN) pytest -q -n auto --dist loadscope tests/integrations
+	$(CLASSIC02)/bin/python -m pytest -q -p no:cacheprovider -n auto --dist loadscope \
+	  tests/integrations/autogen tests/integrations/suite/test_suite.py::TestAutogen
 
 # Where there is no wheel of Atheris its tests are skipped and say so.
 test-deep: setup  ## The same properties and differential tests on many more examples, and fuzzing (long)
@@ -58,6 +70,9 @@ fmt: setup  ## Format the code
 bench: setup  ## Measure decisions, in process and over HTTP (prints; gates nothing)
 	$(RUN) python -m benchmarks
 
+bench-http: setup  ## Decisions over HTTP, next to Cerbos (fetches it; needs wrk; SECONDS=5 for each row)
+	$(RUN) python -m benchmarks.over_http $(SECONDS)
+
 bench-engine: setup  ## The decision procedure against other engines (fetches them)
 	$(RUN) python -m benchmarks.engine
 	$(RUN) python -m benchmarks.changes
@@ -67,6 +82,9 @@ bench-tokens: setup  ## Tokens and chains, against PyJWT, Biscuit and macaroons 
 
 bench-limits: setup  ## What it costs to count: judging, the whole pipeline, and memory (prints; gates nothing)
 	$(RUN) python -m benchmarks.limits
+
+bench-integrations: setup  ## What a guard adds to one tool call, per framework, embedded and over HTTP
+	$(RUN) python -m benchmarks.integrations
 
 clean:  ## Remove what setup and runs have made here
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -159,8 +159,8 @@ async def rate(it: Bench, constraints: int) -> float:
     async def work() -> None:
         nonlocal done
         while time.perf_counter() < until:
-            decision = await it.pipeline.enforce(it.asked(constraints, next(numbers), 1))
-            assert decision.decision is Verdict.ALLOWED, decision.reason
+            answered = await it.pipeline.enforce(it.asked(constraints, next(numbers), 1))
+            assert answered.verdict is Verdict.ALLOWED, answered.body
             done += 1
 
     started = time.perf_counter()

@@ -20,7 +20,7 @@ ADMIN_KEY = "act_test_admin_0123456789abcdef0123456789abcdef"
 STARTING = 30.0
 """Seconds in which a server must have started, or stopped."""
 
-_SERVES = re.compile(r"^ACT serves .* at (http://\S+)", re.MULTILINE)
+_SERVES = re.compile(r"""(?:^|"message": ")ACT serves .* at (http://\S+)""", re.MULTILINE)
 _MADE_KEY = re.compile(r"^act_\S+$", re.MULTILINE)
 
 

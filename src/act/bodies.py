@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from act import strict_json
@@ -11,18 +11,36 @@ from act.problems import ProblemError, unprocessable
 
 MAX_BODY = 256 * 1024
 BODY_SECONDS = 15.0
+JSON = "application/json"
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Mapping[bytes, str | None]
+"""What ACT reads of the headers of a request, by names in lower case; None is one that occurs more than once."""
+
+API_KEY = b"x-api-key"
+REQUEST_ID = b"x-request-id"
+TRACEPARENT = b"traceparent"
+_LENGTH = b"content-length"
+_TYPE = b"content-type"
+_READ = frozenset((API_KEY, REQUEST_ID, TRACEPARENT, _LENGTH, _TYPE))
 
 
 class Disconnected(Exception):
     """The client went away before its body was complete."""
 
 
-def header(headers: Headers, name: bytes) -> str | None:
-    """The value of a header, given in lower case; None when it is absent or occurs twice."""
-    found = [value for key, value in headers if key == name]
+def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers that ACT reads; two of one name are none, because two readers could take different ones."""
+    found: dict[bytes, str | None] = {}
+    for name, value in raw:
+        if name in _READ:
+            found[name] = None if name in found else value.decode("latin-1")
+    return found
+
+
+def header(raw: Iterable[tuple[bytes, bytes]], name: bytes) -> str | None:
+    """The value of any other header, named in lower case; None when it is absent or occurs twice."""
+    found = [value for key, value in raw if key == name]
     return found[0].decode("latin-1") if len(found) == 1 else None
 
 
@@ -33,7 +51,7 @@ async def read(headers: Headers, receive: Receive) -> bytes:
         ProblemError: 413 over 256 KB, 408 when it takes longer than 15 seconds.
         Disconnected: the client went away.
     """
-    declared = header(headers, b"content-length")
+    declared = headers.get(_LENGTH)
     if declared is not None and declared.isdigit() and int(declared) > MAX_BODY:
         raise _too_large()
     try:
@@ -50,8 +68,8 @@ def parse(headers: Headers, body: bytes) -> Any:
     Raises:
         ProblemError: 415 for another media type, 400 for what is not JSON, 422 for what reads in two ways.
     """
-    media_type = (header(headers, b"content-type") or "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    media_type = headers.get(_TYPE) or ""
+    if media_type != JSON and (media_type := media_type.partition(";")[0].strip().lower()) != JSON:
         detail = f"Send the body as application/json, not as {media_type or 'nothing'!r}."
         raise ProblemError(415, "media_type_unsupported", "Unsupported media type", detail)
     try:

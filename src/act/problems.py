@@ -57,6 +57,10 @@ def not_found(what: str, id: str) -> ProblemError:
     return ProblemError(404, "not_found", "Not found", f"There is no {what} '{id[:128]}' in this tenant.")
 
 
+def archived(detail: str) -> ProblemError:
+    return ProblemError(410, "archived", "Archived", detail)
+
+
 def conflict(code: str, detail: str) -> ProblemError:
     return ProblemError(409, code, "Conflict", detail)
 
@@ -123,5 +127,7 @@ def _sentence(detail: ErrorDetails) -> str:
         return "This field is required."
     if detail["type"] == "extra_forbidden":
         return "Unknown field."
+    if detail["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "Input should be an object."  # pydantic names types of Python, and not always the same
     message = detail["msg"].removeprefix("Value error, ")
     return f"{message[:1].upper()}{message[1:].rstrip('.')}."

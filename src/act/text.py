@@ -24,11 +24,11 @@ def has_secret(text: str) -> bool:
     return ("act_" in text and _KEY.search(text) is not None) or ("eyJ" in text and _TOKEN.search(text) is not None)
 
 
-def without_secrets(text: str) -> str:
-    """The text, in which nothing looks like one of our tokens or keys."""
+def without_secrets(text: str, mark: str = "[secret]") -> str:
+    """The text, in which nothing looks like one of our tokens or keys: `mark` stands in their place."""
     if "eyJ" in text:
-        text = _TOKEN.sub(r"\g<before>[secret]", text)
-    return _KEY.sub("[secret]", text) if "act_" in text else text
+        text = _TOKEN.sub(rf"\g<before>{mark}", text)
+    return _KEY.sub(mark, text) if "act_" in text else text
 
 
 def segment(text: str) -> str:

@@ -175,6 +175,8 @@ def _routes() -> list[Route]:
         Route("GET", "/v1/audit/proof/consistency", audit, query="?first=1"),
         Route("GET", "/v1/audit/tile/{tile}", audit),
         Route("GET", "/v1/audit/{index}", audit),
+        Route("POST", "/v1/audit/{index}/erase", admin, 200, lambda _: {"reason": "a test"}),
+        Route("POST", "/v1/audit/erase", admin, 200, lambda world: {"agentId": world.agent_id, "reason": "a test"}),
         Route("GET", "/v1/api-keys", admin),
         Route("POST", "/v1/api-keys", admin, 201, lambda _: {"name": "new", "scopes": ["audit"]}),
         Route("DELETE", "/v1/api-keys/{key_id}", admin),

@@ -18,6 +18,8 @@ import pytest
 from act.audit import store
 from act.audit import stream as streams
 from act.audit.formats import csv_line
+from act.audit.merkle import frontier_of, leaf_hash
+from act.audit.record import encode
 from act.audit.routes import EXPORTS_AT_ONCE
 from act.audit.store import Record
 from act.audit.stream import Listening, LogStream, TooManyListeners
@@ -232,10 +234,24 @@ def lines(api: Api, query: str) -> list[bytes]:
 def test_an_export_goes_on_where_it_broke_off(server: Server) -> None:
     with server.api() as api:
         whole, rest = lines(api, ""), lines(api, "?begin=3")
-        assert whole[3:-1] == rest[:-1]
-        assert json.loads(rest[0])["index"] == 3
+        before = json.loads(rest[0])["begin"]
+        assert before["index"] == 3
+        roots = [leaf_hash(encode(json.loads(line)["record"])) for line in whole[:3]]
+        assert frontier_of(roots).roots == tuple(bytes.fromhex(root) for root in before["roots"])
+        assert whole[3:-1] == rest[1:-1]
         assert b"checkpoint" in rest[-1]
-        assert len(lines(api, "?begin=100000000")) == 1
+        problem = api.get("/v1/audit/export?begin=100000000", status=422)
+        assert problem["errors"][0]["pointer"] == "/begin"
+        assert api.get("/v1/audit/export?bgin=3", status=422)["errors"][0]["pointer"] == "/bgin"
+
+
+@pytest.mark.parametrize("form", ["csv", "ocsf"])
+def test_what_cannot_be_verified_says_that_it_is_whole(server: Server, form: str) -> None:
+    with server.api() as api:
+        size = api.get("/v1/audit/checkpoint")["size"]
+        last = lines(api, f"?format={form}&begin={size - 2}")[-1]
+        assert b"export.closed" in last
+        assert b"2 records" in last
 
 
 def test_csv_has_a_line_for_each_record(server: Server) -> None:

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import Engine, func, insert, select
 
 from act.audit.merkle import frontier_of
+from act.audit.rows import trees
 from act.audit.transaction import Transaction
-from act.audit.writer import WriteFailed, Writer, _Unit, load_trees
+from act.audit.writer import WriteFailed, Writer, _Unit
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import SystemClock
 from act.database.engine import writing_engine
@@ -78,7 +79,7 @@ def in_step(writer: Writer, engine: Engine) -> None:
     """What the writer believes is what the file holds."""
     with engine.connect() as connection:
         rows = connection.execute(select(func.count()).select_from(audit_records)).scalar_one()
-        assert load_trees(connection) == writer._trees
+        assert trees(connection) == writer._trees
         assert writer.head("t").size == rows
         assert last_revision(connection) == writer._revision
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from act.models import ReasonCode
 from tests.support import Api, Server
 
 
@@ -62,6 +63,7 @@ def test_it_counts_what_was_answered(fresh: Api) -> None:
     assert found["act_commit_units_count",] > 7
     assert found["act_writer_waiting",] == 0
     assert found["act_revision",] >= 3
+    assert found["process_resident_memory_bytes",] > 0
 
 
 def test_nothing_of_a_request_is_in_it(fresh: Api) -> None:
@@ -73,3 +75,16 @@ def test_nothing_of_a_request_is_in_it(fresh: Api) -> None:
         assert hidden not in text
     labels = set(re.findall(r"(\w+)=\"", text))
     assert labels <= {"decision", "reason_code", "status", "le"}
+
+
+def test_what_is_documented_is_there(api: Api) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "observability.md").read_text()
+    table, _, alerts = page.partition("```yaml")
+    documented = set(re.findall(r"`(act_\w+)[`{]", table))
+    families = {family.name for family in text_string_to_metric_families(api.send("GET", "/metrics").text)}
+    own = {name for name in families if name.startswith("act_") and not name.endswith("_created")}
+    assert {name.removesuffix("_total") for name in documented} == own
+    used = set(re.findall(r"\bact_\w+", alerts.partition("## Logs")[0]))
+    assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in used} <= documented
+    [codes] = re.findall(r'reason_code=~"([\w|]+)"', alerts)
+    assert set(codes.split("|")) <= {code.value for code in ReasonCode}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,7 +17,9 @@ from act.approvals import store
 from act.approvals.approval import Approval, Fault, Vote, approve, expire, expired, given, redeem, reject
 from act.approvals.live import LiveApprovals
 from act.approvals.telling import Teller
+from act.audit.arguments import rest_of
 from act.audit.record import clip
+from act.audit.redaction import Keeping
 from act.audit.transaction import Transaction
 from act.audit.writer import Writer
 from act.database.clock import Clock
@@ -26,7 +28,7 @@ from act.database.pages import page, read_cursor
 from act.models import Scope
 from act.policies.demands import ApprovalTerms
 from act.problems import ProblemError, conflict, forbidden, not_found
-from act.tenants.live import LiveApiKeys
+from act.tenants.live import LiveApiKeys, LiveTenants
 from act.tenants.tenant import ApiKey
 
 Step = Callable[[Approval], Approval | Fault]
@@ -48,6 +50,7 @@ class ApprovalService:
         live: LiveApprovals,
         agents: LiveAgents,
         keys: LiveApiKeys,
+        tenants: LiveTenants,
         teller: Teller,
     ) -> None:
         self._writer = writer
@@ -56,6 +59,7 @@ class ApprovalService:
         self._live = live
         self._agents = agents
         self._keys = keys
+        self._tenants = tenants
         self._teller = teller
 
     # --- the side of the decision ---
@@ -147,7 +151,8 @@ class ApprovalService:
             StepLost: it cannot be used any more; nothing of the commit's unit is written.
         """
         redeemed = self._redeemed(approval, terms, users)
-        if isinstance(redeemed, Fault) or not store.step(transaction.connection, approval, redeemed):
+        row = store.find(transaction.connection, approval.tenant_id, approval.id)
+        if row is None or isinstance(redeemed, Fault) or not self._stored(transaction, row, approval, redeemed):
             raise StepLost(approval.id)
         transaction.change(approval.tenant_id, "approval", approval.id)
         self._teller.tell(transaction, "approval.redeemed", approval)
@@ -155,6 +160,27 @@ class ApprovalService:
     def _redeemed(self, approval: Approval, terms: ApprovalTerms, users: Iterable[str]) -> Approval | Fault:
         now = self.now(approval)
         return redeem(approval, terms, now, lambda id: self._keys.in_use(id, now), users)
+
+    def _stored(self, transaction: Transaction, row: Row[Any], before: Approval, after: Approval) -> bool:
+        """Store a step, unless another was faster. Of what is settled stays what the tenant's log keeps."""
+        if after.open:
+            return store.step(transaction.connection, before, after)
+        keeping = Keeping("none") if row.erase else self._tenants.get(row.tenant_id).keeping
+        arguments, context = rest_of(row.arguments, keeping), rest_of(row.context, keeping)
+        rest = {"arguments": arguments, "context": (context or {}) | _conversation(row.context)}
+        return store.step(transaction.connection, before, after, **rest)
+
+    def erase(self, transaction: Transaction, tenant_id: str, ids: Iterable[str]) -> int:
+        """Erase the arguments of approvals that are settled, and answer of how many; of open ones, once they are.
+
+        Who decides has to see what is asked, so an open approval has them until then.
+        """
+        erased = 0
+        for row in store.rows(transaction.connection, ids):
+            if row.tenant_id == tenant_id and not row.erase:
+                store.erase(transaction.connection, row.id, _conversation(row.context), open=store.value(row).open)
+                erased += not store.value(row).open
+        return erased
 
     # --- the side of the person ---
 
@@ -253,7 +279,7 @@ class ApprovalService:
         after: Approval,
         told: dict[str, Any],
     ) -> None:
-        if not store.step(transaction.connection, before, after):
+        if not self._stored(transaction, row, before, after):
             raise StepLost(before.id)
         told |= {
             "approvalId": row.id,
@@ -301,6 +327,11 @@ class ApprovalService:
             created_at=row.created_at,
             expires_at=row.expires_at,
         )
+
+
+def _conversation(context: Mapping[str, Any]) -> dict[str, Any]:
+    """What the log has of a context, too."""
+    return {name: value for name, value in context.items() if name == "conversationId"}
 
 
 def _shown(vote: Vote) -> models.Vote:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -33,10 +34,20 @@ def add(connection: Connection, approval: Approval, **shown: Any) -> None:
     )
 
 
-def step(connection: Connection, before: Approval, after: Approval) -> bool:
-    """Store a step, unless another was faster."""
+def step(connection: Connection, before: Approval, after: Approval, **rest: Any) -> bool:
+    """Store a step, unless another was faster; `rest` is what stays of what the person saw."""
     here = (approvals.c.id == before.id) & (approvals.c.status == before.status)
-    return connection.execute(update(approvals).where(here).values(**_state(after))).rowcount == 1
+    return connection.execute(update(approvals).where(here).values(**_state(after), **rest)).rowcount == 1
+
+
+def erase(connection: Connection, id: str, context: Mapping[str, Any], *, open: bool) -> None:
+    """Erase the arguments, and of the context all but `context`; of an open approval, once it is settled.
+
+    The binding is a hash of the arguments without a salt: it goes, too, and after a restart nothing is known of them.
+    """
+    gone: dict[str, Any] = {"arguments": None, "context": context, "binding": secrets.token_bytes(32)}
+    values = {"erase": True} | ({} if open else gone)
+    connection.execute(update(approvals).where(approvals.c.id == id).values(**values))
 
 
 def find(connection: Connection, tenant_id: str, id: str) -> Row[Any] | None:

@@ -32,6 +32,7 @@ COLUMNS: Final = (
     "status",
     "reason",
     "leafHash",
+    "arguments",
 )
 OCSF_VERSION: Final = "1.4.0"
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -43,9 +44,12 @@ def csv_header() -> bytes:
     return _row(COLUMNS)
 
 
-def csv_line(record: Mapping[str, Any], leaf_hash: str) -> bytes:
-    """One record; a text that a spreadsheet would take for a formula begins with an apostrophe."""
-    values = {**record, "leafHash": leaf_hash}
+def csv_line(record: Mapping[str, Any], leaf_hash: str, arguments: str | None = None) -> bytes:
+    """One record, and the JSON of what is kept of the arguments.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    values = {**record, "leafHash": leaf_hash, "arguments": arguments}
     return _row([_cell(values.get(name)) for name in COLUMNS])
 
 
@@ -60,8 +64,8 @@ def _row(values: tuple[str, ...] | list[str]) -> bytes:
     return out.getvalue().encode()
 
 
-def ocsf_line(record: Mapping[str, Any], leaf_hash: str) -> bytes:
-    """One record as an API Activity event; all of it stands under `unmapped`."""
+def ocsf_line(record: Mapping[str, Any], leaf_hash: str, arguments: str | None = None) -> bytes:
+    """One record as an API Activity event; all of it stands under `unmapped`, what is kept of arguments under `api`."""
     at = datetime.fromisoformat(record["at"])
     decision = record.get("decision")
     status_id, status = _STATUS.get(decision, (1, "Success")) if decision else (1, "Success")
@@ -103,7 +107,10 @@ def ocsf_line(record: Mapping[str, Any], leaf_hash: str) -> bytes:
         },
         "unmapped": dict(record),
     }
-    return json.dumps(_without_none(event), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    event = _without_none(event)
+    if arguments is not None and "request" in event["api"]:
+        event["api"]["request"]["data"] = json.loads(arguments)
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _without_none(value: Any) -> Any:

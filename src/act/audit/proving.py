@@ -5,12 +5,12 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine
 
 from act import models
-from act.audit import notes, store
+from act.audit import archive_store, notes, store
 from act.audit.merkle import Frontier
 from act.audit.proofs import Subtree, consistency_proof, fold, inclusion_proof, range_hash
 from act.audit.tiles import ENTRIES, HEIGHT, Tile, bundle, parse
 from act.audit.writer import Writer
-from act.problems import not_found, unprocessable
+from act.problems import archived, not_found, unprocessable
 from act.strict_json import Fault
 from act.tenants.tenant import ApiKey
 from act.tokens.live_keys import LiveKeys
@@ -27,9 +27,20 @@ class LogService:
 
     def checkpoint(self, caller: ApiKey) -> models.Checkpoint:
         """The signed head of the tenant's log. Keep it: it is what makes a rewritten log visible."""
-        tenant_id = caller.tenant_id
-        head, key = self._writer.head(tenant_id), self._keys.audit(tenant_id)
-        origin = f"{self._issuer}/audit/{tenant_id}"
+        return self.signed(caller.tenant_id, self._head(caller))
+
+    def refuse_archived(self, caller: ApiKey, index: int) -> None:
+        """Let nobody look for records from `index` on where they are not.
+
+        Raises:
+            ProblemError: 410, it is in an archive.
+        """
+        with self._reader.begin() as connection:
+            refuse_archived(connection, caller.tenant_id, index)
+
+    def signed(self, tenant_id: str, head: Frontier) -> models.Checkpoint:
+        """The checkpoint of a log, as it is or as it once was."""
+        key, origin = self._keys.audit(tenant_id), f"{self._issuer}/audit/{tenant_id}"
         return models.Checkpoint(
             tenant_id=tenant_id,
             size=head.size,
@@ -37,6 +48,15 @@ class LogService:
             note=notes.sign(notes.Checkpoint(origin, head.size, head.root()), key),
             verifier_key=notes.verifier_key(origin, key.public_key().public_bytes_raw()),
         )
+
+    def frontier(self, connection: Connection, tenant_id: str, size: int) -> Frontier:
+        """The log of the first `size` records, which are there."""
+        subtree, roots, begin = _subtrees(connection, tenant_id), list[bytes](), 0
+        for height in reversed(range(size.bit_length())):
+            if size >> height & 1:
+                roots.append(subtree(height, begin >> height))
+                begin += 1 << height
+        return Frontier(size, tuple(roots))
 
     def size(self, caller: ApiKey) -> int:
         """How many records the tenant's log has."""
@@ -85,12 +105,15 @@ class LogService:
         """A tile, or a bundle of entries, by its path.
 
         Raises:
-            ProblemError: 404 for what is no path of a tile, or of one that the log does not have yet.
+            ProblemError: 404 for what is no path of a tile, or of one that the log does not have yet; 410 for records
+                that are in an archive.
         """
         tile = parse(path)
         if tile is None or not tile.within(self._head(caller).size):
             raise not_found("tile", path)
         with self._reader.begin() as connection:
+            if tile.level == ENTRIES:
+                refuse_archived(connection, caller.tenant_id, tile.begin)
             return _content(connection, caller.tenant_id, tile)
 
     def _head(self, caller: ApiKey) -> Frontier:
@@ -101,6 +124,19 @@ class LogService:
         if size is not None and size > there:
             raise not_found("log of this size", str(size))
         return there if size is None else size
+
+
+def refuse_archived(connection: Connection, tenant_id: str, index: int) -> None:
+    """Let nobody look for records from `index` on where they are not.
+
+    Raises:
+        ProblemError: 410, it is in an archive.
+    """
+    if (archive := archive_store.containing(connection, tenant_id, index)) is not None:
+        detail = (
+            f"Record {index} is in the archive {archive.file}, with those from {archive.first} to {archive.end - 1}."
+        )
+        raise archived(detail)
 
 
 def _subtrees(connection: Connection, tenant_id: str) -> Subtree:

@@ -2,19 +2,16 @@
 
 A record is an object of strings, integers, booleans, nulls, lists and objects with ASCII keys. Its encoding is the
 JSON Canonicalization Scheme (RFC 8785), which for such values is what `encode` writes: sorted keys, no white space.
-Arguments are not in the record; their salted hash is. Erasing the salt makes the hash say nothing, and leaves the
-log valid.
+Arguments are not in the record; their salted hash is (`act.audit.arguments`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
-import rfc8785
-
+from act.audit.canonical import canonical
 from act.text import without_secrets as text_without_secrets
 
 VERSION = 1
@@ -22,12 +19,10 @@ MAX_TEXT = 2048
 MAX_LEAF = 65_535
 """Bytes of a record; a bundle of entries can hold no longer one (C2SP tlog-tiles)."""
 
-_encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
 
 def encode(record: Mapping[str, Any]) -> bytes:
     """The bytes that are hashed and stored."""
-    return _encoder.encode(record).encode("utf-8")
+    return canonical(record)
 
 
 def fitted(record: Mapping[str, Any]) -> bytes:
@@ -39,7 +34,7 @@ def fitted(record: Mapping[str, Any]) -> bytes:
     if len(leaf) <= MAX_LEAF:
         return leaf
     left = dict(record)
-    members = {name: _encoder.encode(value).encode("utf-8") for name, value in record.items()}
+    members = {name: canonical(value) for name, value in record.items()}
     cut: dict[str, Any] = {}
     for name in sorted(members, key=lambda name: len(members[name]), reverse=True):
         del left[name]
@@ -63,8 +58,3 @@ def clip(text: str) -> str:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{text[: MAX_TEXT - 80]}[cut, sha256 {digest}]"
-
-
-def arguments_hash(arguments: Mapping[str, Any], salt: bytes) -> str:
-    """Hex `SHA-256(salt || canonical JSON of the arguments)`."""
-    return hashlib.sha256(salt + rfc8785.dumps(dict(arguments))).hexdigest()

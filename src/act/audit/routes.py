@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
+from pydantic import Field
 
 from act import models
 from act.audit.proving import LogService
@@ -15,13 +16,29 @@ from act.audit.service import AuditService, gathered
 from act.audit.store import Filter
 from act.audit.stream import Listening, LogStream, TooManyListeners
 from act.database.pages import DEFAULT_LIMIT, MAX_LIMIT
-from act.models import Moment, ReasonCode, Scope, Verdict, rfc3339
-from act.problems import overloaded
+from act.models import Moment, Pattern, ReasonCode, Scope, Verdict, rfc3339
+from act.problems import overloaded, unprocessable
+from act.strict_json import Fault, escape
 from act.tenants.access import Access
 from act.tenants.tenant import ApiKey
 
 EXPORTS_AT_ONCE = 2
 """So many exports read at the same time; they take none of the threads that all other calls share."""
+
+SEARCHES_AT_ONCE = 2
+"""So many searches read at the same time, so that they leave the processor and the threads to others."""
+SEARCHES_WAITING = 64
+
+SEARCHED_BY = frozenset(
+    (
+        "agent", "requester", "action", "resource", "decision", "reasonCode", "requestId", "decisionId",
+        "task", "conversation", "kind", "since", "until", "begin", "limit", "cursor",
+        "order",
+    )
+)  # fmt: skip
+
+Word = Annotated[str, Field(min_length=1, max_length=2048)]
+Kind = Annotated[str, Field(max_length=64, pattern=r"^[a-z_]+(\.[a-z_]+)*$")]
 
 _BINARY = "application/octet-stream"
 
@@ -29,33 +46,39 @@ _BINARY = "application/octet-stream"
 def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
     router = APIRouter(prefix="/v1/audit", tags=["audit"])
     needed = Depends(access.requires(Scope.AUDIT))
-    exporting = CapacityLimiter(EXPORTS_AT_ONCE)
+    exporting, searching = CapacityLimiter(EXPORTS_AT_ONCE), CapacityLimiter(SEARCHES_AT_ONCE)
 
     async def in_turn(lines: Iterator[bytes]) -> AsyncIterator[bytes]:
         pieces = gathered(lines)
         while (piece := await to_thread.run_sync(next, pieces, None, limiter=exporting)) is not None:
             yield piece
 
-    @router.get("")
-    def search_audit(
-        agent: str | None = None,
-        requester: str | None = None,
-        action: str | None = None,
-        resource: str | None = Query(None, description="A pattern; * matches any run of characters."),
+    @router.get("", response_model=models.Page[models.AuditRecord])
+    async def search_audit(
+        request: Request,
+        agent: Word | None = None,
+        requester: Word | None = None,
+        action: Word | None = None,
+        resource: Pattern | None = Query(None, description="A pattern; * matches any run of characters."),
         decision: Verdict | None = None,
         reason_code: ReasonCode | None = Query(None, alias="reasonCode"),
-        request_id: str | None = Query(None, alias="requestId"),
-        decision_id: str | None = Query(None, alias="decisionId"),
-        task: str | None = None,
-        conversation: str | None = Query(None, description="`context.conversationId` of the requests."),
-        kind: str | None = None,
+        request_id: Word | None = Query(None, alias="requestId"),
+        decision_id: Word | None = Query(None, alias="decisionId"),
+        task: Word | None = None,
+        conversation: Word | None = Query(None, description="`context.conversationId` of the requests."),
+        kind: Kind | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
+        begin: int = Query(0, ge=0, le=2**53, description="The first index that is looked at."),
         limit: int = Query(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT),
-        cursor: str | None = None,
+        cursor: Word | None = None,
         order: Literal["asc", "desc"] = "desc",
         caller: ApiKey = needed,
-    ) -> models.Page[models.AuditRecord]:
+    ) -> Response:
+        """Records that match all filters. A page may be short, or empty: go on while there is a `nextCursor`."""
+        refuse_other_parameters(request, SEARCHED_BY)
+        if since is not None and until is not None and until < since:
+            raise unprocessable([Fault("/until", "It is before since, so nothing can be between them.")])
         wanted = Filter(
             agent=agent,
             requester=requester,
@@ -71,7 +94,12 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
             since=rfc3339(since) if since else None,
             until=rfc3339(until) if until else None,
         )
-        return service.search(caller, wanted, limit, cursor, order)
+        if searching.statistics().tasks_waiting >= SEARCHES_WAITING:
+            raise overloaded("Too many searches wait already; try again.")
+        found = await to_thread.run_sync(
+            lambda: service.search(caller, wanted, limit, cursor, order, begin).model_dump_json(), limiter=searching
+        )
+        return Response(found, media_type="application/json")
 
     @router.get("/checkpoint", response_model=models.Checkpoint, responses={200: {"content": {"text/plain": {}}}})
     def audit_checkpoint(request: Request, caller: ApiKey = needed) -> models.Checkpoint | PlainTextResponse:
@@ -104,11 +132,19 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
 
     @router.get("/export", response_class=StreamingResponse)
     def export_audit(
+        request: Request,
         format: Literal["jsonl", "csv", "ocsf"] = "jsonl",
-        begin: int = Query(0, ge=0, le=2**53, description="The first index, to go on with an export that broke off."),
+        begin: int | None = Query(
+            None, ge=0, le=2**53, description="The first index, to go on with an export that broke off."
+        ),
         caller: ApiKey = needed,
     ) -> StreamingResponse:
-        """The log. JSON lines can be verified, and end with a checkpoint; CSV and OCSF are for other programs."""
+        """What the database holds of the log, or from an index on.
+
+        JSON lines can be verified, and end with a checkpoint; CSV and OCSF are for other programs, and end with a line
+        of the kind `export.closed`. What has no such end is cut off.
+        """
+        refuse_other_parameters(request, frozenset(("format", "begin")))
         if format == "csv":
             return StreamingResponse(in_turn(service.export_csv(caller, begin)), media_type="text/csv")
         exported = service.export_ocsf if format == "ocsf" else service.export
@@ -119,6 +155,19 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
         return service.get(caller, index)
 
     return router
+
+
+def refuse_other_parameters(request: Request, known: frozenset[str]) -> None:
+    """A filter with a wrong name would find everything, and one that is given twice only one of the two.
+
+    Raises:
+        ProblemError: 422, names them.
+    """
+    names = [name for name, _ in request.query_params.multi_items()]
+    faults = [Fault(f"/{escape(name)}", "There is no such parameter.") for name in names if name not in known]
+    faults += [Fault(f"/{name}", "Give it once.") for name in sorted(known) if names.count(name) > 1]
+    if faults:
+        raise unprocessable(faults)
 
 
 def event_routes(stream: LogStream, log: LogService, access: Access) -> APIRouter:
@@ -134,6 +183,7 @@ def event_routes(stream: LogStream, log: LogService, access: Access) -> APIRoute
         tenant_id = caller.tenant_id
         newest = log.size(caller) - 1
         after = newest if last_event_id is None else min(last_event_id, newest)
+        await to_thread.run_sync(log.refuse_archived, caller, after + 1)
         try:
             place = stream.admit(tenant_id)
         except TooManyListeners:

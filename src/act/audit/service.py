@@ -9,12 +9,18 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row
 
 from act import models
-from act.audit import store
+from act.audit import archive_store, store
 from act.audit.formats import csv_header, csv_line, ocsf_line
-from act.audit.proving import LogService
+from act.audit.lines import begin_line, end_line, record_line
+from act.audit.proving import LogService, refuse_archived
+from act.audit.search import search
 from act.audit.store import Filter, Order, Record
-from act.database.pages import page, read_number_cursor
-from act.problems import not_found
+from act.database.clock import Clock
+from act.database.ids import born_at
+from act.database.pages import cut_page, read_number_cursor
+from act.models import rfc3339
+from act.problems import ProblemError, archived, not_found, unprocessable
+from act.strict_json import Fault
 from act.tenants.tenant import ApiKey
 
 PIECE = 500
@@ -23,60 +29,130 @@ GATHERED = 64 * 1024
 
 
 class AuditService:
-    def __init__(self, reader: Engine, log: LogService) -> None:
+    def __init__(self, reader: Engine, log: LogService, clock: Clock) -> None:
         self._reader = reader
         self._log = log
+        self._clock = clock
 
     def search(
-        self, caller: ApiKey, wanted: Filter, limit: int, cursor: str | None, order: Order
+        self, caller: ApiKey, wanted: Filter, limit: int, cursor: str | None, order: Order, begin: int = 0
     ) -> models.Page[models.AuditRecord]:
-        after = read_number_cursor(cursor)
+        """Records that are in the database and match, from index `begin` on; a page may be short, or empty.
+
+        Raises:
+            ProblemError: 422 for a cursor of another kind; 503 when the database takes too long.
+        """
+        after, end = read_number_cursor(cursor), self._log.size(caller)
         with self._reader.begin() as connection:
-            rows = store.search(connection, caller.tenant_id, wanted, after, limit + 1, order)
-        return page(rows, limit, lambda row: str(row.idx), _answer)
+            begin = max(begin, archive_store.held_from(connection, caller.tenant_id))
+            if after is not None:
+                begin, end = (max(begin, after + 1), end) if order == "asc" else (begin, min(end, after))
+            found = search(connection, caller.tenant_id, wanted, (begin, end), limit, order)
+        return cut_page(found.rows, None if found.after is None else str(found.after), _answer)
 
     def get(self, caller: ApiKey, index: int) -> models.AuditRecord:
+        """One record.
+
+        Raises:
+            ProblemError: 404 when there is none, 410 when it is in an archive.
+        """
         with self._reader.begin() as connection:
+            refuse_archived(connection, caller.tenant_id, index)
             row = store.at_index(connection, caller.tenant_id, index)
         if row is None:
             raise not_found("audit record", str(index))
         return _answer(row)
 
-    def export(self, caller: ApiKey, begin: int = 0) -> Iterator[bytes]:
-        """The log from index `begin` on as JSON lines, closed by a checkpoint; without that line it is cut off."""
+    def export(self, caller: ApiKey, begin: int | None = None) -> Iterator[bytes]:
+        """The log from index `begin` on as JSON lines, closed by a checkpoint; without that line it is cut off.
+
+        Raises:
+            ProblemError: 410 when records from `begin` on are in an archive; 422 when the log is shorter than `begin`.
+        """
+        first, checkpoint, rows = self._export(caller, begin)
+
+        def lines() -> Iterator[bytes]:
+            if first:
+                with self._reader.begin() as connection:
+                    yield begin_line(self._log.frontier(connection, caller.tenant_id, first)) + b"\n"
+            for row in rows:
+                yield record_line(row) + b"\n"
+            yield end_line(checkpoint) + b"\n"
+
+        return lines()
+
+    def export_csv(self, caller: ApiKey, begin: int | None = None) -> Iterator[bytes]:
+        """The log from index `begin` on as CSV (RFC 4180), with a header, and a last row that says that it is whole."""
+        first, checkpoint, rows = self._export(caller, begin)
+
+        def lines() -> Iterator[bytes]:
+            yield csv_header()
+            for row in rows:
+                yield csv_line(json.loads(row.record), row.leaf_hash.hex(), row.arguments)
+            yield csv_line(self._closing(first, checkpoint), checkpoint.root_hash)
+
+        return lines()
+
+    def export_ocsf(self, caller: ApiKey, begin: int | None = None) -> Iterator[bytes]:
+        """The log from index `begin` on as OCSF events, one a line, and a last one that says that it is whole."""
+        first, checkpoint, rows = self._export(caller, begin)
+
+        def lines() -> Iterator[bytes]:
+            for row in rows:
+                yield ocsf_line(json.loads(row.record), row.leaf_hash.hex(), row.arguments)
+            yield ocsf_line(self._closing(first, checkpoint), checkpoint.root_hash)
+
+        return lines()
+
+    def _export(self, caller: ApiKey, begin: int | None) -> tuple[int, models.Checkpoint, Iterator[Record]]:
+        """Where it begins, what closes it, and the records.
+
+        Raises:
+            ProblemError: 410 when records from `begin` on are in an archive; 422 when the log is shorter than `begin`.
+        """
         checkpoint = self._log.checkpoint(caller)
-        for row in self._rows(caller, begin, checkpoint.size):
-            # The record is spliced in as it is stored: what is exported is what was hashed.
-            line = f'{{"index":{row.idx},"leafHash":"{row.leaf_hash.hex()}","record":{row.record}}}\n'
-            yield line.encode()
-        yield f'{{"checkpoint":{checkpoint.model_dump_json()}}}\n'.encode()
+        with self._reader.begin() as connection:
+            if begin is None:
+                begin = archive_store.held_from(connection, caller.tenant_id)
+            refuse_archived(connection, caller.tenant_id, begin)
+        if begin > checkpoint.size:
+            raise unprocessable([Fault("/begin", f"The log has {checkpoint.size} records.")])
+        return begin, checkpoint, self.rows(caller.tenant_id, begin, checkpoint.size)
 
-    def export_csv(self, caller: ApiKey, begin: int = 0) -> Iterator[bytes]:
-        """The log from index `begin` on as CSV (RFC 4180), with a header."""
-        yield csv_header()
-        for row in self._rows(caller, begin, self._log.checkpoint(caller).size):
-            yield csv_line(json.loads(row.record), row.leaf_hash.hex())
+    def rows(self, tenant_id: str, begin: int, end: int) -> Iterator[Record]:
+        """Piece by piece: who reads slowly holds no connection meanwhile, and a log only grows.
 
-    def export_ocsf(self, caller: ApiKey, begin: int = 0) -> Iterator[bytes]:
-        """The log from index `begin` on as OCSF events, one a line."""
-        for row in self._rows(caller, begin, self._log.checkpoint(caller).size):
-            yield ocsf_line(json.loads(row.record), row.leaf_hash.hex())
-
-    def _rows(self, caller: ApiKey, begin: int, end: int) -> Iterator[Record]:
-        """Piece by piece: who reads slowly holds no connection meanwhile, and a log only grows."""
+        Raises:
+            LookupError: a record is not here any more. What somebody took away is left out, for `verify` to find.
+        """
         after = begin - 1
         while after + 1 < end:
             with self._reader.begin() as connection:
-                rows = store.following(connection, caller.tenant_id, after, min(PIECE, end - after - 1))
+                if archive_store.held_from(connection, tenant_id) > after + 1:
+                    # Without its end an export is cut off, and can be known to be.
+                    raise LookupError(f"The records from {after + 1} on were archived meanwhile.")
+                rows = store.following(connection, tenant_id, after, min(PIECE, end - after - 1))
             if not rows:
                 return
             yield from rows
             after = rows[-1].idx
 
+    def _closing(self, first: int, checkpoint: models.Checkpoint) -> dict[str, Any]:
+        """What closes an export that cannot be verified: no record, with the index that comes after the last."""
+        count = checkpoint.size - first
+        return {
+            "index": checkpoint.size,
+            "at": rfc3339(self._clock.now()),
+            "kind": "export.closed",
+            "tenantId": checkpoint.tenant_id,
+            "status": str(count),
+            "reason": f"{count} records; without this line it is cut off. The hash is that of the log.",
+        }
+
     @staticmethod
     def backwards(connection: Connection, tenant_id: str) -> Iterator[models.AuditRecord]:
         """The log from its last record to its first, without holding all of it."""
-        return map(_answer, store.backwards(connection, tenant_id))
+        return map(_bare, store.backwards(connection, tenant_id))
 
     @staticmethod
     def of_decision(connection: Connection, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
@@ -87,8 +163,22 @@ class AuditService:
                 return found
         return None
 
+    @staticmethod
+    def archived_decision(connection: Connection, tenant_id: str, decision_id: str) -> ProblemError | None:
+        """Why a decision that is not in the database may be in an archive (410); None when it is in none."""
+        last, born = archive_store.last_at(connection, tenant_id), born_at(decision_id)
+        if last is None or born is None or rfc3339(born) > last:
+            return None
+        return archived(f"Decision '{decision_id}' is older than what the database holds: look for it in the archives.")
+
 
 def _answer(row: Row[Any]) -> models.AuditRecord:
+    arguments = None if row.arguments is None else json.loads(row.arguments)
+    return _bare(row).model_copy(update={"arguments": arguments})
+
+
+def _bare(row: Row[Any]) -> models.AuditRecord:
+    """The record without what stands beside it."""
     return models.AuditRecord(index=row.idx, leaf_hash=row.leaf_hash.hex(), record=json.loads(row.record))
 
 

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Select, insert, select
 
+from act.audit import archive_store
 from act.database.tables import audit_records, audit_subtrees
 
 _shown = (audit_records.c.idx, audit_records.c.leaf_hash, audit_records.c.record)
+_whole = (*_shown, audit_records.c.arguments, audit_records.c.salt, audit_records.c.kept_hash)
 
 Order = Literal["asc", "desc"]
 Record = Row[*tuple[Any, ...]]
@@ -34,13 +36,49 @@ class Filter:
     since: str | None = None
     until: str | None = None
 
+    @property
+    def indexed(self) -> bool:
+        """Whether the table has an index that leads to the records."""
+        return not (self.decision_id is None and self.task is None and self.conversation is None)
+
+    def only_indexed(self) -> Filter:
+        return Filter(decision_id=self.decision_id, task=self.task, conversation=self.conversation)
+
 
 def search(
-    connection: Connection, tenant_id: str, wanted: Filter, after: int | None, limit: int, order: Order
+    connection: Connection,
+    tenant_id: str,
+    wanted: Filter,
+    after: int | None,
+    limit: int,
+    order: Order,
+    within: tuple[int, int] | None = None,
 ) -> Sequence[Record]:
-    """Records in the order of the log, or against it, after an index."""
+    """Records in the order of the log, or against it, after an index, or among the indexes `within`."""
+    query = _matching(select(*_whole), tenant_id, wanted, within)
     columns = audit_records.c
-    query: Select[Any] = select(*_shown).where(columns.tenant_id == tenant_id)
+    if after is not None:
+        query = query.where(columns.idx > after if order == "asc" else columns.idx < after)
+    ordering = columns.idx.asc() if order == "asc" else columns.idx.desc()
+    return connection.execute(query.order_by(ordering).limit(limit)).all()
+
+
+def reached(
+    connection: Connection, tenant_id: str, wanted: Filter, count: int, order: Order, within: tuple[int, int]
+) -> int | None:
+    """The index of the record with which `count` of those that match are seen; None when there are no more."""
+    index = audit_records.c.idx
+    query = _matching(select(index), tenant_id, wanted, within)
+    ordering = index.asc() if order == "asc" else index.desc()
+    rows = list(connection.execute(query.order_by(ordering).offset(count - 1).limit(2)).scalars())
+    return rows[0] if len(rows) > 1 else None
+
+
+def _matching(query: Select[Any], tenant_id: str, wanted: Filter, within: tuple[int, int] | None) -> Select[Any]:
+    columns = audit_records.c
+    query = query.where(columns.tenant_id == tenant_id)
+    if within is not None:
+        query = query.where(columns.idx >= within[0], columns.idx < within[1])
     exact = {
         columns.agent_id: wanted.agent,
         columns.requester_id: wanted.requester,
@@ -62,21 +100,18 @@ def search(
         query = query.where(columns.at >= wanted.since)
     if wanted.until is not None:
         query = query.where(columns.at < wanted.until)
-    if after is not None:
-        query = query.where(columns.idx > after if order == "asc" else columns.idx < after)
-    ordering = columns.idx.asc() if order == "asc" else columns.idx.desc()
-    return connection.execute(query.order_by(ordering).limit(limit)).all()
+    return query
 
 
 def at_index(connection: Connection, tenant_id: str, index: int) -> Record | None:
-    query = select(*_shown).where(audit_records.c.tenant_id == tenant_id, audit_records.c.idx == index)
+    query = select(*_whole).where(audit_records.c.tenant_id == tenant_id, audit_records.c.idx == index)
     return connection.execute(query).first()
 
 
 def following(connection: Connection, tenant_id: str, after: int, limit: int) -> Sequence[Record]:
     """The records after an index, in order."""
     columns = audit_records.c
-    query = select(*_shown, columns.kind).where(columns.tenant_id == tenant_id, columns.idx > after)
+    query = select(*_whole, columns.kind).where(columns.tenant_id == tenant_id, columns.idx > after)
     return connection.execute(query.order_by(columns.idx).limit(limit)).all()
 
 
@@ -113,6 +148,8 @@ def hashes(connection: Connection, tenant_id: str, level: int, begin: int, count
         mine = (table.c.tenant_id == tenant_id) & (table.c.level == level)
     query = select(value).where(mine, at >= begin, at < begin + count).order_by(at)
     found = list(connection.execute(query).scalars())
+    if level == 0 and len(found) < count:
+        found = archive_store.leaf_hashes(connection, tenant_id, begin, begin + count - len(found)) + found
     if len(found) != count:
         raise LookupError(f"Of {count} hashes of level {level} from {begin} on, {len(found)} are there.")
     return found

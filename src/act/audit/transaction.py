@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, NestedTransaction, insert
 
 from act.audit import store
+from act.audit.arguments import Body
 from act.audit.merkle import Frontier, leaf_hash
 from act.audit.record import VERSION, fitted, without_secrets
+from act.audit.rows import RecordRow
 from act.audit.tiles import HEIGHT, WIDTH
 from act.database.clock import Clock
 from act.database.tables import changes
@@ -31,14 +33,16 @@ class Sealed:
 class Transaction:
     """What a unit of work may do. Every unit must leave at least one record."""
 
-    def __init__(self, connection: Connection, clock: Clock, trees: dict[str, Frontier], revision: int) -> None:
+    def __init__(self, connection: Connection, clock: Clock, trees: Mapping[str, Frontier], revision: int) -> None:
         self._connection = connection
         self._savepoint: NestedTransaction | None = None
-        self.trees = trees
+        self._trees = trees
+        self.grown: dict[str, Frontier] = {}
         self.revision = revision
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[RecordRow] = []
         self.ending: list[tuple[AtEnd, Any]] = []
         self._clock = clock
+        self._at: str | None = None
 
     @property
     def connection(self) -> Connection:
@@ -59,7 +63,7 @@ class Transaction:
             RuntimeError: the unit left no record, though it had to.
             Exception: what the unit raised.
         """
-        trees, revision, rows, ending = dict(self.trees), self.revision, len(self.rows), len(self.ending)
+        grown, revision, rows, ending = self.grown.copy(), self.revision, len(self.rows), len(self.ending)
         self._savepoint = None
         try:
             value = work(self)
@@ -69,7 +73,7 @@ class Transaction:
                 self._savepoint.commit()
         except Exception:
             # Memory first: the savepoint may be gone, because SQLite rolls all back when the disk is full.
-            self.trees, self.revision = trees, revision
+            self.grown, self.revision = grown, revision
             del self.rows[rows:]
             del self.ending[ending:]
             if self._savepoint is not None and self.open:
@@ -92,21 +96,24 @@ class Transaction:
         )
         return self.revision
 
-    def record(self, tenant_id: str, kind: str, fields: Mapping[str, Any], salt: bytes | None = None) -> Sealed:
-        """Append one leaf to the tenant's log; None fields are left out, and `cut` names those that are too long."""
-        tree = self.trees.get(tenant_id, Frontier())
+    def record(self, tenant_id: str, kind: str, fields: Mapping[str, Any], body: Body | None = None) -> Sealed:
+        """Append one leaf to the tenant's log; None fields are left out, and `cut` names those that are too long.
+
+        Records of one commit that do not say when they were are all of its begin. `body` stands beside the record.
+        """
+        tree = self.grown.get(tenant_id) or self._trees.get(tenant_id) or Frontier()
         record = {name: value for name, value in fields.items() if value is not None}
-        record |= {"v": VERSION, "index": tree.size, "tenantId": tenant_id, "kind": kind}
-        record.setdefault("at", rfc3339(self._clock.now()))
+        record["v"], record["index"], record["tenantId"], record["kind"] = VERSION, tree.size, tenant_id, kind
+        if "at" not in record:
+            record["at"] = self._at = self._at or rfc3339(self._clock.now())
         leaf = without_secrets(fitted(record))
         hashed = leaf_hash(leaf)
-        self.trees[tenant_id] = tree.append(hashed)
+        self.grown[tenant_id] = tree.append(hashed)
         if (tree.size + 1) % WIDTH == 0:
             for height, number, subtree in tree.completed(hashed):
                 if height and height % HEIGHT == 0:
                     row = {"tenant_id": tenant_id, "level": height // HEIGHT, "number": number, "hash": subtree}
                     self.at_end(store.add_subtrees, row)
-        self.rows.append(
-            {"tenant_id": tenant_id, "idx": tree.size, "leaf_hash": hashed, "salt": salt, "record": leaf.decode()}
-        )
+        salt, text = (body.salt, body.text) if body else (None, None)
+        self.rows.append(RecordRow(tenant_id, tree.size, hashed, salt, leaf.decode(), text))
         return Sealed(tree.size, hashed.hex())

@@ -19,14 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, Engine, update
 from sqlalchemy.exc import OperationalError
 
+from act.audit import rows
 from act.audit.merkle import Frontier
 from act.audit.transaction import AtEnd, Transaction
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import Clock
-from act.database.tables import audit_records, audit_trees, instance
+from act.database.tables import instance
 from act.metrics import Metrics
 
 MAX_WAITING = 10_000
@@ -46,13 +47,15 @@ class WriteFailed(Exception):
 
 @dataclass(slots=True)
 class _Unit(Generic[T]):
-    """Work and who waits for it: a thread, or a coroutine of `loop`."""
+    """Work and who waits for it: a thread, or a coroutine of `loop`. It has come to `value`, or to `failure`."""
 
     work: Callable[[Transaction], T]
     answer: Future[T] | asyncio.Future[T]
     loop: asyncio.AbstractEventLoop | None = None
     recorded: bool = True
     along: Callable[[Transaction], None] | None = field(default_factory=along.get)
+    value: T | None = None
+    failure: BaseException | None = None
 
     def run(self, transaction: Transaction) -> T:
         value = self.work(transaction)
@@ -60,15 +63,8 @@ class _Unit(Generic[T]):
             self.along(transaction)
         return value
 
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    unit: _Unit[Any]
-    value: Any = None
-    failure: BaseException | None = None
-
     def deliver(self) -> None:
-        answer = self.unit.answer
+        answer: Any = self.answer
         if answer.done():  # who waited has gone; the write stands all the same
             return
         if self.failure is None:
@@ -94,8 +90,11 @@ class Writer:
         self._feed = feed
         self._clock = clock
         self._metrics = metrics or Metrics()
+        self.committed: Callable[[int, int], None] = lambda records, revision: None
         self.after_commit: Callable[[], None] = lambda: None
-        self._queue: queue.Queue[_Unit[Any] | None] = queue.Queue(MAX_WAITING)
+        self._queue: queue.SimpleQueue[list[_Unit[Any]] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Unit[Any]]] = {}
+        self._waiting = 0
         self._thread = threading.Thread(target=self._run, name="act-writer", daemon=True)
         self._trees: dict[str, Frontier] = {}
         self._revision = 0
@@ -104,7 +103,7 @@ class Writer:
 
     def start(self) -> None:
         with self._engine.connect() as connection:
-            self._trees = load_trees(connection)
+            self._trees = rows.trees(connection)
             self._revision = last_revision(connection)
         self._thread.start()
 
@@ -114,6 +113,9 @@ class Writer:
             if self._stopped.is_set():
                 return
             self._stopped.set()
+            for gathered in self._gathered.values():
+                self._queue.put(gathered)
+            self._gathered = {}
             self._queue.put(None)
         self._thread.join()
 
@@ -124,7 +126,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """How many units wait for a commit."""
-        return self._queue.qsize()
+        return self._waiting
 
     @property
     def alive(self) -> bool:
@@ -167,10 +169,23 @@ class Writer:
         with self._admission:
             if not self.alive:
                 raise WriteFailed("The server is shutting down.")
-            try:
-                self._queue.put_nowait(unit)
-            except queue.Full:
-                raise WriteFailed("Too many writes are waiting.") from None
+            if self._waiting >= MAX_WAITING:
+                raise WriteFailed("Too many writes are waiting.")
+            self._waiting += 1
+            if unit.loop is None:
+                self._queue.put([unit])
+            elif (gathered := self._gathered.get(unit.loop)) is not None:
+                gathered.append(unit)
+            else:
+                # Handed over when the loop has run all that is ready: to wake the thread for each would cost more
+                # than its commit.
+                self._gathered[unit.loop] = [unit]
+                unit.loop.call_soon(self._hand_over, unit.loop)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._admission:
+            if gathered := self._gathered.pop(loop, None):
+                self._queue.put(gathered)
 
     def probe(self) -> None:
         """Write something that nobody reads, to know whether the database can be written.
@@ -198,43 +213,51 @@ class Writer:
     def _run(self) -> None:
         ending = False
         while not ending:
-            first = self._queue.get()
-            if first is None:
+            units = self._queue.get()
+            if units is None:
                 break
-            units = [first]
             while len(units) < MAX_BATCH:
                 try:
-                    unit = self._queue.get_nowait()
+                    more = self._queue.get_nowait()
                 except queue.Empty:
                     break
-                if unit is None:
+                if more is None:
                     ending = True
                     break
-                units.append(unit)
-            self._commit(units)
+                units += more
+            for at in range(0, len(units), MAX_BATCH):
+                together = units[at : at + MAX_BATCH]
+                with self._admission:
+                    self._waiting -= len(together)
+                self._commit(together)
 
     def _commit(self, units: list[_Unit[Any]]) -> None:
         started = self._clock.monotonic()
         try:
             with self._engine.begin() as connection:
                 self._check_file()
-                transaction = Transaction(connection, self._clock, dict(self._trees), self._revision)
-                results = [_attempt(transaction, unit) for unit in units]
+                transaction = Transaction(connection, self._clock, self._trees, self._revision)
+                for unit in units:
+                    _attempt(transaction, unit)
                 if not transaction.open:
                     raise WriteFailed("The database ended the transaction by itself.")
-                self._flush(connection, transaction)
+                _flush(connection, transaction)
         except Exception as error:  # noqa: BLE001 - every waiting unit is told
             self._metrics.commit_failed()
             log.error("commit failed, %d units taken back: %s", len(units), error)
             failure = WriteFailed("The database could not be written.")
             failure.__cause__ = error
-            results = [_Result(unit, failure=failure) for unit in units]
+            for unit in units:
+                unit.failure = failure
             self._resynchronize()
         else:
-            self._trees, self._revision = transaction.trees, transaction.revision
+            self._trees |= transaction.grown
+            self._revision = transaction.revision
+            if transaction.rows:  # told before anybody is answered, so that what was answered is known to be there
+                self.committed(sum(tree.size for tree in self._trees.values()), self._revision)
             self._metrics.committed(len(units), self._clock.monotonic() - started)
             self._follow()
-        _deliver(results)
+        _deliver(units)
         self._tell()
 
     def _tell(self) -> None:
@@ -253,26 +276,9 @@ class Writer:
         """After a failed commit only the file knows what is in it."""
         try:
             with self._engine.connect() as connection:
-                self._trees, self._revision = load_trees(connection), last_revision(connection)
+                self._trees, self._revision = rows.trees(connection), last_revision(connection)
         except Exception:
             log.exception("the database cannot be read after a failed commit; nothing was written")
-
-    def _flush(self, connection: Connection, transaction: Transaction) -> None:
-        together: dict[AtEnd, list[Any]] = {}
-        for write, item in transaction.ending:
-            together.setdefault(write, []).append(item)
-        for write, items in together.items():
-            write(connection, items)
-        if transaction.rows:
-            connection.execute(insert(audit_records), transaction.rows)
-        for tenant_id, tree in transaction.trees.items():
-            if tree is self._trees.get(tenant_id):
-                continue
-            state = {"size": tree.size, "frontier": tree.to_bytes()}
-            if tenant_id in self._trees:
-                connection.execute(update(audit_trees).where(audit_trees.c.tenant_id == tenant_id).values(state))
-            else:
-                connection.execute(insert(audit_trees).values(tenant_id=tenant_id, **state))
 
     def _follow(self) -> None:
         if self._revision == self._feed.revision:
@@ -293,39 +299,42 @@ def _raised(answer: Future[Any]) -> Exception | None:
     return None
 
 
-def _attempt(transaction: Transaction, unit: _Unit[Any]) -> _Result:
+def _attempt(transaction: Transaction, unit: _Unit[Any]) -> None:
     if not transaction.open:
-        return _Result(unit, failure=WriteFailed("The database could not be written."))
+        unit.failure = WriteFailed("The database could not be written.")
+        return
     try:
-        return _Result(unit, transaction.attempt(unit.run, recorded=unit.recorded))
+        unit.value = transaction.attempt(unit.run, recorded=unit.recorded)
     except OperationalError as error:
-        failure = WriteFailed("The database could not be written.")
-        failure.__cause__ = error
-        return _Result(unit, failure=failure)
+        unit.failure = WriteFailed("The database could not be written.")
+        unit.failure.__cause__ = error
     except Exception as error:  # noqa: BLE001 - handed to whoever waits for this unit
-        return _Result(unit, failure=error)
+        unit.failure = error
 
 
-def _deliver(results: list[_Result]) -> None:
+def _flush(connection: Connection, transaction: Transaction) -> None:
+    together: dict[AtEnd, list[Any]] = {}
+    for write, item in transaction.ending:
+        together.setdefault(write, []).append(item)
+    for write, items in together.items():
+        write(connection, items)
+    rows.add(connection, transaction.rows)
+    rows.grow(connection, transaction.grown)
+
+
+def _deliver(units: list[_Unit[Any]]) -> None:
     """Wake who waits: threads one by one, each event loop once for all its coroutines."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Result]] = {}
-    for result in results:
-        if result.unit.loop is None:
-            result.deliver()
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Unit[Any]]] = {}
+    for unit in units:
+        if unit.loop is None:
+            unit.deliver()
         else:
-            by_loop.setdefault(result.unit.loop, []).append(result)
+            by_loop.setdefault(unit.loop, []).append(unit)
     for loop, mine in by_loop.items():
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(_deliver_here, mine)
 
 
-def _deliver_here(results: list[_Result]) -> None:
-    for result in results:
-        result.deliver()
-
-
-def load_trees(connection: Connection) -> dict[str, Frontier]:
-    return {
-        row.tenant_id: Frontier.from_bytes(row.size, row.frontier)
-        for row in connection.execute(select(audit_trees)).all()
-    }
+def _deliver_here(units: list[_Unit[Any]]) -> None:
+    for unit in units:
+        unit.deliver()

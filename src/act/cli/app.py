@@ -8,6 +8,7 @@ from act.cli.agents import agents
 from act.cli.api_keys import api_keys
 from act.cli.approvals import approvals
 from act.cli.audit import audit
+from act.cli.backup import backup, recover, restore
 from act.cli.command import Group
 from act.cli.delegations import delegations
 from act.cli.demo import demo
@@ -40,6 +41,9 @@ COMMANDS: tuple[click.Command, ...] = (
     webhooks,
     serve,
     migrate,
+    backup,
+    restore,
+    recover,
     demo,
     doctor,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
@@ -14,6 +14,7 @@ import click
 
 from act.cli.command import Group, wants_json
 from act.cli.connection import connected
+from act.cli.durations import Duration
 from act.cli.files import SHARED, new_file
 from act.cli.output import Column, print_json, print_list, print_one, say
 from act.cli.records import COLUMNS, filter_options, with_ids
@@ -21,10 +22,18 @@ from act.cli.tail import follow
 
 if TYPE_CHECKING:
     from act.client.act import Act
-    from act.models import AuditRecord, Checkpoint, InclusionProof
+    from act.models import AuditArchive, AuditRecord, Checkpoint, InclusionProof
 
-NO_END = "The export is cut off: it does not end with a checkpoint. Export again."
-
+_ARCHIVES: list[Column[AuditArchive]] = [
+    ("first", lambda one: one.first),
+    ("end", lambda one: one.end),
+    ("from", lambda one: one.first_at),
+    ("to", lambda one: one.last_at),
+    ("file", lambda one: one.file),
+    ("bytes", lambda one: one.bytes),
+    ("removed", lambda one: one.removed == one.end),
+    ("sha256", lambda one: one.sha256),
+]
 _CHECKPOINT: list[Column[Checkpoint]] = [
     ("tenant", lambda head: head.tenant_id),
     ("size", lambda head: head.size),
@@ -68,11 +77,13 @@ def list_records(limit: int, everything: bool, **filters: Any) -> None:
 @audit.command()
 @click.argument("index", type=click.IntRange(0))
 def show(index: int) -> None:
-    """One record, with everything its hash covers."""
+    """One record, with everything its hash covers, and what is kept of the arguments."""
     with connected() as act:
         found = act.audit.get(index)
     members: list[Column[AuditRecord]] = [("leafHash", lambda line: line.leaf_hash)]
     members += [(name, partial(_member, name)) for name in found.record]
+    if found.arguments is not None:
+        members.append(("arguments", lambda line: line.arguments))
     print_one(found, members)
 
 
@@ -92,12 +103,18 @@ def story(id: str) -> None:
       actctl audit story order-4711
     """
     with connected() as act:
-        print_list(_story(act, id), COLUMNS, nothing=f"No record of a conversation, a task or a decision {id!r}.")
+        found = _story(act, id)
+        last = max((one.end for one in act.audit.archives()), default=0)
+    nothing = f"No record of a conversation, a task or a decision {id!r}."
+    print_list(found, COLUMNS, nothing=nothing)
+    if last:
+        say(f"The records before {last} are archived, and were not looked at; see `actctl audit archives`.")
 
 
 def _story(act: Act, id: str) -> list[AuditRecord]:
     for name in ("conversation", "task", "decision_id"):
-        found = {line.index: line for line in act.audit.list(**{name: id}, order="asc", limit=200)}
+        wanted: dict[str, Any] = {name: id}
+        found = {line.index: line for line in act.audit.list(**wanted, order="asc", limit=200)}
         if found:
             break
     # What people said is known by the decision that asked them.
@@ -109,32 +126,62 @@ def _story(act: Act, id: str) -> list[AuditRecord]:
 
 @audit.command()
 @click.option("--file", type=click.Path(path_type=Path), help="Write there instead of stdout, whole or not at all.")
-def export(file: Path | None) -> None:
+@click.option("--resume", type=click.Path(path_type=Path), metavar="FILE", help="Go on with an export to FILE.")
+def export(file: Path | None, resume: Path | None) -> None:
     """The whole log as JSON lines.
 
     Every record exactly as it was hashed; a signed checkpoint closes them. `actctl audit verify` proves it offline.
-    A program should ask for --file, or check the exit code.
+    A program should ask for --file, or check the exit code. Records that are in archives are not exported again.
+
+    What an export that broke off had is kept in FILE.partial. With --resume it goes on from there, or from the end of
+    FILE when that is whole; every hash of what is there is computed again first.
+
+    \b
+    Example:
+      actctl audit export --resume log.jsonl
     """
+    from act.cli import export as exports
+
+    if file is not None and resume is not None:
+        raise click.UsageError("Give --file or --resume, not both.")
     with connected() as act:
-        lines = act.audit.export_lines()
-        if file is None:
-            size = _copy(lines, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        else:
-            with new_file(file, SHARED) as out:
-                size = _copy(lines, out)
-    say(f"Exported {size} records{f' to {file}' if file else ''}.")
+        if resume is not None:
+            there, came = exports.resume(act, resume)
+            say(f"Exported {came} records to {resume}, beside {there} that were there.")
+            return
+        count = exports.to_stream(act, sys.stdout.buffer) if file is None else exports.to_file(act, file)
+    say(f"Exported {count} records{f' to {file}' if file else ''}.")
 
 
-def _copy(lines: Iterator[bytes], out: IO[bytes]) -> int:
-    """How many records were copied."""
-    count, last = 0, b""
-    for line in lines:
-        out.write(line + b"\n")
-        count, last = count + 1, line
-    if not last.startswith(b'{"checkpoint":'):
-        raise click.ClickException(NO_END)
-    return count - 1
+@audit.command()
+@click.option(
+    "--older-than", type=Duration(), metavar="AGE", help="For example 90d.  [default: the tenant's retention]"
+)
+def archive(older_than: int | None) -> None:
+    """Seal the oldest records into files beside the database, and remove them there.
+
+    Each file proves itself (`actctl audit verify FILE...`), and is read back before anything is removed. At least the
+    last day stays. See `actctl audit archives` for what is where.
+
+    \b
+    Example:
+      actctl audit archive --older-than 365d
+    """
+    made: list[AuditArchive] = []
+    with connected() as act:
+        more = True
+        while more:
+            sealed = act.audit.archive(older_than)
+            made += [sealed.archive] if sealed.archive is not None else []
+            more = sealed.has_more
+    print_list(made, _ARCHIVES, nothing="Nothing is old enough.")
+
+
+@audit.command()
+def archives() -> None:
+    """The files that hold the oldest records, in the order of the log."""
+    with connected() as act:
+        print_list(act.audit.archives(), _ARCHIVES, nothing="No archives.")
 
 
 @audit.command()
@@ -220,31 +267,55 @@ def prove(index: int, note: IO[bytes] | None, key: str | None) -> None:
 
 
 @audit.command()
-@click.argument("file", type=click.File("rb"), required=False)
+@click.argument("files", metavar="[FILE]...", type=click.File("rb"), nargs=-1)
 @click.option("--checkpoint", "notes", type=click.File("rb"), multiple=True, metavar="NOTE", help="A kept checkpoint.")
 @click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
+@click.option("--database", help="Look at the logs in a database file instead, for example sqlite:///act.db.")
+@click.option("--tenant", help="With --database: the log of this tenant alone.")
 @click.pass_context
-def verify(context: click.Context, file: IO[bytes] | None, notes: tuple[IO[bytes], ...], key: str | None) -> None:
+def verify(
+    context: click.Context,
+    files: tuple[IO[bytes], ...],
+    notes: tuple[IO[bytes], ...],
+    key: str | None,
+    database: str | None,
+    tenant: str | None,
+) -> None:
     """Prove that a log is what it was.
 
     Every hash is computed again and every checkpoint checked; the exit code is 1 when one does not fit.
 
-    With FILE (an export, - is stdin) no server is asked and none is trusted; without, the server's log is exported
-    first. --checkpoint may be repeated.
+    With FILE (an export or an archive, - is stdin) no server is asked and none is trusted; without, the server's log is
+    exported first. Archives and an export that go on from each other are one log. --checkpoint may be repeated.
+
+    With --database the logs of all tenants are looked at as they are in the file; nothing in it is changed, and the
+    server need not be stopped.
 
     \b
     Example:
       actctl audit verify log.jsonl --checkpoint kept.note --key "$VERIFIER_KEY"
+      actctl audit verify act.db.archives/default-tenant/*.gz log.jsonl --key "$VERIFIER_KEY"
     """
-    from act.cli.verify import NO_KEY, spooled, verified
+    from act.cli.verify import NO_KEY, all_verified, spooled
 
     kept = {note.name: note.read().decode(errors="replace") for note in notes}
+    if (database is None and tenant is not None) or (database is not None and files):
+        raise click.UsageError("--tenant needs --database, and --database is in the place of FILE.")
+    if database is not None:
+        from act.cli.backup import verify_database
+
+        verify_database(context, database, tenant, kept, key)
     with ExitStack() as stack:
-        chunks: Iterable[bytes] | None = file
-        if chunks is None:
+        chunks: dict[str, Iterable[bytes]] = {file.name: file for file in files}
+        if len(chunks) < len(files):
+            raise click.UsageError("A file is given twice.")
+        if len(files) == 1:
+            chunks = {"the export": files[0]}
+        if not files:
             act = stack.enter_context(connected())
-            chunks = (line + b"\n" for line in act.audit.export_lines())
-        result = verified(stack.enter_context(spooled(chunks)), kept, key)
+            chunks = {"the export": (line + b"\n" for line in act.audit.export_lines())}
+        exports = {name: stack.enter_context(spooled(one)) for name, one in chunks.items()}
+        result = all_verified(exports, kept, key)
     if wants_json():
         print_json(result.as_json())
     else:
@@ -252,10 +323,11 @@ def verify(context: click.Context, file: IO[bytes] | None, notes: tuple[IO[bytes
             result,
             [
                 ("verified", lambda it: it.ok),
-                ("records", lambda it: it.size),
+                ("records", lambda it: it.size - it.begin),
                 ("root hash", lambda it: it.root),
                 ("first bad index", lambda it: it.bad_index),
                 ("kept checkpoints", lambda it: it.checkpoints),
+                ("arguments erased", lambda it: it.erased),
                 ("log", lambda it: it.origin),
             ],
         )

@@ -31,14 +31,24 @@ class Check:
 
 
 @click.command(cls=Command)
+@click.option("--deep", is_flag=True, help="Look at the database on this machine instead: pages, logs, keys.")
+@click.option("--database", help="With --deep: which one.  [default: sqlite:///act.db; ACT_DATABASE]")
 @click.pass_context
-def doctor(context: click.Context) -> None:
+def doctor(context: click.Context, deep: bool, database: str | None) -> None:
     """Check the way to ACT, and say what to do.
 
     Is it reachable and ready, is the API key valid and for what, do clocks and versions agree? Exits with 1 if
-    something is wrong.
+    something is wrong. With --deep no server is asked: every page of the database is read, every hash of its logs
+    computed again; that takes a while for a large one, and the server may run meanwhile.
     """
-    found = list(_checks())
+    if database is not None and not deep:
+        raise click.UsageError("--database needs --deep.")
+    if deep:
+        from act.cli.database_checks import deep_checks
+
+        found = list(deep_checks(database))
+    else:
+        found = list(_checks())
     if wants_json():
         print_json([asdict(check) for check in found])
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 
@@ -19,7 +21,9 @@ def needs_server() -> None:
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1; ACT_HOST]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8377; ACT_PORT]")
 @click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
-def serve(host: str | None, port: int | None, database: str | None) -> None:
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text; ACT_LOG_FORMAT]")
+@click.option("--access-log/--no-access-log", default=None, help="Log every answer.  [default: no; ACT_ACCESS_LOG]")
+def serve(**given: Any) -> None:
     """Run the server until SIGTERM or Ctrl-C."""
     needs_server()
     from act.database.engine import DatabaseUnusable
@@ -27,7 +31,7 @@ def serve(host: str | None, port: int | None, database: str | None) -> None:
     from act.server.settings import Settings, SettingsInvalid
 
     try:
-        run_server(Settings.from_environment(host=host, port=port, database=database))
+        run_server(Settings.from_environment(**given))
     except (DatabaseUnusable, SettingsInvalid, OSError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from itertools import islice, takewhile
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -41,7 +40,7 @@ def follow(act: Act, filters: dict[str, Any], lines: int, interval: float) -> No
         time.sleep(interval)
         newest = []
         try:
-            newest = _after(seen, act.audit.list(**filters, limit=_PAGE))
+            newest = list(act.audit.list(**filters, begin=seen + 1, limit=_PAGE))
         except (Unreachable, ServerError) as error:
             if not away:
                 say(f"{error} Trying again.")
@@ -49,10 +48,6 @@ def follow(act: Act, filters: dict[str, Any], lines: int, interval: float) -> No
             continue
         away = False
         seen = max([seen, *(line.index for line in newest)])
-
-
-def _after(index: int, newest_first: Iterator[AuditRecord]) -> list[AuditRecord]:
-    return list(takewhile(lambda line: line.index > index, newest_first))
 
 
 def _print(line: AuditRecord) -> None:

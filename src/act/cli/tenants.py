@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from act.cli.command import Group, OfflineCommand, confirm, wants_json, yes_option
 from act.cli.connection import connected
+from act.cli.durations import Duration
 from act.cli.node import needs_server
 from act.cli.output import Column, print_json, print_one, say
 
@@ -20,6 +21,9 @@ _COLUMNS: list[Column[Tenant]] = [
     ("longest token", lambda tenant: _seconds(tenant.max_token_ttl)),
     ("default token", lambda tenant: _seconds(tenant.default_token_ttl)),
     ("default labels", lambda tenant: tenant.default_labels),
+    ("arguments in the log", lambda tenant: tenant.audit_arguments),
+    ("audit retention", lambda tenant: _retention(tenant.audit_retention)),
+    ("redacted besides", lambda tenant: tenant.redact_patterns),
     ("frozen", lambda tenant: tenant.frozen),
     ("since", lambda tenant: tenant.frozen_at),
     ("reason", lambda tenant: tenant.frozen_reason),
@@ -32,6 +36,10 @@ _SWITCHED: list[Column[TenantFrozen]] = [
     ("reason", lambda tenant: tenant.reason),
     ("revision", lambda tenant: tenant.revision),
 ]
+
+
+def _retention(seconds: int | None) -> str:
+    return "forever" if seconds is None else _seconds(seconds)
 
 
 def _seconds(seconds: int) -> str:
@@ -101,7 +109,7 @@ def create(id: str, name: str | None, database: str | None) -> None:
 @tenants.command()
 @click.argument("id")
 def show(id: str) -> None:
-    """The tenant: lifetimes, default labels, the kill switch."""
+    """The tenant: lifetimes, default labels, what the log keeps, the kill switch."""
     with connected() as act:
         print_one(act.tenants.get(id), _COLUMNS)
 
@@ -114,31 +122,67 @@ def show(id: str) -> None:
     "--default-label", "labels", metavar="NAME", multiple=True, help="What was read if nobody says; may be repeated."
 )
 @click.option("--no-default-labels", is_flag=True, help="If nobody says, nothing was read.")
+@click.option(
+    "--audit-arguments",
+    type=click.Choice(["none", "redacted", "full"]),
+    help="What the audit log keeps of the arguments of calls.",
+)
+@click.option(
+    "--redact",
+    "patterns",
+    metavar="PATTERN",
+    multiple=True,
+    help="Names of members (* matches anything), or a JSON pointer, to redact in the log; may be repeated.",
+)
+@click.option("--no-redact", is_flag=True, help="Redact nothing besides what always is.")
+@click.option(
+    "--audit-retention",
+    type=Duration("forever"),
+    metavar="AGE",
+    help="When audit records go into archives: 90d, P90D, or forever.",
+)
 def set_fields(
     id: str,
     max_token_ttl: int | None,
     default_token_ttl: int | None,
     labels: tuple[str, ...],
     no_default_labels: bool,
+    audit_arguments: Literal["none", "redacted", "full"] | None,
+    patterns: tuple[str, ...],
+    no_redact: bool,
+    audit_retention: int | Literal["forever"] | None,
 ) -> None:
-    """Change how long tokens live, or the default labels. What is not named stays.
+    """Change how long tokens live, the default labels, or what the log keeps. What is not named stays.
 
     A lower maximum also refuses tokens that are out and live longer, from the next request on. The default labels are
-    replaced by those that are named, for outcomes that are reported from then on.
+    replaced by those that are named, for outcomes that are reported from then on; so are the patterns of --redact, for
+    arguments of calls that are decided from then on.
 
     \b
     Examples:
       actctl tenants set default-tenant --max-token-ttl 900 --default-token-ttl 900
       actctl tenants set default-tenant --default-label untrusted
+      actctl tenants set default-tenant --audit-retention 365d
+      actctl tenants set default-tenant --redact '*phone*' --redact '/customer/*/email'
     """
     if labels and no_default_labels:
         raise click.UsageError("Give --default-label or --no-default-labels, not both.")
+    if patterns and no_redact:
+        raise click.UsageError("Give --redact or --no-redact, not both.")
     default_labels = labels if labels or no_default_labels else None
-    if max_token_ttl is None and default_token_ttl is None and default_labels is None:
+    redact_patterns = patterns if patterns or no_redact else None
+    changes = (max_token_ttl, default_token_ttl, default_labels, audit_arguments, redact_patterns, audit_retention)
+    if all(change is None for change in changes):
         raise click.UsageError("Say what to change; see --help.")
     with connected() as act:
         changed = act.tenants.update(
-            id, max_token_ttl=max_token_ttl, default_token_ttl=default_token_ttl, default_labels=default_labels
+            id,
+            max_token_ttl=max_token_ttl,
+            default_token_ttl=default_token_ttl,
+            default_labels=default_labels,
+            audit_arguments=audit_arguments,
+            redact_patterns=redact_patterns,
+            audit_retention=audit_retention,
         )
     print_one(changed, _COLUMNS)
 

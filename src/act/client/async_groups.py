@@ -22,6 +22,10 @@ from act.models import (
     ApiKeyRevoked,
     Approval,
     ApprovalStatus,
+    ArchiveSealed,
+    ArgumentsErased,
+    AuditArchive,
+    AuditArguments,
     AuditRecord,
     Checkpoint,
     ConsistencyProof,
@@ -262,6 +266,7 @@ class Audit(_Group):
         kind: str | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        begin: int | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
     ) -> AsyncIterator[AuditRecord]:
@@ -270,6 +275,25 @@ class Audit(_Group):
 
     async def get(self, index: int) -> AuditRecord:
         return await self._send(calls.get_audit(index))
+
+    async def erase(self, index: int, reason: str) -> ArgumentsErased:
+        return await self._send(calls.erase_arguments(index, reason))
+
+    async def erase_matching(
+        self,
+        reason: str,
+        *,
+        agent_id: str | None = None,
+        requester_id: str | None = None,
+        on_behalf_of: str | None = None,
+        before: datetime | str | None = None,
+    ) -> AsyncIterator[ArgumentsErased]:
+        whose = {"agent_id": agent_id, "requester_id": requester_id, "on_behalf_of": on_behalf_of, "before": before}
+        begin: int | None = 0
+        while begin is not None:
+            erased = await self._send(calls.erase_matching(whose, reason, begin))
+            yield erased
+            begin = erased.next
 
     async def export(self) -> AsyncIterator[AuditRecord]:
         closed = False
@@ -280,8 +304,16 @@ class Audit(_Group):
         if not closed:
             raise cut_off()
 
-    def export_lines(self) -> AsyncIterator[bytes]:
-        return self._transport.lines(calls.export_audit(bytes))
+    def export_lines(self, begin: int | None = None) -> AsyncIterator[bytes]:
+        return self._transport.lines(calls.export_audit(bytes, begin))
+
+    def archives(self) -> AsyncIterator[AuditArchive]:
+        """The files that hold the oldest records, in the order of the log."""
+        return self._all(lambda cursor: calls.list_archives(cursor=cursor))
+
+    async def archive(self, older_than: int | None = None) -> ArchiveSealed:
+        """Seal the oldest records, those older than so many seconds, or than the tenant's retention, into a file."""
+        return await self._send(calls.seal_archive(older_than))
 
     async def checkpoint(self) -> Checkpoint:
         return await self._send(calls.checkpoint())
@@ -343,8 +375,15 @@ class Tenants(_Group):
         max_token_ttl: int | None = None,
         default_token_ttl: int | None = None,
         default_labels: Iterable[str] | None = None,
+        audit_arguments: AuditArguments | None = None,
+        redact_patterns: Iterable[str] | None = None,
+        audit_retention: int | Literal["forever"] | None = None,
     ) -> Tenant:
-        return await self._send(calls.update_tenant(id, max_token_ttl, default_token_ttl, default_labels))
+        return await self._send(
+            calls.update_tenant(
+                id, max_token_ttl, default_token_ttl, default_labels, audit_arguments, redact_patterns, audit_retention
+            )
+        )
 
     async def freeze(self, id: str, reason: str | None = None) -> TenantFrozen:
         return await self._send(calls.freeze_tenant(id, reason))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +21,10 @@ from act.models import (
     ApiKey,
     ApiKeyRevoked,
     Approval,
+    ArchiveSealed,
+    ArgumentsErased,
+    AuditArchive,
+    AuditArguments,
     AuditRecord,
     Checkpoint,
     ConsistencyProof,
@@ -52,6 +57,9 @@ from act.models import (
 )
 
 T = TypeVar("T")
+
+SEALING = 120.0
+"""Seconds that an archive may take."""
 
 Outcome = Literal["succeeded", "failed", "cancelled"]
 Draft = Mapping[str, Any] | BaseModel
@@ -357,11 +365,23 @@ def get_tenant(id: str) -> Call[Tenant]:
 
 
 def update_tenant(
-    id: str, max_token_ttl: int | None, default_token_ttl: int | None, default_labels: Iterable[str] | None
+    id: str,
+    max_token_ttl: int | None,
+    default_token_ttl: int | None,
+    default_labels: Iterable[str] | None,
+    audit_arguments: AuditArguments | None = None,
+    redact_patterns: Iterable[str] | None = None,
+    audit_retention: int | Literal["forever"] | None = None,
 ) -> Call[Tenant]:
     labels = None if default_labels is None else listed("default_labels", default_labels)
-    body = {"maxTokenTtl": max_token_ttl, "defaultTokenTtl": default_token_ttl, "defaultLabels": labels}
-    return post(path("tenants", id), Tenant, body, method="PATCH")
+    patterns = None if redact_patterns is None else listed("redact_patterns", redact_patterns)
+    body: dict[str, Any] = {"maxTokenTtl": max_token_ttl, "defaultTokenTtl": default_token_ttl, "defaultLabels": labels}
+    body |= {"auditArguments": audit_arguments, "redactPatterns": patterns}
+    if audit_retention != "forever":
+        body["auditRetention"] = audit_retention
+    made = post(path("tenants", id), Tenant, body, method="PATCH")
+    # Only null says that there is none; a name that is left out is kept.
+    return replace(made, body={**(made.body or {}), "auditRetention": None}) if audit_retention == "forever" else made
 
 
 def freeze_tenant(id: str, reason: str | None) -> Call[TenantFrozen]:
@@ -432,14 +452,39 @@ def get_audit(index: int) -> Call[AuditRecord]:
     return get(path("audit", str(index)), AuditRecord)
 
 
-def export_audit(parse: Callable[[bytes], T]) -> Call[T]:
+def erase_arguments(index: int, reason: str) -> Call[ArgumentsErased]:
+    """Idempotent: it is made again at every try."""
+    at = path("audit", str(index), "erase")
+    return Call("POST", at, ArgumentsErased.model_validate_json, body={"reason": reason}, idempotent=True)
+
+
+def erase_matching(whose: Mapping[str, Any], reason: str, begin: int) -> Call[ArgumentsErased]:
+    """`whose` in snake_case: agent_id, requester_id, on_behalf_of, before. Idempotent, as `erase_arguments`."""
+    given = {to_camel(name): text for name, value in whose.items() if (text := _text(value)) is not None}
+    body = given | {"reason": reason, "begin": begin}
+    return Call("POST", path("audit", "erase"), ArgumentsErased.model_validate_json, body=body, idempotent=True)
+
+
+def list_archives(cursor: str | None = None) -> Call[Page[AuditArchive]]:
+    return get(path("audit", "archives"), Page[AuditArchive], {"cursor": cursor})
+
+
+def seal_archive(older_than: int | None) -> Call[ArchiveSealed]:
+    made = post(path("audit", "archives"), ArchiveSealed, {"olderThan": older_than})
+    return replace(made, wait=SEALING)
+
+
+def export_audit(parse: Callable[[bytes], T], begin: int | None = None) -> Call[T]:
     """A streamed answer: `parse` reads one line of it."""
-    return Call("GET", path("audit", "export"), parse, params={"format": "jsonl"}, idempotent=True)
+    params = {"format": "jsonl"} if begin is None else {"format": "jsonl", "begin": str(begin)}
+    return Call("GET", path("audit", "export"), parse, params=params, idempotent=True)
 
 
-def export_line(line: bytes) -> AuditRecord | Checkpoint:
-    """One line of an export: a record, or the checkpoint that closes it."""
+def export_line(line: bytes) -> AuditRecord | Checkpoint | None:
+    """One line of an export: a record, or the checkpoint that closes it; None for what was before the first record."""
     found = json.loads(line)
+    if isinstance(found, dict) and "begin" in found:
+        return None
     if isinstance(found, dict) and "checkpoint" in found:
         return Checkpoint.model_validate(found["checkpoint"])
     return AuditRecord.model_validate(found)

@@ -22,6 +22,10 @@ from act.models import (
     ApiKeyRevoked,
     Approval,
     ApprovalStatus,
+    ArchiveSealed,
+    ArgumentsErased,
+    AuditArchive,
+    AuditArguments,
     AuditRecord,
     Checkpoint,
     ConsistencyProof,
@@ -322,18 +326,46 @@ class Audit(_Group):
         kind: str | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        begin: int | None = None,
         limit: int | None = None,
         order: Literal["asc", "desc"] | None = None,
     ) -> Iterator[AuditRecord]:
-        """Records that match all filters; `resource` is a glob, `limit` the size of one page (at most 200)."""
+        """Records of the database that match all filters.
+
+        `resource` is a glob, `begin` the first index that is looked at, `limit` the size of one page (at most 200).
+        """
         filters = {name: value for name, value in locals().items() if name != "self"}
         return self._all(lambda cursor: calls.list_audit(filters, cursor=cursor))
 
     def get(self, index: int) -> AuditRecord:
         return self._send(calls.get_audit(index))
 
+    def erase(self, index: int, reason: str) -> ArgumentsErased:
+        """Erase what was kept of the arguments of one decision, also in its approval. The log stays valid."""
+        return self._send(calls.erase_arguments(index, reason))
+
+    def erase_matching(
+        self,
+        reason: str,
+        *,
+        agent_id: str | None = None,
+        requester_id: str | None = None,
+        on_behalf_of: str | None = None,
+        before: datetime | str | None = None,
+    ) -> Iterator[ArgumentsErased]:
+        """Erase what was kept of the arguments of decisions to which all that is given applies, call by call.
+
+        Nothing is done until the iterator is asked, and all of it only when it has ended.
+        """
+        whose = {"agent_id": agent_id, "requester_id": requester_id, "on_behalf_of": on_behalf_of, "before": before}
+        begin: int | None = 0
+        while begin is not None:
+            erased = self._send(calls.erase_matching(whose, reason, begin))
+            yield erased
+            begin = erased.next
+
     def export(self) -> Iterator[AuditRecord]:
-        """The whole log from index 0, streamed. Raises `UnexpectedAnswer` when the checkpoint at its end is missing."""
+        """The log as the database holds it, streamed. Raises `UnexpectedAnswer` without the checkpoint at its end."""
         closed = False
         for line in self._transport.lines(calls.export_audit(calls.export_line)):
             if isinstance(line, AuditRecord):
@@ -342,9 +374,17 @@ class Audit(_Group):
         if not closed:
             raise cut_off()
 
-    def export_lines(self) -> Iterator[bytes]:
+    def export_lines(self, begin: int | None = None) -> Iterator[bytes]:
         """The lines of the export exactly as they were hashed, for `actctl audit verify`; nothing is checked."""
-        return self._transport.lines(calls.export_audit(bytes))
+        return self._transport.lines(calls.export_audit(bytes, begin))
+
+    def archives(self) -> Iterator[AuditArchive]:
+        """The files that hold the oldest records, in the order of the log."""
+        return self._all(lambda cursor: calls.list_archives(cursor=cursor))
+
+    def archive(self, older_than: int | None = None) -> ArchiveSealed:
+        """Seal the oldest records, those older than so many seconds, or than the tenant's retention, into a file."""
+        return self._send(calls.seal_archive(older_than))
 
     def checkpoint(self) -> Checkpoint:
         """The signed head of the log."""
@@ -416,6 +456,9 @@ class Tenants(_Group):
         max_token_ttl: int | None = None,
         default_token_ttl: int | None = None,
         default_labels: Iterable[str] | None = None,
+        audit_arguments: AuditArguments | None = None,
+        redact_patterns: Iterable[str] | None = None,
+        audit_retention: int | Literal["forever"] | None = None,
     ) -> Tenant:
         """Change what is named.
 
@@ -423,8 +466,16 @@ class Tenants(_Group):
             max_token_ttl, default_token_ttl: how many seconds tokens live. A lower maximum also refuses tokens that are
                 out and live longer.
             default_labels: what an action has read whose outcome tells no labels; an empty list for nothing.
+            audit_arguments: what the audit log keeps of the arguments of calls.
+            redact_patterns: patterns of member names, or JSON pointers, that are redacted besides what always is; they
+                replace those that were there.
+            audit_retention: the age in seconds at which audit records go into archives, or "forever".
         """
-        return self._send(calls.update_tenant(id, max_token_ttl, default_token_ttl, default_labels))
+        return self._send(
+            calls.update_tenant(
+                id, max_token_ttl, default_token_ttl, default_labels, audit_arguments, redact_patterns, audit_retention
+            )
+        )
 
     def freeze(self, id: str, reason: str | None = None) -> TenantFrozen:
         """The kill switch: everything is denied from the next request on (`tenant_frozen`), until `unfreeze`."""

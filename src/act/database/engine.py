@@ -13,6 +13,8 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 SCHEME = "sqlite:///"
+BUSY = 5000
+"""Milliseconds."""
 
 
 class DatabaseUnusable(Exception):
@@ -54,7 +56,13 @@ def writing_engine(path: Path) -> Engine:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
     engine = _engine(
         path,
-        {"journal_mode": "WAL", "synchronous": "FULL", "foreign_keys": "ON", "busy_timeout": "5000"},
+        {
+            "journal_mode": "WAL",
+            "synchronous": "FULL",
+            "foreign_keys": "ON",
+            "busy_timeout": str(BUSY),
+            "secure_delete": "ON",  # what is erased is overwritten, and not only forgotten
+        },
         pool_size=1,
         max_overflow=0,
         poolclass=QueuePool,
@@ -72,7 +80,7 @@ def reading_engine(path: Path) -> Engine:
     """Connections that cannot write, for everything a person reads."""
     engine = _engine(
         path,
-        {"query_only": "ON", "busy_timeout": "5000"},
+        {"query_only": "ON", "busy_timeout": str(BUSY)},
         pool_size=8,
         poolclass=QueuePool,
         connect_args={"check_same_thread": False},
@@ -83,6 +91,26 @@ def reading_engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def empty_wal(reading: Engine) -> bool:
+    """Move the write-ahead log into the database file and leave none; True when that could be done at once.
+
+    Meanwhile nothing can be written, so it does not wait long for those who read.
+    """
+    connection = reading.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout=250")
+        try:
+            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout={BUSY}")
+        return busy == 0
+    finally:
+        connection.close()
 
 
 class FileLock:
@@ -111,8 +139,9 @@ class FileLock:
                 f"Another ACT process (pid {holder}) already serves {self._path.with_suffix('')}. "
                 "Stop it first, or give this one a file of its own with --database."
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk; the lock is held all the same
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
         return self
 

@@ -47,9 +47,14 @@ def _not_ours() -> ProblemError:
     return unprocessable([Fault("/cursor", "Send the nextCursor of the page before, unchanged.")])
 
 
+def cut_page(rows: Sequence[Row], next_key: str | None, make: Callable[[Row], Item]) -> Page[Item]:
+    """A page of rows; the next one comes after `next_key`, and there is none without it."""
+    cursor = None if next_key is None else base64.urlsafe_b64encode(next_key.encode()).decode()
+    return Page(items=[make(row) for row in rows], has_more=cursor is not None, next_cursor=cursor)
+
+
 def page(rows: Sequence[Row], limit: int, key: Callable[[Row], str], make: Callable[[Row], Item]) -> Page[Item]:
     """A page of at most `limit` items out of rows of which one more than `limit` was asked for."""
     more = len(rows) > limit
     shown = rows[:limit]
-    cursor = base64.urlsafe_b64encode(key(shown[-1]).encode()).decode() if more else None
-    return Page(items=[make(row) for row in shown], has_more=more, next_cursor=cursor)
+    return cut_page(shown, key(shown[-1]) if more else None, make)

@@ -83,9 +83,12 @@ tenants = Table(
     Column("max_token_ttl", Integer, nullable=False),
     Column("default_token_ttl", Integer, nullable=False),
     Column("default_labels", JSON, nullable=False, server_default='["untrusted"]'),
+    Column("audit_arguments", String, nullable=False, server_default="redacted"),
+    Column("redact_patterns", JSON, nullable=False, server_default="[]"),
     Column("created_at", Moment, nullable=False),
     Column("frozen_at", Moment),
     Column("frozen_reason", Text),
+    Column("audit_retention", Integer),
 )
 
 api_keys = Table(
@@ -227,8 +230,9 @@ approvals = Table(
     Column("node", String, nullable=False),
     Column("action", String, nullable=False),
     Column("resource_id", String, nullable=False),
-    Column("arguments", JSON, nullable=False),
+    Column("arguments", JSON(none_as_null=True)),
     Column("context", JSON, nullable=False),
+    Column("erase", Boolean, nullable=False, server_default=text("0")),
     Column("policies", JSON, nullable=False),
     Column("demands", JSON, nullable=False),
     Column("votes", JSON, nullable=False),
@@ -363,6 +367,52 @@ audit_subtrees = Table(
     Column("hash", LargeBinary, nullable=False),
 )
 
+# What is in each block of complete records, so that a search passes over those that cannot have what it looks for.
+audit_blocks = Table(
+    "audit_blocks",
+    metadata,
+    Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("first_at", String, nullable=False),
+    Column("last_at", String, nullable=False),
+)
+
+audit_block_values = Table(
+    "audit_block_values",
+    metadata,
+    Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
+    Column("field", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("marks", LargeBinary, nullable=False),
+    # The blocks of one field beside each other: they are read one after the other.
+    sqlite_with_rowid=False,
+)
+
+# Leaf hashes of records that are in archives and no longer here, 256 in a row.
+audit_tiles = Table(
+    "audit_tiles",
+    metadata,
+    Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
+audit_archives = Table(
+    "audit_archives",
+    metadata,
+    Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
+    Column("first", Integer, primary_key=True, autoincrement=False),
+    Column("end", Integer, nullable=False),
+    Column("removed", Integer, nullable=False),
+    Column("file", String, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("root_hash", String, nullable=False),
+    Column("first_at", String, nullable=False),
+    Column("last_at", String, nullable=False),
+    Column("sealed_at", Moment, nullable=False),
+)
+
 
 def _field(name: str) -> Computed:
     # Computed from the record itself: what is searched can never differ from what is hashed.
@@ -375,7 +425,9 @@ audit_records = Table(
     Column("tenant_id", String, ForeignKey("tenants.id"), primary_key=True),
     Column("idx", Integer, primary_key=True, autoincrement=False),
     Column("leaf_hash", LargeBinary, nullable=False),
+    # What is kept of the arguments, and the salt of their hashes, are in no hash: both can be erased.
     Column("salt", LargeBinary),
+    Column("arguments", Text),
     Column("record", Text, nullable=False),
     Column("kind", String, _field("kind")),
     Column("at", String, _field("at")),
@@ -389,6 +441,9 @@ audit_records = Table(
     Column("reason_code", String, _field("reasonCode")),
     Column("task_id", String, _field("taskId")),
     Column("conversation_id", String, _field("conversationId")),
+    Column("on_behalf_of", String, _field("onBehalfOf")),
+    Column("approval_id", String, _field("approvalId")),
+    Column("kept_hash", String, _field("keptHash")),
     # With the order in which they are read, or SQLite would rather walk through the whole log in order.
     Index("audit_records_decision", "tenant_id", "decision_id", "idx", sqlite_where=text("decision_id IS NOT NULL")),
     Index("audit_records_task", "tenant_id", "task_id", "idx", sqlite_where=text("task_id IS NOT NULL")),

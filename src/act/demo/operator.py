@@ -80,7 +80,7 @@ class Operator:
     def _approve(self, approval_id: str) -> None:
         approval = self._approver.approvals.get(approval_id)
         self._stage.aside(
-            f"a person sees {approval.action} {approval.resource_id} {dict(approval.arguments)} and approves it, once"
+            f"a person sees {approval.action} {approval.resource_id} {approval.arguments} and approves it, once"
         )
         self._approver.approvals.approve(approval_id)
 

@@ -6,54 +6,73 @@ import math
 from datetime import datetime, timedelta
 from typing import Any
 
-from act.audit.record import arguments_hash, clip
+import orjson
+
+from act.audit.arguments import Body
+from act.audit.record import clip
 from act.audit.transaction import Sealed
+from act.enforcement.answered import Answered
 from act.enforcement.bearers import Asked
 from act.enforcement.demand import counted, left_of
-from act.enforcement.judge import Judgement, deciding
+from act.enforcement.judge import Judgement
+from act.enforcement.rate_headers import rate_headers
 from act.enforcement.ruling import Shadow
-from act.models import ApprovalReference, AuditReference, Decision, Lease, NearMiss, Verdict, rfc3339
-from act.policies.near import Near
+from act.models import Verdict, rfc3339
+from act.policies.policy import Near
 from act.text import without_secrets
 
 
 def answer(
     asked: Asked, judgement: Judgement, decision_id: str, revision: int, now: datetime, sealed: Sealed
-) -> Decision:
-    settlement, ruling, request = judgement.settlement, judgement.ruling, asked.request
-    lease = None
-    if settlement.lease_seconds is not None:
-        lease = Lease(expires_at=now + timedelta(seconds=settlement.lease_seconds))
-    approval = settlement.approval
-    return Decision(
-        request_id=request.request_id,
-        decision_id=decision_id,
-        decision=settlement.verdict,
-        reason_code=settlement.code,
-        reason=without_secrets(clip(settlement.reason)),  # it names what was asked, and clients log it
-        agent_id=judgement.agent_id,
-        tenant_id=asked.caller.tenant_id,
-        policies=[deciding(policy) for policy in ruling.policies] if ruling else [],
-        near_misses=[_near(near) for near in ruling.near] if ruling else [],
-        obligations=dict(ruling.obligations) if ruling and settlement.verdict is Verdict.ALLOWED else {},
-        lease=lease,
-        limits=left_of(settlement.rooms),
-        retry_after=None if settlement.retry_after is None else math.ceil(settlement.retry_after),
-        approval=ApprovalReference(id=approval.id, expires_at=approval.expires_at) if approval else None,
-        audit=AuditReference(index=sealed.index, leaf_hash=sealed.leaf_hash),
-        revision=revision,
-        evaluated_at=now,
-        dry_run=request.dry_run,
+) -> Answered:
+    """What the caller reads, member by member as `act.models.Decision` writes it (a test compares the two)."""
+    settlement, ruling, request, dry = judgement.settlement, judgement.ruling, asked.request, asked.request.dry_run
+    lease, approval = settlement.lease_seconds, settlement.approval
+    allowed = settlement.verdict is Verdict.ALLOWED
+    limits = left_of(settlement.rooms) if settlement.rooms else []
+    retry_after = None if settlement.retry_after is None else math.ceil(settlement.retry_after)
+    body = orjson.dumps(
+        {
+            "requestId": request.request_id,
+            "decision": settlement.verdict.value,
+            "reasonCode": settlement.code.value,
+            "reason": without_secrets(clip(settlement.reason)),  # it names what was asked, and clients log it
+            "decisionId": decision_id,
+            "agentId": judgement.agent_id,
+            "tenantId": asked.caller.tenant_id,
+            "policies": [
+                {"id": policy.id, "name": policy.name, "version": policy.version, "effect": policy.effect}
+                for policy in (ruling.policies if ruling else ())
+            ],
+            "nearMisses": [_near(near) for near in ruling.near] if ruling else [],
+            "obligations": dict(ruling.obligations) if ruling and allowed else {},
+            "lease": None if lease is None else {"expiresAt": rfc3339(now + timedelta(seconds=lease))},
+            "limits": [left.model_dump(mode="json") for left in limits],
+            "retryAfter": retry_after,
+            "approval": {"id": approval.id, "expiresAt": rfc3339(approval.expires_at)} if approval else None,
+            "audit": {"index": sealed.index, "leafHash": sealed.leaf_hash},
+            "revision": revision,
+            "evaluatedAt": rfc3339(now),
+            "dryRun": dry,
+            "replayed": False,
+        }
     )
+    headers = rate_headers(limits, retry_after) if limits or retry_after is not None else {}
+    return Answered(body, settlement.verdict, decision_id, dry, headers)
 
 
-def _near(near: Near) -> NearMiss:
+def _near(near: Near) -> dict[str, str]:
     # A sentence may name what was asked, as long as that is; answers are kept for two minutes.
-    return NearMiss(policy_id=near.policy.id, name=near.policy.name, pointer=near.pointer, message=clip(near.message))
+    return {
+        "policyId": near.policy.id,
+        "name": near.policy.name,
+        "pointer": near.pointer,
+        "message": clip(near.message),
+    }
 
 
 def record(
-    asked: Asked, judgement: Judgement, decision_id: str, revision: int, now: datetime, salt: bytes
+    asked: Asked, judgement: Judgement, decision_id: str, revision: int, now: datetime, body: Body
 ) -> dict[str, Any]:
     """The record of a decision (2-semantics, "Audit"); enough of it to answer the same after a restart (`recall`)."""
     request, settlement, accepted = asked.request, judgement.settlement, judgement.accepted
@@ -75,7 +94,7 @@ def record(
         "requesterClaimed": clip(request.requester) if request.requester and not judgement.requester else None,
         "action": clip(request.action),
         "resourceId": clip(request.resource_id),
-        "argumentsHash": arguments_hash(request.arguments, salt),
+        **body.told,
         "conversationId": clip(conversation) if isinstance(conversation, str) else None,
         "traceparent": asked.traceparent,
         "policies": [

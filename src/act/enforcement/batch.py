@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 
-import rfc8785
-
+from act.audit.canonical import canonical
+from act.enforcement.answered import Answered
 from act.enforcement.bearers import Asked
 from act.enforcement.pipeline import Pipeline
 from act.enforcement.route import Arrived, DecisionRoute, validated
 from act.metrics import Metrics
-from act.models import Decision, EnforceBatch
+from act.models import EnforceBatch
 from act.problems import ProblemError, internal_error
 from act.tenants.access import Access
 
@@ -26,7 +26,7 @@ BATCH_PATH = "/v1/enforce/batch"
 
 log = logging.getLogger("act.enforcement")
 
-Answered = Decision | ProblemError
+Answer = Answered | ProblemError
 
 
 class BatchRoute(DecisionRoute):
@@ -36,7 +36,7 @@ class BatchRoute(DecisionRoute):
         super().__init__(pipeline, access, metrics)
         self._running: set[asyncio.Task[list[bytes]]] = set()
 
-    async def _decided(self, arrived: Arrived) -> tuple[bytes, dict[str, str]]:
+    async def _decided(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
         asked = list(_asked(arrived))
         # A task of its own: a caller that goes away in the middle leaves nothing half done and nothing unrecorded.
         running = asyncio.create_task(self._all(asked))
@@ -52,7 +52,7 @@ class BatchRoute(DecisionRoute):
         return [_rendered(one, answer) for one, answer in zip(asked, answers, strict=True)]
 
 
-async def decide_all(pipeline: Pipeline, asked: Sequence[Asked]) -> list[Answered]:
+async def decide_all(pipeline: Pipeline, asked: Sequence[Asked]) -> list[Answer]:
     """Decide in order; every failure stands in the place of its request."""
     deciding = []
     for one in asked:
@@ -61,14 +61,14 @@ async def decide_all(pipeline: Pipeline, asked: Sequence[Asked]) -> list[Answere
     return list(await asyncio.gather(*deciding))
 
 
-async def _begun(pipeline: Pipeline, asked: Asked) -> Awaitable[Decision] | ProblemError:
+async def _begun(pipeline: Pipeline, asked: Asked) -> Awaitable[Answered] | ProblemError:
     try:
         return await pipeline.begin(asked)
     except Exception as error:  # noqa: BLE001 - one request that fails keeps no other from being answered
         return _problem(error)
 
 
-async def _finished(begun: Awaitable[Decision] | ProblemError) -> Answered:
+async def _finished(begun: Awaitable[Answered] | ProblemError) -> Answer:
     if isinstance(begun, ProblemError):
         return begun
     try:
@@ -88,11 +88,11 @@ def _asked(arrived: Arrived) -> Iterator[Asked]:
     """The requests. White space and the order of names are no part of what one of them says."""
     requests = validated(EnforceBatch, arrived.document).requests
     for request, document in zip(requests, arrived.document["requests"], strict=True):
-        digest = hashlib.sha256(rfc8785.dumps(document)).digest()
+        digest = hashlib.sha256(canonical(document)).digest()
         yield Asked(arrived.caller, request, digest, arrived.traceparent)
 
 
-def _rendered(asked: Asked, answer: Answered) -> bytes:
+def _rendered(asked: Asked, answer: Answer) -> bytes:
     if isinstance(answer, ProblemError):
         return answer.render(asked.request.request_id, "denied")
-    return answer.model_dump_json().encode()
+    return answer.body

@@ -30,8 +30,7 @@ from act.policies.constraints import NONE
 from act.policies.globs import action_fault, resource_fault
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
-from act.policies.near import Near
-from act.policies.policy import CompiledPolicy
+from act.policies.policy import CompiledPolicy, Near
 from act.tokens.chain import Link
 from act.tokens.scope import Scope
 

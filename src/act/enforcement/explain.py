@@ -9,8 +9,7 @@ from act.enforcement.ruling import Ruling
 from act.models import ReasonCode
 from act.policies.index import PolicyIndex
 from act.policies.match import Call
-from act.policies.near import Near
-from act.policies.policy import CompiledPolicy
+from act.policies.policy import CompiledPolicy, Near
 
 MAX_NEAR_MISSES = 5
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from act.agents.agent import Agent
 from act.agents.live import LiveAgents
+from act.audit.redaction import Keeping
 from act.enforcement.bearers import Asked, Bearers, Requester
 from act.enforcement.decide import decide
 from act.enforcement.demand import uncounted
@@ -125,6 +126,10 @@ class Judge:
             not unasked and not uncounted(ruling.limits, decision) and dict(ruling.obligations) == decision.obligations
         )
 
+    def keeping(self, asked: Asked) -> Keeping:
+        """What the tenant has its log keep of arguments."""
+        return self._tenants.get(asked.caller.tenant_id).keeping
+
     def _frozen(self, asked: Asked) -> bool:
         return self._tenants.get(asked.caller.tenant_id).frozen
 
@@ -145,7 +150,7 @@ class Judge:
         if not isinstance(requester, Accepted):
             return decide(index, accepted.links, call, requester)
         asking = requester.claims
-        if asking.node in (claims.node, *claims.path):
+        if asking.node == claims.node or asking.node in claims.path:
             return decide(index, accepted.links, call)  # it acts itself, or has handed this down
         return decide(index, accepted.links, call, requester.links, self._session(tenant_id, asking))
 

@@ -8,8 +8,7 @@ from act.agents.agent import Agent
 from act.policies.constraints import NONE
 from act.policies.index import PolicyIndex
 from act.policies.match import Call, match
-from act.policies.near import Near
-from act.policies.policy import CompiledPolicy
+from act.policies.policy import CompiledPolicy, Near
 
 
 class Found(NamedTuple):

@@ -58,7 +58,7 @@ class OutcomeService:
         Who says nothing of labels is taken to have read what the tenant's default labels say.
 
         Raises:
-            ProblemError: 404 for an unknown decision, 409 for one that allowed nothing or ended otherwise, and for a
+            ProblemError: 404 for an unknown decision, 410 for one that may be in an archive, 409 for one that allowed nothing or ended otherwise, and for a
                 session that has no room: then nothing is recorded, and the lease goes on.
         """
         labels = None if body.labels is None else sorted(set(body.labels))
@@ -68,6 +68,8 @@ class OutcomeService:
         def work(transaction: Transaction) -> Sealed:
             connection = transaction.connection
             decision = self._audit.of_decision(connection, caller.tenant_id, decision_id)
+            if decision is None and (gone := self._audit.archived_decision(connection, caller.tenant_id, decision_id)):
+                raise gone
             if decision is None or caller.agent_id not in (None, decision.get("agentId")):
                 raise not_found("decision", decision_id)
             if decision["decision"] != "allowed" or decision.get("dryRun"):

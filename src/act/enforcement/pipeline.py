@@ -13,14 +13,17 @@ from datetime import datetime
 from typing import NamedTuple
 
 from act.approvals.service import StepLost
+from act.audit.arguments import SALT_SIZE, body_of
 from act.audit.transaction import Sealed, Transaction
 from act.audit.writer import WriteFailed, Writer
 from act.database.changes import ChangeFeed
 from act.database.clock import Clock
 from act.database.ids import new_id
 from act.enforcement.answer import answer, record
+from act.enforcement.answered import Answered, again
 from act.enforcement.bearers import Asked
 from act.enforcement.judge import Judge, Judgement
+from act.enforcement.rate_headers import rate_headers
 from act.enforcement.replays import Entry, Key, Replays
 from act.metrics import Metrics
 from act.models import Decision
@@ -52,7 +55,7 @@ class Pipeline:
         self._writer = writer
         self._metrics = metrics
 
-    async def enforce(self, asked: Asked) -> Decision:
+    async def enforce(self, asked: Asked) -> Answered:
         """Decide one request.
 
         Raises:
@@ -61,7 +64,7 @@ class Pipeline:
         """
         return await (await self.begin(asked))
 
-    async def begin(self, asked: Asked) -> Awaitable[Decision]:
+    async def begin(self, asked: Asked) -> Awaitable[Answered]:
         """Judge one request now, and answer what makes the decision durable; that must be awaited in any case.
 
         It waits for nothing but an earlier request under the same id: of requests that are begun one after the other,
@@ -75,12 +78,13 @@ class Pipeline:
         while earlier := self._replays.find(key, self._clock.monotonic()):
             if earlier.digest != asked.digest:
                 raise conflict("request_id_reused", "This requestId was used for another request; make a new one.")
-            if not earlier.done.is_set():
-                await earlier.done.wait()
+            if not earlier.done:
+                await earlier.wait()
                 continue
-            if earlier.decision is not None and self._stands(asked, earlier.decision):
+            decision = earlier.decision
+            if decision is not None and self._stands(asked, decision):
                 self._metrics.replayed()
-                return _known(earlier.decision.model_copy(update={"replayed": True}))
+                return _known(again(decision, rate_headers(decision.limits, decision.retry_after)))
             break
         attempt = self._judged(asked)
         return self._decide_once(asked, key, self._replays.begin(key, asked.digest, self._clock.monotonic()), attempt)
@@ -97,13 +101,13 @@ class Pipeline:
             return False
         return self._judge.still_stands(asked, decision, self._feed.revision, self._clock.now())
 
-    async def _decide_once(self, asked: Asked, key: Key, entry: Entry, attempt: _Attempt) -> Decision:
-        decision = None
+    async def _decide_once(self, asked: Asked, key: Key, entry: Entry, attempt: _Attempt) -> Answered:
+        answered = None
         try:
-            decision = await self._decide(asked, attempt)
+            answered = await self._decide(asked, attempt)
         finally:
-            self._replays.finish(key, entry, decision)
-        return decision
+            self._replays.finish(key, entry, answered)
+        return answered
 
     def _judged(self, asked: Asked) -> _Attempt:
         if self._feed.broken:
@@ -113,7 +117,7 @@ class Pipeline:
         decision_id, now = new_id("dec"), self._clock.now()
         return _Attempt(started, revision, decision_id, now, self._judge.judge(asked, decision_id, now))
 
-    async def _decide(self, asked: Asked, first: _Attempt) -> Decision:
+    async def _decide(self, asked: Asked, first: _Attempt) -> Answered:
         attempt: _Attempt | None = first
         for _ in range(ATTEMPTS):
             started, revision, decision_id, now, judgement = attempt or self._judged(asked)
@@ -128,7 +132,7 @@ class Pipeline:
                 raise overloaded(f"{error} Nothing was allowed; try again.") from error
             except Exception as error:
                 judgement.undo()
-                log.exception("decision %s could not be recorded", decision_id)
+                log.exception("decision %s could not be recorded", decision_id, extra={"decisionId": decision_id})
                 raise internal_error() from error
             settlement = judgement.settlement
             self._metrics.decided(settlement.verdict, settlement.code, self._clock.monotonic() - started)
@@ -139,20 +143,20 @@ class Pipeline:
         self, asked: Asked, judgement: Judgement, decision_id: str, revision: int, now: datetime, started: float
     ) -> Sealed:
         """Make the decision durable, with all it spends, in one commit."""
-        salt = secrets.token_bytes(16)
-        fields = record(asked, judgement, decision_id, revision, now, salt)
+        body = body_of(asked.request.arguments, secrets.token_bytes(SALT_SIZE), self._judge.keeping(asked))
+        fields = record(asked, judgement, decision_id, revision, now, body)
 
         def work(transaction: Transaction) -> Sealed:
             for effect in judgement.settlement.effects:
                 effect.write(transaction)
             fields["latencyMicros"] = round((self._clock.monotonic() - started) * 1_000_000)
-            return transaction.record(asked.caller.tenant_id, "decision", fields, salt)
+            return transaction.record(asked.caller.tenant_id, "decision", fields, body)
 
         return await self._writer.commit(work)
 
 
-async def _known(decision: Decision) -> Decision:
-    return decision
+async def _known(answered: Answered) -> Answered:
+    return answered
 
 
 def _stale(detail: str, headers: dict[str, str]) -> ProblemError:

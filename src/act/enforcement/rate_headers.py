@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from act.models import Decision
+from collections.abc import Sequence
+
+from act.models import LimitLeft
 
 
-def rate_headers(decision: Decision) -> dict[str, str]:
+def rate_headers(limits: Sequence[LimitLeft], retry_after: int | None) -> dict[str, str]:
     """What the answer says of rates in its body, said again where HTTP clients look for it.
 
     Policies are named by their ids: `"pol_x";q=100;w=60` is 100 in 60 s, `"pol_x";r=57;t=12` that 57 are left and
     there are more in 12 s.
     """
-    rates = [left for left in decision.limits if left.constraint == "rateLimit"]
+    rates = [left for left in limits if left.constraint == "rateLimit"]
     found: dict[str, str] = {}
     if rates:
         found["RateLimit-Policy"] = ", ".join([f'"{left.policy_id}";q={left.limit};w={left.window}' for left in rates])
         found["RateLimit"] = ", ".join([f'"{left.policy_id}";r={left.remaining};t={left.reset or 0}' for left in rates])
-    if decision.retry_after is not None:
-        found["Retry-After"] = str(decision.retry_after)
+    if retry_after is not None:
+        found["Retry-After"] = str(retry_after)
     return found

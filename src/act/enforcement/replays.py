@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from act.models import Decision, Verdict
+from act.enforcement.answered import Answered
+from act.models import Decision
 
 WINDOW = 120.0
 MAX_KEPT = 100_000
@@ -20,15 +21,28 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Entry:
-    """A request under way, or answered when it is `done`. `at` is monotonic.
+    """A request under way, or one that was answered. `at` is monotonic.
 
-    `decision` is None when it has to be made anew; then only the `digest` counts.
+    `body` is the answer in JSON; None when it has to be made anew: then only the `digest` counts.
     """
 
     digest: bytes
     at: float
-    decision: Decision | None = None
-    done: asyncio.Event = field(default_factory=asyncio.Event)
+    body: bytes | None = None
+    decision_id: str | None = None
+    done: bool = False
+    waiting: asyncio.Event | None = None
+
+    async def wait(self) -> None:
+        """Until it is done."""
+        if not self.done:
+            if self.waiting is None:
+                self.waiting = asyncio.Event()
+            await self.waiting.wait()
+
+    @property
+    def decision(self) -> Decision | None:
+        return None if self.body is None else Decision.model_validate_json(self.body)
 
 
 class Replays:
@@ -54,37 +68,39 @@ class Replays:
         entry = self._running[key] = Entry(digest, now)
         return entry
 
-    def finish(self, key: Key, entry: Entry, decision: Decision | None) -> None:
+    def finish(self, key: Key, entry: Entry, answered: Answered | None) -> None:
         """Keep the answer, or nothing when there is none that may be given twice."""
-        entry.done.set()
+        entry.done = True
+        if entry.waiting is not None:
+            entry.waiting.set()
         if self._running.get(key) is not entry:
             return
         del self._running[key]
-        pending = decision is not None and decision.decision is Verdict.PENDING_APPROVAL
-        if decision is not None and not pending and not decision.dry_run:
-            self._keep(key, entry, decision)
+        if answered is not None and answered.replayable:
+            entry.body, entry.decision_id = answered.body, answered.decision_id
+            self._keep(key, entry)
 
     def recall(self, key: Key, digest: bytes, at: float, decision: Decision | None) -> None:
         """Know again what was answered before a restart. The oldest come first."""
-        entry = Entry(digest, at)
-        entry.done.set()
-        self._keep(key, entry, decision)
+        entry = Entry(digest, at, done=True)
+        if decision is not None:
+            entry.body, entry.decision_id = decision.model_dump_json().encode(), decision.decision_id
+        self._keep(key, entry)
 
     def spent(self, decision_id: str) -> None:
         """The action of this decision is over; the same id may not stand for it again."""
         if key := self._by_decision.get(decision_id):
             self._drop(key)
 
-    def _keep(self, key: Key, entry: Entry, decision: Decision | None) -> None:
-        entry.decision = decision
+    def _keep(self, key: Key, entry: Entry) -> None:
         self._answered[key] = entry
-        if decision is not None and decision.decision_id is not None:
-            self._by_decision[decision.decision_id] = key
+        if entry.decision_id is not None:
+            self._by_decision[entry.decision_id] = key
 
     def _drop(self, key: Key) -> None:
         entry = self._answered.pop(key, None)
-        if entry is not None and entry.decision is not None and entry.decision.decision_id is not None:
-            self._by_decision.pop(entry.decision.decision_id, None)
+        if entry is not None and entry.decision_id is not None:
+            self._by_decision.pop(entry.decision_id, None)
 
     def _forget_old(self, now: float) -> None:
         while self._answered:

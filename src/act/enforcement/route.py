@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from act import bodies
 from act.enforcement.bearers import Asked
 from act.enforcement.pipeline import Pipeline
-from act.enforcement.rate_headers import rate_headers
 from act.metrics import Metrics
 from act.models import EnforceRequest, Request, Scope
 from act.problems import ProblemError, faults_of_validation, internal_error, unprocessable
@@ -50,7 +49,7 @@ class DecisionRoute(ABC):
         self._metrics = metrics
 
     @abstractmethod
-    async def _decided(self, arrived: Arrived) -> tuple[bytes, dict[str, str]]:
+    async def _decided(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
         """The answer as JSON, and headers that say a part of it again.
 
         Raises:
@@ -66,20 +65,21 @@ class DecisionRoute(ABC):
             self._metrics.refused(problem.status)
             await _send_problem(send, problem, scope["act.request_id"])
         except Exception:
-            log.exception("request %s failed", scope["act.request_id"])
+            request_id = scope["act.request_id"]
+            log.exception("request %s failed", request_id, extra={"requestId": request_id})
             self._metrics.refused(500)
             await _send_problem(send, internal_error(), scope["act.request_id"])
         else:
             await _send(send, 200, b"application/json", answer, headers)
 
     async def _arrived(self, scope: MutableMapping[str, Any], receive: bodies.Receive) -> Arrived:
-        headers = scope["headers"]
+        headers = scope["act.headers"]
         if scope["method"] != "POST":
             raise ProblemError(405, "method_not_allowed", "Method not allowed", "Use POST.", headers={"Allow": "POST"})
         caller = self._access.authenticate(presented_in(headers), Scope.ENFORCE)
         body = await bodies.read(headers, receive)
         document = bodies.parse(headers, body)
-        traceparent = bodies.header(headers, b"traceparent")
+        traceparent = headers.get(bodies.TRACEPARENT)
         if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
             traceparent = None
         return Arrived(caller, body, document, traceparent)
@@ -88,11 +88,10 @@ class DecisionRoute(ABC):
 class EnforceRoute(DecisionRoute):
     """One request, one decision."""
 
-    async def _decided(self, arrived: Arrived) -> tuple[bytes, dict[str, str]]:
+    async def _decided(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
         request, digest = validated(EnforceRequest, arrived.document), hashlib.sha256(arrived.body).digest()
-        decision = await self._pipeline.enforce(Asked(arrived.caller, request, digest, arrived.traceparent))
-        counted = decision.limits or decision.retry_after is not None
-        return decision.model_dump_json().encode(), rate_headers(decision) if counted else {}
+        answered = await self._pipeline.enforce(Asked(arrived.caller, request, digest, arrived.traceparent))
+        return answered.body, answered.headers
 
 
 def validated(model: type[R], document: Any) -> R:
@@ -112,8 +111,9 @@ async def _send_problem(send: Send, problem: ProblemError, request_id: str) -> N
     await _send(send, problem.status, b"application/problem+json", body, problem.headers)
 
 
-async def _send(send: Send, status: int, media_type: bytes, body: bytes, extra: dict[str, str] | None = None) -> None:
+async def _send(send: Send, status: int, media_type: bytes, body: bytes, extra: Mapping[str, str]) -> None:
     headers = [(b"content-type", media_type), (b"content-length", str(len(body)).encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in (extra or {}).items()]
+    if extra:
+        headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from act.models import ReasonCode
 from act.policies.constraints import ConcurrencyTerms, Counted
 from act.policies.demands import ApprovalTerms, strictest
-from act.policies.near import Near
-from act.policies.policy import CompiledPolicy
+from act.policies.policy import CompiledPolicy, Near
 
 
 class Limit(NamedTuple):

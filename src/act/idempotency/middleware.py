@@ -53,7 +53,7 @@ class Idempotency:
             await self._app(scope, receive, send)
             return
         try:
-            body = await bodies.read(scope["headers"], receive)
+            body = await bodies.read(scope["act.headers"], receive)
             response = await self._answer(scope, self._claim(scope, body), body, receive)
         except bodies.Disconnected:
             return
@@ -63,7 +63,7 @@ class Idempotency:
         await response(scope, receive, send)
 
     def _claim(self, scope: Scope, body: bytes) -> Claim:
-        presented, names = presented_in(scope["headers"]), _values(scope, _NAME)
+        presented, names = presented_in(scope["act.headers"]), _values(scope, _NAME)
         caller = self._access.known(presented)
         name = names[0].decode("latin-1")
         if len(names) > 1 or not well_formed(name):
@@ -104,7 +104,8 @@ class Idempotency:
             try:
                 await self._service.keep(mark, answer)
             except WriteFailed as error:
-                log.error("request %s: its answer is not kept: %s", scope["act.request_id"], error)
+                request_id = scope["act.request_id"]
+                log.error("request %s: its answer is not kept: %s", request_id, error, extra={"requestId": request_id})
         return answer
 
     async def _ask(self, scope: Scope, mark: Mark, body: bytes, receive: bodies.Receive) -> Answer:

@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from act.client.errors import ApprovalPending, NotReported
 from act.client.proof import ProofKey
 from act.integrations.mapping import ToolSpec
+from act.integrations.observed import Observation, Observations, Report
 from act.integrations.ruling import Call, Party, Ruling, UnprotectedAgent, agent_id_of, ruling_from
 from act.models import Approval, Decision, ReasonCode
 
@@ -29,10 +30,14 @@ __all__ = [
     "Approvals",
     "Call",
     "Enforcer",
+    "Mode",
     "NotReported",
+    "Observation",
+    "Observations",
     "OnPending",
     "Outcome",
     "Party",
+    "Report",
     "Ruling",
     "Running",
     "ToolSpec",
@@ -44,6 +49,7 @@ log = logging.getLogger("act.integrations")
 
 Outcome = Literal["succeeded", "failed", "cancelled"]
 OnPending = Literal["deny", "wait", "raise"]
+Mode = Literal["enforce", "observe"]
 
 _POLL_SECONDS = 30
 _POLL_PAUSE = 0.5
@@ -89,8 +95,10 @@ class Running:
 class Enforcer:
     """Asks ACT on behalf of one guard and answers with rulings. Decisions raise nothing but `act.ApprovalPending`.
 
-    With `observing` it asks by dry runs: recorded and explained, but nothing is spent, nobody is asked to approve, and
-    no ruling allows. Raises `ValueError` and `TypeError` for options it cannot work with.
+    With `mode="observe"` it asks by dry runs: explained, but nothing is spent and nobody is asked to approve. What it
+    would have denied it puts into `seen`, and every ruling allows. With `observing` (for what is never held back, such
+    as messages that are only watched) it is the same, and no ruling allows.
+    Raises `ValueError` and `TypeError` for options it cannot work with.
     """
 
     def __init__(
@@ -102,7 +110,11 @@ class Enforcer:
         on_pending: OnPending = "deny",
         approval_timeout: float = 900.0,
         observing: bool = False,
+        mode: Mode = "enforce",
+        seen: Observations | None = None,
     ) -> None:
+        if mode not in ("enforce", "observe"):
+            raise ValueError('mode is "enforce" or "observe"')
         if on_pending not in ("deny", "wait", "raise"):
             raise ValueError('on_pending is "deny", "wait" or "raise"')
         if inspect.iscoroutinefunction(act.enforce):
@@ -112,6 +124,9 @@ class Enforcer:
         self.on_pending: OnPending = on_pending
         self._timeout = approval_timeout
         self._observing = observing
+        self.mode: Mode = mode
+        self._dry = observing or mode == "observe"
+        self._seen = seen if seen is not None else Observations()
 
     def decide(
         self,
@@ -126,6 +141,35 @@ class Enforcer:
 
         With `may_wait=False` a pending answer is met as `on_pending="deny"` instead of `"wait"`; `stop` ends a wait.
         """
+        ruling = self._decided(call, executor, asker, may_wait=may_wait, stop=stop or threading.Event())
+        return self._observed(ruling, call.action, call.resource, executor, asker) if self._dry else ruling
+
+    def refused(
+        self,
+        code: ReasonCode,
+        reason: str,
+        tool: str = "",
+        *,
+        executor: Party | None = None,
+        asker: Party | None = None,
+    ) -> Ruling:
+        """The ruling on a call that cannot even be put to ACT. Denied, and while observing written down and let go."""
+        ruling = Ruling(code, reason)
+        return self._observed(ruling, tool, "", executor, asker) if self._dry else ruling
+
+    def _observed(
+        self, ruling: Ruling, action: str, resource: str, executor: Party | None, asker: Party | None
+    ) -> Ruling:
+        verdict = "denied" if ruling.decision is None else ruling.decision.decision.value
+        runs, asks = (party.name if party is not None else None for party in (executor, asker))
+        self._seen.add(Observation(action, resource, runs, asks, verdict, ruling.code, ruling.reason))
+        if self._observing:
+            return ruling
+        return replace(ruling, allowed=True, decision_id=None, leased=False, approval_id=None, decision=None)
+
+    def _decided(
+        self, call: Call, executor: Party, asker: Party | None, *, may_wait: bool, stop: threading.Event
+    ) -> Ruling:
         if asker is None:
             return Ruling(
                 ReasonCode.REQUESTER_UNKNOWN, "It cannot be determined which agent asked for this, so nobody may do it."
@@ -135,12 +179,11 @@ class Enforcer:
                 ReasonCode.NO_TOKEN, f"{asker.name} asked for this and has no capability token, so it may only speak."
             )
         context = {**call.context, **self._context, "executor": executor.name, "requester": asker.name}
-        stop = stop or threading.Event()
         deadline = time.monotonic() + self._timeout
         try:
             while True:
                 ruling = self._ask(call, executor, asker, context)
-                if ruling.approval_id is None or self.on_pending != "wait" or not may_wait:
+                if self._dry or ruling.approval_id is None or self.on_pending != "wait" or not may_wait:
                     break
                 refused = self._wait(ruling, ruling.approval_id, deadline, stop)
                 if refused is not None:
@@ -151,7 +194,12 @@ class Enforcer:
         except Exception as fault:  # noqa: BLE001 - whatever went wrong while asking, the answer is no
             log.warning("asking ACT failed: %s", type(fault).__name__)
             return Ruling(ReasonCode.UNREACHABLE, "ACT could not be asked, so nothing was done.")
-        if ruling.approval_id is not None and ruling.decision is not None and self.on_pending == "raise":
+        if (
+            not self._dry
+            and ruling.approval_id is not None
+            and ruling.decision is not None
+            and self.on_pending == "raise"
+        ):
             raise ApprovalPending(ruling.decision)
         if ruling.allowed and stop.is_set():
             self.report(ruling, "cancelled", ())
@@ -234,7 +282,7 @@ class Enforcer:
                 requester=requester,
                 # Proof of who asked: when its token is revoked or over, nobody works for it any more.
                 requester_token=asking.token if another else None,
-                dry_run=self._observing,
+                dry_run=self._dry,
                 key=acting.key,
                 requester_key=asking.key if another else None,
             )

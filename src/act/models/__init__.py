@@ -8,7 +8,18 @@ Timestamps are RFC 3339 in UTC; durations are whole seconds; ids are prefixed UU
 from act.models.agents import Agent, AgentCreate, AgentPatch, AgentTokensRevoked, Mode
 from act.models.api_keys import ApiKey, ApiKeyCreate, ApiKeyRevoked, IssuedApiKey
 from act.models.approvals import Approval, ApprovalDemand, ApprovalStatus, ApproveRequest, RejectRequest, Vote
-from act.models.audit import AuditRecord, Checkpoint, ConsistencyProof, InclusionProof
+from act.models.audit import (
+    ArchiveRequest,
+    ArchiveSealed,
+    ArgumentsErase,
+    ArgumentsErased,
+    ArgumentsEraseMatching,
+    AuditArchive,
+    AuditRecord,
+    Checkpoint,
+    ConsistencyProof,
+    InclusionProof,
+)
 from act.models.base import (
     Answer,
     Identifier,
@@ -69,7 +80,7 @@ from act.models.policies import (
 )
 from act.models.server import Health
 from act.models.signing_keys import KeyRotation, SigningAlgorithm, SigningKey, SigningKeyRevoked, SigningKeyRotated
-from act.models.tenants import Tenant, TenantFreeze, TenantFrozen, TenantPatch
+from act.models.tenants import AuditArguments, Tenant, TenantFreeze, TenantFrozen, TenantPatch
 from act.models.tokens import (
     MAX_FACTS,
     Confirmation,
@@ -120,6 +131,13 @@ __all__ = [
     "ApprovalRule",
     "ApprovalStatus",
     "ApproveRequest",
+    "ArchiveRequest",
+    "ArchiveSealed",
+    "ArgumentsErase",
+    "ArgumentsEraseMatching",
+    "ArgumentsErased",
+    "AuditArchive",
+    "AuditArguments",
     "AuditRecord",
     "AuditReference",
     "BatchDecisions",

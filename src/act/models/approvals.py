@@ -38,7 +38,8 @@ class ApprovalDemand(Answer):
 class Approval(Answer):
     """What a person is asked: exactly this action with exactly these arguments, once.
 
-    All `demands` must be met; `approvers_needed` is how many people that takes at least.
+    All `demands` must be met; `approvers_needed` is how many people that takes at least. Once it is settled,
+    `arguments` and `context` are what the tenant's log keeps of them; None when that is nothing, or was erased.
     """
 
     id: str
@@ -48,7 +49,7 @@ class Approval(Answer):
     requester_id: str | None
     action: str
     resource_id: str
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] | None
     context: dict[str, Any]
     policies: list[DecidingPolicy]
     approvers_needed: int

@@ -25,7 +25,9 @@ T = TypeVar("T")
 
 def rfc3339(moment: datetime) -> str:
     """A moment as ACT writes it: UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def _read_moment(value: Any) -> Any:

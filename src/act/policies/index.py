@@ -12,8 +12,7 @@ from types import MappingProxyType
 
 from act.agents.agent import Agent
 from act.policies.audience import Audience
-from act.policies.near import Near
-from act.policies.policy import CompiledPolicy
+from act.policies.policy import CompiledPolicy, Near
 from act.policies.shelf import Shelf, by_id
 
 _EVERYONE, _ROLE, _AGENT = range(3)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from act.policies.arguments import Arguments, compile_arguments
 from act.policies.audience import Audience
 from act.policies.conditions import Condition, ConditionFault, compile_condition
 from act.policies.constraints import NONE, Constraints
 from act.policies.globs import Matcher, compile_pattern
-from act.policies.near import Near, other_actions, other_resources
+from act.policies.near import other_actions, other_resources
 
 Effect = Literal["allow", "deny"]
 
@@ -79,6 +79,18 @@ class CompiledPolicy:
 
     def matches_resource(self, resource: str) -> bool:
         return any(matches(resource) for matches in self.resource_matchers)
+
+
+class Near(NamedTuple):
+    """A policy that would have matched but for what `pointer` (into the enforce request) names.
+
+    `id`, the policy's, comes first: so they sort by it.
+    """
+
+    id: str
+    pointer: str
+    message: str
+    policy: CompiledPolicy
 
 
 def compile_policy(

@@ -12,8 +12,7 @@ from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from act.policies.globs import Matcher, compile_pattern
-from act.policies.near import Near
-from act.policies.policy import CompiledPolicy
+from act.policies.policy import CompiledPolicy, Near
 
 LOOKED_AT = 20
 """How many allow policies are looked at to find some that came close."""

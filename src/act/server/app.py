@@ -7,11 +7,13 @@ import logging
 import threading
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from sqlalchemy import Engine, insert, select
+from sqlalchemy.exc import DatabaseError
 
 from act.agents import routes as agent_routes
 from act.agents.live import LiveAgents
@@ -20,17 +22,24 @@ from act.approvals import routes as approval_routes
 from act.approvals.live import LiveApprovals
 from act.approvals.service import ApprovalService
 from act.approvals.telling import Teller
+from act.audit import archive_routes, erasure_routes
 from act.audit import routes as audit_routes
+from act.audit.archives import ArchiveService
+from act.audit.erasure import ErasureService
 from act.audit.proving import LogService
 from act.audit.service import AuditService
+from act.audit.soundness import check, reached
 from act.audit.stream import LogStream
+from act.audit.summaries import Summaries
 from act.audit.writer import Writer
 from act.database.changes import ChangeFeed
 from act.database.clock import Clock, SystemClock
 from act.database.engine import DatabaseUnusable, FileLock, reading_engine, sqlite_path, writing_engine
+from act.database.head import Head, Reached
 from act.database.ids import new_id
 from act.database.keyfiles import KeyFiles
 from act.database.migrate import ensure_current
+from act.database.soundness import damaged, trouble
 from act.database.tables import instance
 from act.delegations import routes as delegation_routes
 from act.delegations.service import DelegationService
@@ -53,7 +62,7 @@ from act.policies.permissions import PermissionService
 from act.policies.service import PolicyService
 from act.server import health, openapi, problems
 from act.server.middleware import RequestId, StrictBodies
-from act.server.settings import Settings
+from act.server.settings import Settings, SettingsInvalid
 from act.sessions.live import LiveSessions
 from act.sessions.service import SessionService
 from act.tenants import routes as tenant_routes
@@ -86,6 +95,9 @@ from act.webhooks.service import WebhookService
 from act.webhooks.signing import SigningSecrets
 from act.webhooks.upkeep import Upkeep
 
+if TYPE_CHECKING:
+    from act.server.telemetry import Telemetry
+
 SWEEP_SECONDS = 1.0
 
 log = logging.getLogger("act.server")
@@ -100,29 +112,45 @@ class Node:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self._clock = clock or SystemClock()
+        self._telemetry: Telemetry | None = None
+        self.app: Any
         path = sqlite_path(settings.database)
         files = KeyFiles(path.with_name(path.name + ".keys"), settings.master_key)
         self._lock = FileLock(path).acquire()
         try:
+            self._telemetry = _telemetry(settings)
             if files.any() and not path.exists():
                 raise DatabaseUnusable(
                     f"{path} is missing, but its keys are there; put the database back, or move {path}.keys away."
                 )
             if encrypted := files.encrypt_plain():
                 log.info("encrypted %d private keys with the master key: %s", len(encrypted), ", ".join(encrypted))
+            self._head = Head(path)
+            check(path, self._head)
             self._writing = writing_engine(path)
             self._reading = reading_engine(path)
             ensure_current(self._writing, settings.database)
             name = _instance(self._writing, self._clock.now())
-            self._join(settings, files, f"urn:act:{name}")
-        except BaseException:
+            try:
+                self._join(settings, files, f"urn:act:{name}")
+            except (ValueError, LookupError) as error:
+                raise damaged(path, f"What is in it cannot be read ({type(error).__name__}: {error}).") from error
+            self._tell_head()
+        except BaseException as error:
             self._lock.release()
+            self._end_telemetry()
+            if isinstance(error, DatabaseError):
+                raise trouble(path, error.orig) from error
             raise
+        if self._telemetry is not None:
+            self.app = self._telemetry.around(self.app)
         self._stopping = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="act-sweeper", daemon=True)
+        self._archivist = threading.Thread(target=self._archive, name="act-archivist", daemon=True)
         self._writer.start()
         self._sender.start()
         self._sweeper.start()
+        self._archivist.start()
         try:
             self.new_admin_key = self._bootstrap()
         except BaseException:
@@ -170,7 +198,7 @@ class Node:
         self._sender = Sender(writer, reader, clock, webhooks, Post(clock, signing, destinations))
         self._upkeep = Upkeep(writer, reader, clock, webhooks, signing)
         self._approvals = ApprovalService(
-            writer, reader, clock, approvals, agents, self.api_keys, Teller(outbox, agents)
+            writer, reader, clock, approvals, agents, self.api_keys, self.tenants, Teller(outbox, agents)
         )
         self.tenant_service = TenantService(
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
@@ -178,7 +206,12 @@ class Node:
         self._stream = stream = LogStream(reader, lambda tenant_id: writer.head(tenant_id).size)
         writer.after_commit = stream.grown
         transparency = LogService(writer, reader, keys, issuer=issuer)
-        audit = AuditService(reader, transparency)
+        audit = AuditService(reader, transparency, clock)
+        self._summaries = Summaries(writer, reader)
+        path = sqlite_path(settings.database)
+        folder = Path(settings.audit_archives or path.with_name(path.name + ".archives")).expanduser().resolve()
+        self.archives = ArchiveService(writer, reader, clock, transparency, audit, self.tenants, folder)
+        erasure = ErasureService(writer, reader, transparency, self._approvals.erase)
         verifier = Verifier(self.tenants, agents, tokens, nodes, keys, issuer=issuer, audience=audience)
         mint = Mint(clock, sequences, keys, nodes, issuer=issuer, audience=audience)
         possession, tree = Possession(clock, verifier), Tree(reader, clock, agents)
@@ -212,7 +245,9 @@ class Node:
             openapi.enforce_stub(access),
             outcomes.routes(reports, access),
             approval_routes.routes(self._approvals, access),
+            archive_routes.routes(self.archives, access),
             audit_routes.routes(audit, transparency, access),
+            erasure_routes.routes(erasure, access),
             audit_routes.event_routes(stream, transparency, access),
             tenant_routes.routes(self.tenant_service, access),
             tenant_routes.tenant_routes(TenantControl(writer, reader, clock), access),
@@ -226,6 +261,13 @@ class Node:
             BATCH_PATH: BatchRoute(pipeline, access, metrics),
         }
         self.app = RequestId(_Street(decisions, StrictBodies(once, access)))
+
+    def _tell_head(self) -> None:
+        """From now on, every commit is told to the file that says how far the database has come."""
+        head = self._head
+        with self._reading.connect() as connection:
+            head.open(reached(connection))
+        self._writer.committed = lambda records, revision: head.note(Reached(records, revision))
 
     def admit_admin(self, key: str, name: str) -> None:
         """Make `key` an admin key of the default tenant, unless it is one already; for who runs the node itself.
@@ -254,10 +296,19 @@ class Node:
                 self._keys.sweep()
                 self._idempotency.sweep()
                 self._upkeep.sweep()
+                self._summaries.sweep(tenant.id for tenant in list(self.tenants))
                 with self._reading.connect() as connection:
                     self._sessions.forget_ended(connection)
             except Exception:
                 log.exception("the sweep failed and will be tried again")
+
+    def _archive(self) -> None:
+        """In a thread of its own, because a log takes longer than a sweep may."""
+        while not self._stopping.wait(SWEEP_SECONDS):
+            try:
+                self.archives.sweep()
+            except Exception:
+                log.exception("archiving failed and will be tried again")
 
     def stop_waiting(self) -> None:
         """Answer long polls with what there is; no later one waits."""
@@ -269,12 +320,20 @@ class Node:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        self.archives.stop()
         self._sweeper.join()
+        self._archivist.join()
         self._sender.stop()
         self._writer.stop()
         self._writing.dispose()
         self._reading.dispose()
+        self._head.close()
         self._lock.release()
+        self._end_telemetry()
+
+    def _end_telemetry(self) -> None:
+        if self._telemetry is not None:
+            self._telemetry.close()
 
     def __enter__(self) -> Self:
         return self
@@ -309,10 +368,32 @@ def _management() -> FastAPI:
         version=importlib.metadata.version("agent-capability-tokens"),
         redirect_slashes=False,
         responses=openapi.PROBLEMS,
+        # FastAPI's own would give paths, queries and errors to whatever provider the process has.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     problems.install(app)
     openapi.complete(app)
     return app
+
+
+def _telemetry(settings: Settings) -> Telemetry | None:
+    """Only who wants traces needs the packages for them."""
+    if not settings.otel:
+        return None
+    try:
+        from act.server.telemetry import Telemetry
+    except ImportError as error:
+        install = "pip install 'agent-capability-tokens[telemetry]'"
+        raise SettingsInvalid(
+            f"ACT_OTEL is on, and OpenTelemetry is not installed ({error}); run: {install}"
+        ) from error
+    return Telemetry()
 
 
 def _instance(engine: Engine, now: datetime) -> str:

@@ -31,7 +31,8 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        claimed = bodies.header(scope["headers"], b"x-request-id")
+        headers = scope["act.headers"] = bodies.headers_of(scope["headers"])
+        claimed = headers.get(bodies.REQUEST_ID)
         harmless = claimed and _REQUEST_ID.fullmatch(claimed) and not has_secret(claimed)
         request_id = claimed if claimed and harmless else new_id("req")
         scope["act.request_id"] = request_id
@@ -60,10 +61,10 @@ class StrictBodies:
             return
         try:
             # Before anything is read: parsing is work, and only callers may have it done.
-            self._access.known(presented_in(scope["headers"]))
-            body = await bodies.read(scope["headers"], receive)
+            self._access.known(presented_in(scope["act.headers"]))
+            body = await bodies.read(scope["act.headers"], receive)
             if body:
-                bodies.parse(scope["headers"], body)
+                bodies.parse(scope["act.headers"], body)
         except bodies.Disconnected:
             return
         except ProblemError as problem:

@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 
+from act.enforcement.batch import BATCH_PATH
+from act.enforcement.route import PATH
 from act.idempotency.claim import KEY_FORM
 from act.idempotency.middleware import HEADER, REPLAYED, takes_key
 from act.models import BatchDecisions, Decision, EnforceBatch, EnforceRequest, Problem, Scope
@@ -26,11 +28,16 @@ again, and not carried out again.
 
 _REFERENCE = "#/components/schemas/{model}"
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
+
+def _problem(description: str) -> dict[str, Any]:
+    return {
         "description": description,
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model="Problem")}}},
     }
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: _problem(description)
     for status, description in {
         400: "The body is not JSON.",
         401: "No valid API key.",
@@ -43,6 +50,30 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "Nothing durable is possible now.",
     }.items()
 }
+
+_BEFORE_DECIDING: dict[int, dict[str, str]] = {
+    400: {"json_malformed": "the body is not JSON"},
+    401: {"api_key_missing": "there is no API key", "api_key_invalid": "it is unknown, revoked or expired"},
+    403: {"scope_missing": "the API key lacks the scope `enforce`"},
+    408: {"body_timeout": "the body did not arrive within 15 seconds"},
+    413: {"body_too_large": "the body is over 256 KB"},
+    415: {"media_type_unsupported": "the body is not declared as JSON"},
+    422: {"document_invalid": "the document has faults"},
+    500: {"internal_error": "the server failed"},
+}
+DECISION_PROBLEMS: dict[str, dict[int, dict[str, str]]] = {
+    PATH: _BEFORE_DECIDING
+    | {
+        409: {"request_id_reused": "the requestId was used for something else"},
+        503: {
+            "overloaded": "nothing durable is possible now",
+            "stale_state": "the state is older than `minRevision`, or the server has lost it",
+        },
+    },
+    # What becomes of one request of a batch stands in its place.
+    BATCH_PATH: _BEFORE_DECIDING,
+}
+"""All codes of the problems that a call for decisions is answered with, by status, and what each says."""
 
 IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": HEADER,
@@ -62,6 +93,15 @@ def complete(app: FastAPI) -> None:
         found = described()
         problem = Problem.model_json_schema(ref_template=_REFERENCE, by_alias=True)
         found["components"]["schemas"] |= problem.pop("$defs", {}) | {"Problem": problem}
+        for path, problems in DECISION_PROBLEMS.items():
+            operation = found["paths"][path]["post"]
+            documented = {
+                str(status): _problem(
+                    "; ".join(f"`{code}`: {meaning}" for code, meaning in problems[status].items()) + "."
+                )
+                for status in sorted(problems)
+            }
+            operation["responses"] = {"200": operation["responses"]["200"]} | documented
         for path, item in found["paths"].items():
             for method, operation in item.items():
                 parameters = operation.get("parameters", [])

@@ -63,5 +63,6 @@ async def _not_written(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("request %s failed", request.scope["act.request_id"], exc_info=error)
+    request_id = request.scope["act.request_id"]
+    log.error("request %s failed", request_id, exc_info=error, extra={"requestId": request_id})
     return answer(request, internal_error())

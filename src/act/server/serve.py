@@ -7,12 +7,12 @@ import gc
 import logging
 import signal
 import socket
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import uvicorn
 
+from act.server import logs
 from act.server.app import Node
 from act.server.settings import Settings
 
@@ -31,21 +31,21 @@ def serve(settings: Settings) -> None:
         DatabaseUnusable: the database cannot be opened; says what to do.
         OSError: the address cannot be bound.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.configure(settings.log_format, (settings.bootstrap_api_key, settings.master_key))
+    announce = logs.announcer(settings.log_format)
     signal.signal(signal.SIGTERM, _end_early)
     listener = _listen(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
     with Node(settings) as node:
         if node.new_admin_key is not None:
-            _show_key(node.new_admin_key, chosen=settings.bootstrap_api_key is not None)
+            _show_key(node.new_admin_key, announce, chosen=settings.bootstrap_api_key is not None)
         # What was loaded stays: the collector need not look through it, again and again, while requests wait.
         gc.collect()
         gc.freeze()
         shown = f"[{host}]" if ":" in host else host
-        print(f"ACT serves {settings.database} at http://{shown}:{port} (API: /docs)", file=sys.stderr, flush=True)
+        announce(f"ACT serves {settings.database} at http://{shown}:{port} (API: /docs)")
         config = uvicorn.Config(
-            node.app,
+            logs.AccessLog(node.app) if settings.access_log else node.app,
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -99,10 +99,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _show_key(key: str, *, chosen: bool) -> None:
+def _show_key(key: str, announce: Callable[[str], None], *, chosen: bool) -> None:
     if chosen:
-        print("First start: the admin API key is the one given in ACT_BOOTSTRAP_API_KEY.", file=sys.stderr)
+        announce("First start: the admin API key is the one given in ACT_BOOTSTRAP_API_KEY.")
         return
-    print("First start. This is the admin API key; it is shown once and kept nowhere:", file=sys.stderr)
+    announce("First start. This is the admin API key; it is shown once and kept nowhere:")
     # Data on stdout, words on stderr: `actctl serve > admin.key` keeps the key out of the log.
     print(key, flush=True)

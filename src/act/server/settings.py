@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from act.server.logs import FORMATS, LogFormat
 from act.tenants.tenant import MAX_TOKEN_TTL, SHORTEST_KEY
 
 SHORTEST_MASTER_KEY = 32
@@ -31,7 +32,8 @@ class Settings:
     `issuer` and `audience` are what tokens name; by default they come from the database's own id, so that a token
     is good wherever the file is served, and nowhere else. `max_token_ttl` (seconds) is for new tenants.
     `master_key` encrypts the private keys beside the database. `webhook_allow_private` lets webhooks lead to http,
-    loopback and private addresses.
+    loopback and private addresses. `audit_archives` is the folder of the archives; by default `<database>.archives`.
+    `log_format` and `access_log` are for a process of its own; `otel` sends traces.
     """
 
     database: str = DEFAULT_DATABASE
@@ -44,6 +46,10 @@ class Settings:
     max_token_ttl: int = MAX_TOKEN_TTL
     require_binding: bool = False
     webhook_allow_private: bool = False
+    audit_archives: str | None = None
+    log_format: LogFormat = "text"
+    access_log: bool = False
+    otel: bool = False
 
     def __post_init__(self) -> None:
         if self.bootstrap_api_key is not None and len(self.bootstrap_api_key) < SHORTEST_KEY:
@@ -60,6 +66,10 @@ class Settings:
             )
         if not 0 <= self.port <= 65535:
             raise SettingsInvalid(f"The port {self.port} is not between 0 and 65535.")
+        if self.log_format not in FORMATS:
+            raise SettingsInvalid(f"ACT_LOG_FORMAT is {self.log_format!r}; write {' or '.join(FORMATS)}.")
+        if self.audit_archives is not None and not self.audit_archives:
+            raise SettingsInvalid("ACT_AUDIT_ARCHIVES is empty; name a folder, or leave it out.")
         if self.max_token_ttl < 1:
             raise SettingsInvalid("ACT_MAX_TOKEN_TTL is a number of seconds, 1 or more.")
         for name in ("issuer", "audience"):
@@ -113,4 +123,8 @@ _READERS = {
     "max_token_ttl": _integer,
     "require_binding": _flag,
     "webhook_allow_private": _flag,
+    "audit_archives": _text,
+    "log_format": _text,
+    "access_log": _flag,
+    "otel": _flag,
 }

@@ -15,7 +15,6 @@ from act.tenants.live import LiveApiKeys
 from act.tenants.tenant import ApiKey
 
 HEADER = "X-Api-Key"
-_NAME = HEADER.lower().encode()
 _header = APIKeyHeader(name=HEADER, auto_error=False, description="An API key of the tenant.")
 
 
@@ -46,7 +45,7 @@ class Access:
             ProblemError: 401 without a valid key, 403 without a fitting scope.
         """
         key = self.known(presented)
-        if not any(key.has(scope) for scope in scopes):
+        if not key.has_one_of(scopes):
             needed = " or ".join(f"'{scope}'" for scope in scopes)
             raise forbidden("scope_missing", f"The API key '{key.name}' lacks the scope {needed}.")
         return key
@@ -60,14 +59,14 @@ class Access:
 
         async def caller(request: Request, _: str | None = Security(_header)) -> ApiKey:
             # Security() documents the header, and would take the first of two; two keys are none.
-            return self.authenticate(presented_in(request.scope["headers"]), *scopes)
+            return self.authenticate(presented_in(request.scope["act.headers"]), *scopes)
 
         return caller
 
 
 def presented_in(headers: bodies.Headers) -> str | None:
     """The API key among the headers of a request; two keys are none."""
-    return bodies.header(headers, _NAME)
+    return headers.get(bodies.API_KEY)
 
 
 def _unauthorized(code: str, detail: str) -> ProblemError:

@@ -30,10 +30,10 @@ class TenantControl:
             return _answer(_row(connection, id))
 
     def update(self, caller: ApiKey, id: str, body: models.TenantPatch) -> models.Tenant:
-        """Change how long tokens live, or the default labels.
+        """Change how long tokens live, the default labels, what is kept of arguments, or when records go into archives.
 
         A lower maximum also refuses tokens that are out and live longer. Default labels count for outcomes that are
-        reported from then on; sessions keep what they have.
+        reported from then on; sessions keep what they have. What was kept of arguments before stays as it is.
 
         Raises:
             ProblemError: 404 for another tenant, 422 for a default over the maximum.
@@ -42,6 +42,8 @@ class TenantControl:
         changed = {name: getattr(body, name) for name in body.model_fields_set}
         if body.default_labels is not None:
             changed["default_labels"] = sorted(set(body.default_labels))
+        if body.redact_patterns is not None:
+            changed["redact_patterns"] = list(dict.fromkeys(body.redact_patterns))
 
         def work(transaction: Transaction) -> models.Tenant:
             row = _row(transaction.connection, id)
@@ -50,7 +52,8 @@ class TenantControl:
             revision = self._change(transaction, id, changed)
             row = _row(transaction.connection, id)
             told: dict[str, Any] = {"maxTokenTtl": row.max_token_ttl, "defaultTokenTtl": row.default_token_ttl}
-            told["defaultLabels"] = row.default_labels
+            told |= {"defaultLabels": row.default_labels, "auditRetention": row.audit_retention}
+            told |= {"auditArguments": row.audit_arguments, "redactPatterns": row.redact_patterns}
             transaction.record(id, "tenant.updated", told | {"keyId": caller.id, "revision": revision})
             return _answer(row, revision)
 
@@ -126,6 +129,9 @@ def _answer(row: Row[Any], revision: int | None = None) -> models.Tenant:
         max_token_ttl=row.max_token_ttl,
         default_token_ttl=row.default_token_ttl,
         default_labels=row.default_labels,
+        audit_retention=row.audit_retention,
+        audit_arguments=row.audit_arguments,
+        redact_patterns=row.redact_patterns,
         frozen=row.frozen_at is not None,
         frozen_at=row.frozen_at,
         frozen_reason=row.frozen_reason,

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from act.audit.redaction import Keeping
 from act.models import Scope
 from act.tenants import store
 from act.tenants.tenant import ApiKey, Tenant, hash_key
@@ -31,7 +32,16 @@ class LiveTenants:
     def _put(self, row: Row[Any]) -> None:
         frozen = row.frozen_at is not None
         labels = tuple(row.default_labels)
-        self._tenants[row.id] = Tenant(row.id, row.name, row.max_token_ttl, row.default_token_ttl, frozen, labels)
+        self._tenants[row.id] = Tenant(
+            row.id,
+            row.name,
+            row.max_token_ttl,
+            row.default_token_ttl,
+            frozen,
+            labels,
+            row.audit_retention,
+            Keeping(row.audit_arguments, tuple(row.redact_patterns)),
+        )
 
     def get(self, tenant_id: str) -> Tenant:
         return self._tenants[tenant_id]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from act.audit.redaction import Keeping
 from act.models import Scope
 
 DEFAULT_TENANT = "default-tenant"
@@ -20,7 +22,9 @@ SHORTEST_KEY = 32
 class Tenant:
     """Token lifetimes in seconds. While it is `frozen`, everything that its agents ask is denied.
 
-    `default_labels` is what an action has read whose outcome tells no labels; sorted.
+    `default_labels` is what an action has read whose outcome tells no labels; sorted. `audit_retention` is the age in
+    seconds at which audit records go into archives; None keeps them in the database for ever. `keeping` is what the log
+    has of arguments.
     """
 
     id: str
@@ -29,6 +33,8 @@ class Tenant:
     default_token_ttl: int
     frozen: bool
     default_labels: tuple[str, ...] = DEFAULT_LABELS
+    audit_retention: int | None = None
+    keeping: Keeping = field(default_factory=Keeping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,12 @@ class ApiKey:
 
     def has(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+    def has_one_of(self, scopes: Iterable[Scope]) -> bool:
+        for scope in scopes:  # noqa: SIM110 - every request comes by here, and any() costs as much as all else
+            if self.has(scope):
+                return True
+        return False
 
 
 def hash_key(key: str) -> bytes:

@@ -12,11 +12,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import autogen
+import pytest
 
 from act.client.proof import ProofKey
 from act.demo.model import ScriptedModel, Step, scripted_llm_config
 from act.integrations.core import agent_id_of
 from act.models import Approval, ApprovalReference, Decision, Lease, ReasonCode, Verdict
+
+OLD = autogen.__version__.startswith("0.2.")
+"""Whether this is `autogen-agentchat` 0.2.40, and not `autogen` 0.14."""
+MODERN = pytest.mark.skipif(OLD, reason="AutoGen 0.2 has nothing like it")
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PLANNER, EXECUTOR = "agt_planner", "agt_executor"

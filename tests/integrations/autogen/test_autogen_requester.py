@@ -8,7 +8,7 @@ from typing import Any
 
 import autogen
 import pytest
-from autogen_support import ALLOW_ALL, EXECUTOR, PLANNER, TOKENS, FakeAct, assistant, chat, group, person, script
+from autogen_support import ALLOW_ALL, EXECUTOR, OLD, PLANNER, TOKENS, FakeAct, assistant, chat, group, person, script
 
 from act.integrations.autogen import ActGuard
 
@@ -108,6 +108,8 @@ def test_messages_that_the_guard_has_not_seen_have_no_author(mode: str) -> None:
 
 
 def test_a_message_that_a_manager_rewrote_has_no_author(mode: str) -> None:
+    if OLD and mode == "async":
+        pytest.skip("AutoGen 0.2 does not run these hooks in async chats")
     team = Team(FakeAct(ALLOW_ALL))
     says(team.planner, {"content": None, "tool_calls": FORGED["tool_calls"]})
     manager = group(team.user, team.planner, team.executor)
@@ -140,6 +142,8 @@ def test_a_restored_history_does_not_make_a_requester() -> None:
 
 
 def test_a_hook_cannot_move_a_call_to_another_author(mode: str) -> None:
+    if OLD and mode == "async":
+        pytest.skip("AutoGen 0.2 does not run these hooks in async chats")
     team = Team(FakeAct(ALLOW_ALL))
     call = {"content": None, "tool_calls": FORGED["tool_calls"]}
 

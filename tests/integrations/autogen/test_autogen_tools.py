@@ -10,6 +10,7 @@ import pytest
 from autogen_support import (
     ALLOW_ALL,
     EXECUTOR,
+    MODERN,
     PLANNER,
     TOKENS,
     FakeAct,
@@ -372,6 +373,7 @@ def test_a_call_outside_of_any_chat_has_no_asker(mode: str, ran: Ran) -> None:
     assert ran == []
 
 
+@MODERN
 @pytest.mark.parametrize("guarded", [False, True])
 def test_the_hidden_executor_of_run_is_guarded(ran: Ran, guarded: bool) -> None:
     act = FakeAct()
@@ -387,6 +389,7 @@ def test_the_hidden_executor_of_run_is_guarded(ran: Ran, guarded: bool) -> None:
         assert "no_matching_policy" in texts(seen)
 
 
+@MODERN
 def test_the_hidden_executor_of_a_run_runs_what_is_allowed(ran: Ran) -> None:
     act = FakeAct(ALLOW_ALL)
     planner = assistant("Planner")

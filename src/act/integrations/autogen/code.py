@@ -102,7 +102,7 @@ def _decide(agent: Agent, guard: ActGuard, blocks: Blocks, extract: Callable[[An
     try:
         call = Call("execute_code", agent_resource(agent.name, "/code"), arguments)
     except MappingFault as fault:
-        return Ruling(ReasonCode.RESOURCE_MALFORMED, f"{fault}.")
+        return guard.enforcer.refused(ReasonCode.RESOURCE_MALFORMED, f"{fault}.", "execute_code")
     # AutoGen executes code on its event loop in async chats; waiting for a person there would stop it.
     may_wait = frame is None or not frame.asynchronous
     return guard.enforcer.decide(call, executor=guard.party(agent), asker=guard.asker(asker), may_wait=may_wait)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import uuid
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from autogen import GroupChatManager
 
-from act.client.guard import Guard
 from act.integrations.autogen import executors
 from act.integrations.autogen.code import guard_code, guard_code_executor
 from act.integrations.autogen.messages import guard_messages
 from act.integrations.autogen.requester import Ledger, watch_replies
-from act.integrations.autogen.team import can_act, given_agents, inner_agents
+from act.integrations.autogen.team import built_in_tools, can_act, given_agents, inner_agents
 from act.integrations.autogen.tools import guard_tools
-from act.integrations.core import ActClient, Enforcer, OnPending, Party, UnprotectedAgent
-from act.integrations.mapping import DEFAULT, ToolSpec, as_spec, spec_of
+from act.integrations.base import GuardBase
+from act.integrations.core import Party
+from act.integrations.mapping import ToolSpec
 
 Agent = Any
-Messages = Literal["observe", "enforce", "off"]
 
 
 @dataclass(frozen=True)
@@ -35,49 +32,15 @@ class _Member:
     asker: Agent | None = None
 
 
-class ActGuard:
+class ActGuard(GuardBase):
     """Puts ACT before everything that AutoGen agents do: tools, code, handoffs, and messages.
 
-    `tokens` maps agent names to capability tokens: a text, or the `act.Guard` that holds one. A guard renews its token,
-    and proves that its key is there when the token is bound to one. The mapping is read at every call, so a text that
-    was rotated is put in place by changing it. An agent without a token stands for a person.
-
-    `tools` maps tool names to `(action, resource template)`, `resources` to the template alone; they go before
-    `@act_tool`, and without any of them a tool is action `call` on `tool://<name>`. `act` is a synchronous `act.Act`.
-    Raises `ValueError` for options it does not know, `TypeError` for a token that is neither a text nor a guard.
+    The options are those of `GuardBase`.
     """
 
-    def __init__(
-        self,
-        act: ActClient,
-        tokens: Mapping[str, str | Guard],
-        *,
-        tools: Mapping[str, ToolSpec | tuple[str, str]] | None = None,
-        resources: Mapping[str, str] | None = None,
-        on_pending: OnPending = "deny",
-        approval_timeout: float = 900.0,
-        messages: Messages = "observe",
-        conversation_id: str | None = None,
-        allow_unprotected: bool = False,
-    ) -> None:
-        if messages not in ("observe", "enforce", "off"):
-            raise ValueError('messages is "observe", "enforce" or "off"')
-        for name, token in tokens.items():
-            Party(name, token).check()
-        conversation = conversation_id or f"autogen-{uuid.uuid4()}"
-        self.enforcer = Enforcer(
-            act,
-            framework="autogen",
-            conversation_id=conversation,
-            on_pending=on_pending,
-            approval_timeout=approval_timeout,
-        )
-        self.observer = Enforcer(act, framework="autogen", conversation_id=conversation, observing=True)
-        self.messages: Messages = messages
-        self._tokens = tokens
-        self._specs = {name: ToolSpec(resource=resource) for name, resource in (resources or {}).items()}
-        self._specs |= {name: as_spec(spec) for name, spec in (tools or {}).items()}
-        self._allow_unprotected = allow_unprotected
+    framework = "autogen"
+
+    def _start(self) -> None:
         self._members: WeakKeyDictionary[Agent, _Member] = WeakKeyDictionary()
 
     def protect(self, *targets: Any) -> ActGuard:
@@ -106,7 +69,7 @@ class ActGuard:
     def party(self, agent: Agent) -> Party:
         """An agent with its token, which only an agent object under this guard can have."""
         member = self._members.get(agent)
-        token = None if member is None or member.plumbing else self._tokens.get(member.name)
+        token = None if member is None or member.plumbing else self.tokens.get(member.name)
         return Party(member.name if member else str(agent.name), token)
 
     def asker(self, author: Agent | None) -> Party | None:
@@ -126,12 +89,7 @@ class ActGuard:
     def spec_for(self, agent: Agent, tool: str) -> ToolSpec:
         """What a call of this tool by this agent stands for."""
         member = self._members.get(agent)
-        return (
-            self._specs.get(tool)
-            or spec_of(agent._function_map.get(tool))
-            or ((member.specs or {}).get(tool) if member else None)
-            or DEFAULT
-        )
+        return self.spec_named(tool, agent._function_map.get(tool), (member.specs or {}).get(tool) if member else None)
 
     def check_members(self, agents: Iterable[Agent]) -> None:
         """Refuse a group in which an agent that can act, or one inside a wrapper, is not under this guard."""
@@ -167,6 +125,11 @@ class ActGuard:
 
     def _check_inner(self, agents: list[Agent], *, also: list[Agent]) -> None:
         for agent in agents:
+            if tools := built_in_tools(agent):
+                self.unprotected(
+                    f"agent {agent.name!r} has tools that run inside of its model client or at its provider "
+                    f"({', '.join(tools)}), where no guard can stand; take them out of built_in_tools"
+                )
             for inner in inner_agents(agent):
                 if inner not in self._members and all(inner is not given for given in also):
                     self._refuse(inner, f"inside {agent.name!r}")
@@ -188,10 +151,7 @@ class ActGuard:
             self._refuse(exposed, where)
 
     def _refuse(self, agent: Agent, where: str) -> None:
-        said = (
+        self.unprotected(
             f"agent {getattr(agent, 'name', agent)!r} {where} is not under this ActGuard and could act unseen; "
             "give it to guard.protect too"
         )
-        if not self._allow_unprotected:
-            raise UnprotectedAgent(said)
-        warnings.warn(said, stacklevel=3)

@@ -83,8 +83,12 @@ async def a_screen(agent: Agent, guard: ActGuard, message: Any, sender: Agent) -
     return _outcome(agent, guard, message, author, question)
 
 
+def _holds_back(guard: ActGuard) -> bool:
+    return guard.messages == "enforce" and guard.mode == "enforce"
+
+
 def _asking(guard: ActGuard) -> Enforcer:
-    return guard.enforcer if guard.messages == "enforce" else guard.observer
+    return guard.enforcer if _holds_back(guard) else guard.observer
 
 
 def _question(agent: Agent, guard: ActGuard, message: Any, author: Agent | None) -> tuple[Call, Party] | Ruling | None:
@@ -105,7 +109,7 @@ def _question(agent: Agent, guard: ActGuard, message: Any, author: Agent | None)
 def _outcome(agent: Agent, guard: ActGuard, message: Any, author: Agent | None, ruling: Ruling | None) -> Screened:
     if ruling is not None and ruling.allowed and ruling.leased:
         guard.enforcer.report(ruling, "succeeded", ())  # who speaks has read nothing by it
-    if ruling is None or ruling.allowed or guard.messages != "enforce":
+    if ruling is None or ruling.allowed or not _holds_back(guard):
         return Screened(agent, message, message, author)
     return Screened(agent, message, replacement(message, ruling.text), author, ends=_would_end(agent, message))
 

@@ -6,7 +6,7 @@ before each reply, because nested chats and members of a group can be added late
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from autogen import ConversableAgent, GroupChat, GroupChatManager
@@ -29,7 +29,11 @@ def given_agents(targets: Iterable[Any]) -> list[Agent]:
             user = getattr(target, "user_agent", None)
             found += [*target.agents, *([user] if user is not None else [])]
         else:
-            raise TypeError(f"ActGuard.protect takes AutoGen agents and group chats, not {type(target).__name__}")
+            kind = target.__name__ if isinstance(target, type) else type(target).__name__
+            raise TypeError(
+                "ActGuard.protect takes AutoGen agents (ConversableAgent), group chats (GroupChat), managers "
+                f"(GroupChatManager) and patterns (Pattern), not {kind}"
+            )
     return list({id(agent): agent for agent in found}.values())
 
 
@@ -62,19 +66,42 @@ def _kept(agent: Agent) -> Iterator[Agent]:
     for name, value in list(vars(agent).items()):
         if name not in _OUTWARD:
             for held in value if isinstance(value, list | tuple) else (value,):
-                if (
-                    isinstance(held, ConversableAgent)
-                    and held is not agent
-                    and (can_act(held) or getattr(held, "_tools", None))
-                ):
-                    yield held
+                for inner in _members(held):
+                    if inner is not agent and (can_act(inner) or getattr(inner, "_tools", None)):
+                        yield inner
+
+
+def _members(held: Any) -> Iterator[Agent]:
+    """The agents that a value of an attribute stands for: itself, or the members of a group."""
+    if isinstance(held, GroupChat):
+        yield from held.agents
+    elif isinstance(held, ConversableAgent):
+        yield held
+        if isinstance(held, GroupChatManager):
+            yield from held.groupchat.agents
+
+
+def built_in_tools(agent: Agent) -> list[str]:
+    """Tools that run inside of the agent's model client or at its provider (`shell`, `apply_patch`, `web_search`).
+
+    AutoGen 0.14 executes the first two within the request to the model, also when the message of another agent has the
+    call; no function of the agent is ever asked.
+    """
+    config = getattr(agent, "llm_config", None)
+    entries = config.get("config_list") if isinstance(config, Mapping) else getattr(config, "config_list", None)
+    found = [config, *(entries or [])]
+    tools = [
+        entry.get("built_in_tools") if isinstance(entry, Mapping) else getattr(entry, "built_in_tools", None)
+        for entry in found
+    ]
+    return sorted({str(tool) for names in tools for tool in names or ()})
 
 
 def can_act(agent: Agent) -> bool:
     """Whether an agent can itself do more than speak: run tools or code."""
     if not isinstance(agent, ConversableAgent):
         return True
-    return bool(agent._function_map) or agent._code_execution_config is not False
+    return bool(agent._function_map or agent._code_execution_config is not False or built_in_tools(agent))
 
 
 def _chat_queue(reply_func: Any) -> list[dict[str, Any]]:

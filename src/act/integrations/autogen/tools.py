@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from act.integrations.autogen.requester import Frame, frame_of
-from act.integrations.core import ApprovalPending, Call, NotReported, Party, Ruling
-from act.integrations.mapping import MappingFault, resource_for
+from act.integrations.base import Plan
+from act.integrations.core import ApprovalPending, NotReported, Party, Ruling
 from act.integrations.ruling import ruling_from
 from act.models import ReasonCode
 
@@ -24,15 +24,27 @@ Agent = Any
 Result = tuple[bool, dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A call that can be put to ACT, and the form in which it is run when it is allowed."""
+class Parties(TypedDict):
+    """Who would carry out a call, and who asked for it."""
 
-    call: Call
     executor: Party
     asker: Party | None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A call as it is to be decided, and the form in which it is run when it is allowed.
+
+    In the place of a `plan` may stand the ruling on a call that cannot be put to ACT.
+    """
+
+    plan: Plan | Ruling
+    parties: Parties
     func_call: dict[str, Any]
-    labels: Sequence[str] | None
+
+    @property
+    def labels(self) -> Sequence[str] | None:
+        return self.plan.labels if isinstance(self.plan, Plan) else None
 
 
 def guard_tools(agent: Agent, guard: ActGuard) -> None:
@@ -41,17 +53,18 @@ def guard_tools(agent: Agent, guard: ActGuard) -> None:
 
     def execute_function(func_call: Any, *args: Any, **kwargs: Any) -> Result:
         frame = frame_of(agent)
-        plan = plan_call(agent, guard, frame, func_call, _call_id(args, kwargs))
-        if not isinstance(plan, Plan):
-            return plan
+        planned = plan_call(agent, guard, frame, func_call, _call_id(args, kwargs))
+        if not isinstance(planned, Planned):
+            return planned
         # AutoGen calls this from its event loop for the functions of `function_call`; waiting there would stop it.
         may_wait = frame is None or not frame.asynchronous
-        ruling = guard.enforcer.decide(plan.call, executor=plan.executor, asker=plan.asker, may_wait=may_wait)
+        plan, parties = planned.plan, planned.parties
+        ruling = plan if isinstance(plan, Ruling) else guard.enforcer.decide(plan.call, **parties, may_wait=may_wait)
         if not ruling.allowed:
             return denial(func_call, ruling.text)
         try:
-            with guard.enforcer.reporting(ruling, plan.labels) as running:
-                result: Result = execute(plan.func_call, *args, **kwargs)
+            with guard.enforcer.reporting(ruling, planned.labels) as running:
+                result: Result = execute(planned.func_call, *args, **kwargs)
                 running.failed = not result[0]
         except NotReported as withheld:
             return denial(func_call, str(withheld))
@@ -63,11 +76,12 @@ def guard_tools(agent: Agent, guard: ActGuard) -> None:
         return carry_out(frame, func_call, args, kwargs)
 
     async def carry_out(frame: Frame | None, func_call: Any, args: Any, kwargs: Any) -> Result:
-        plan = plan_call(agent, guard, frame, func_call, _call_id(args, kwargs))
-        if not isinstance(plan, Plan):
-            return plan
+        planned = plan_call(agent, guard, frame, func_call, _call_id(args, kwargs))
+        if not isinstance(planned, Planned):
+            return planned
+        plan, parties = planned.plan, planned.parties
         try:
-            ruling = await guard.enforcer.a_decide(plan.call, executor=plan.executor, asker=plan.asker)
+            ruling = plan if isinstance(plan, Ruling) else await guard.enforcer.a_decide(plan.call, **parties)
         except ApprovalPending as pending:
             if frame is None or frame.asynchronous:
                 raise
@@ -77,8 +91,8 @@ def guard_tools(agent: Agent, guard: ActGuard) -> None:
         if not ruling.allowed:
             return denial(func_call, ruling.text)
         try:
-            async with guard.enforcer.a_reporting(ruling, plan.labels) as running:
-                result: Result = await a_execute(plan.func_call, *args, **kwargs)
+            async with guard.enforcer.a_reporting(ruling, planned.labels) as running:
+                result: Result = await a_execute(planned.func_call, *args, **kwargs)
                 running.failed = not result[0]
         except NotReported as withheld:
             return denial(func_call, str(withheld))
@@ -88,7 +102,9 @@ def guard_tools(agent: Agent, guard: ActGuard) -> None:
     agent.a_execute_function = a_execute_function
 
 
-def plan_call(agent: Agent, guard: ActGuard, frame: Frame | None, func_call: Any, call_id: str | None) -> Plan | Result:
+def plan_call(
+    agent: Agent, guard: ActGuard, frame: Frame | None, func_call: Any, call_id: str | None
+) -> Planned | Result:
     """What to ask for one call, or the result that refuses a call which cannot be asked about."""
     if not isinstance(func_call, Mapping) or not isinstance(func_call.get("name"), str):
         return denial(func_call, _refused(ReasonCode.ACTION_MALFORMED, "The call does not name a tool."))
@@ -101,16 +117,11 @@ def plan_call(agent: Agent, guard: ActGuard, frame: Frame | None, func_call: Any
         return denial(func_call, f"Error: {fault}\n The argument must be in JSON format.")
     if not isinstance(arguments, dict):
         return denial(func_call, "Error: the arguments must be a JSON object.")
-    try:
-        canonical = json.dumps(arguments, allow_nan=False)
-        spec = guard.spec_for(agent, name)
-        call = Call(spec.action, resource_for(spec, name, arguments), arguments)
-    except MappingFault as fault:
-        return denial(func_call, _refused(ReasonCode.RESOURCE_MALFORMED, f"{fault}."))
-    except (ValueError, RecursionError):
-        return denial(func_call, _refused(ReasonCode.ACTION_MALFORMED, "The arguments are not plain JSON."))
     asker = frame.asker_of_call(func_call, call_id) if frame is not None else guard.stand_in_asker(agent)
-    return Plan(call, guard.party(agent), guard.asker(asker), {**func_call, "arguments": canonical}, spec.labels)
+    parties = Parties(executor=guard.party(agent), asker=guard.asker(asker))
+    plan = guard.plan(name, arguments, spec=guard.spec_for(agent, name), **parties)
+    run = dict(func_call) | ({"arguments": plan.canonical} if isinstance(plan, Plan) else {})
+    return Planned(plan, parties, run)
 
 
 def denial(func_call: Any, text: str) -> Result:

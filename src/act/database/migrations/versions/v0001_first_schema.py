@@ -26,9 +26,12 @@ def upgrade() -> None:
         sa.Column("max_token_ttl", sa.Integer(), nullable=False),
         sa.Column("default_token_ttl", sa.Integer(), nullable=False),
         sa.Column("default_labels", sa.JSON(), nullable=False, server_default='["untrusted"]'),
+        sa.Column("audit_arguments", sa.String(), nullable=False, server_default="redacted"),
+        sa.Column("redact_patterns", sa.JSON(), nullable=False, server_default="[]"),
         sa.Column("created_at", sa.Integer(), nullable=False),
         sa.Column("frozen_at", sa.Integer()),
         sa.Column("frozen_reason", sa.Text()),
+        sa.Column("audit_retention", sa.Integer()),
     )
     op.create_table(
         "agents",
@@ -74,8 +77,9 @@ def upgrade() -> None:
         sa.Column("node", sa.String(), nullable=False),
         sa.Column("action", sa.String(), nullable=False),
         sa.Column("resource_id", sa.String(), nullable=False),
-        sa.Column("arguments", sa.JSON(), nullable=False),
+        sa.Column("arguments", sa.JSON()),
         sa.Column("context", sa.JSON(), nullable=False),
+        sa.Column("erase", sa.Boolean(), nullable=False, server_default=sa.text("0")),
         sa.Column("policies", sa.JSON(), nullable=False),
         sa.Column("demands", sa.JSON(), nullable=False),
         sa.Column("votes", sa.JSON(), nullable=False),
@@ -97,11 +101,47 @@ def upgrade() -> None:
         sa.Column("hash", sa.LargeBinary(), nullable=False),
     )
     op.create_table(
+        "audit_blocks",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
+        sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("first_at", sa.String(), nullable=False),
+        sa.Column("last_at", sa.String(), nullable=False),
+    )
+    op.create_table(
+        "audit_block_values",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
+        sa.Column("field", sa.String(), primary_key=True),
+        sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("marks", sa.LargeBinary(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "audit_tiles",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
+        sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("hashes", sa.LargeBinary(), nullable=False),
+    )
+    op.create_table(
+        "audit_archives",
+        sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
+        sa.Column("first", sa.Integer(), primary_key=True, autoincrement=False),
+        sa.Column("end", sa.Integer(), nullable=False),
+        sa.Column("removed", sa.Integer(), nullable=False),
+        sa.Column("file", sa.String(), nullable=False),
+        sa.Column("bytes", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("root_hash", sa.String(), nullable=False),
+        sa.Column("first_at", sa.String(), nullable=False),
+        sa.Column("last_at", sa.String(), nullable=False),
+        sa.Column("sealed_at", sa.Integer(), nullable=False),
+    )
+    op.create_table(
         "audit_records",
         sa.Column("tenant_id", sa.String(), sa.ForeignKey("tenants.id"), primary_key=True),
         sa.Column("idx", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("leaf_hash", sa.LargeBinary(), nullable=False),
         sa.Column("salt", sa.LargeBinary()),
+        sa.Column("arguments", sa.Text()),
         sa.Column("record", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(), sa.Computed("json_extract(record, '$.kind')", persisted=False)),
         sa.Column("at", sa.String(), sa.Computed("json_extract(record, '$.at')", persisted=False)),
@@ -117,6 +157,9 @@ def upgrade() -> None:
         sa.Column(
             "conversation_id", sa.String(), sa.Computed("json_extract(record, '$.conversationId')", persisted=False)
         ),
+        sa.Column("on_behalf_of", sa.String(), sa.Computed("json_extract(record, '$.onBehalfOf')", persisted=False)),
+        sa.Column("approval_id", sa.String(), sa.Computed("json_extract(record, '$.approvalId')", persisted=False)),
+        sa.Column("kept_hash", sa.String(), sa.Computed("json_extract(record, '$.keptHash')", persisted=False)),
     )
     op.create_index(
         "audit_records_task",

@@ -1,0 +1,133 @@
+"""`make bench-integrations`: what a guard adds to one tool call of an agent, per framework.
+
+A scripted model calls one tool over and over, through the drivers of the conformance suite: the same team without a
+guard, with ACT embedded in its process, and with an ACT server on the loopback. One tool call is the time from the
+model's answer to its next request. A guarded one holds two exchanges with ACT, the question and the report of the
+outcome, each answered when its record is on disk. Messages are not asked about (`messages="off"`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from act import Act
+from act.integrations import ToolSpec
+from benchmarks.http import KEY, serving
+from tests.integrations.suite.job import Call, Job, Script, Turn
+
+CALLS: Final = 120
+WARM: Final = 20
+ROUNDS: Final = 3
+DRIVERS: Final = {"autogen": (False, True), "agent_framework": (True,), "agentchat": (True,), "ag2": (True,)}
+"""Which modes to measure: asynchronous or not."""
+
+
+@dataclass
+class Timed(Script):
+    """Calls one tool `CALLS` times, and keeps how long each took."""
+
+    took: list[float] = field(default_factory=list)
+    _since: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__([Turn((Call("execute_task", {"task_id": str(number)}),)) for number in range(CALLS)])
+
+    def answer(self, results: Sequence[str]) -> Turn:
+        if self._since is not None:
+            self.took.append(time.perf_counter() - self._since)
+        turn = super().answer(results)
+        self._since = time.perf_counter()
+        return turn
+
+
+def execute_task(task_id: str) -> str:
+    """Execute a task."""
+    return f"done {task_id}"
+
+
+async def a_execute_task(task_id: str) -> str:
+    """Execute a task."""
+    return f"done {task_id}"
+
+
+a_execute_task.__name__ = "execute_task"
+
+
+def measured(driver: Any, act: Act | None, *, asynchronous: bool) -> list[float]:
+    """Seconds of single tool calls, of several runs."""
+    took: list[float] = []
+    spec = ToolSpec("execute", "api://tasks/{task_id}", labels=[])
+    token = _token(act) if act else ""
+    for _ in range(ROUNDS):
+        script = Timed()
+        job = Job(
+            script=script,
+            tools=[a_execute_task if asynchronous else execute_task],
+            asynchronous=asynchronous,
+            act=act,
+            tokens={"Planner": token},
+            options={"tools": {"execute_task": spec}, "messages": "off"},
+        )
+        driver.run(job)
+        if len(script.took) != CALLS or "denied" in script.results[-1]:
+            raise RuntimeError(f"The team did not call its tool: {script.results[-1:]}")
+        took += script.took[WARM:]
+    return took
+
+
+def _token(act: Act) -> str:
+    agent = act.agents.create(f"bench-{time.time_ns()}", roles=["bench"])
+    act.policies.create(name=f"tasks-{time.time_ns()}", actions=["execute"], resources=["api://tasks/*"])
+    return str(act.tokens.issue(agent.id).token)
+
+
+def one(name: str) -> None:
+    """Measure one framework, in a process of its own."""
+    driver = importlib.import_module(f"tests.integrations.suite.drivers.{name}").driver
+    with tempfile.TemporaryDirectory() as folder, serving(f"sqlite:///{Path(folder) / 'served.db'}") as at:
+        embedded = Act.embedded(Path(folder) / "embedded.db")
+        served = Act(f"http://{at.host}:{at.port}", KEY, timeout=20)
+        for asynchronous in DRIVERS[name]:
+            plain = measured(driver, None, asynchronous=asynchronous)
+            row = [name, "async" if asynchronous else "sync", _milliseconds(statistics.median(plain))]
+            for act in (embedded, served):
+                guarded = measured(driver, act, asynchronous=asynchronous)
+                row.append(_milliseconds(statistics.median(guarded) - statistics.median(plain)))
+                row.append(_milliseconds(_p99(guarded) - _p99(plain)))
+            print("".join(f"{cell:>16}" for cell in row), flush=True)
+        embedded.close()
+        served.close()
+
+
+def _p99(took: Sequence[float]) -> float:
+    return statistics.quantiles(took, n=100)[98]
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.2f}"
+
+
+def main() -> None:
+    """Print the table, in milliseconds for one tool call."""
+    heads = ("framework", "mode", "plain p50", "embedded +p50", "+p99", "HTTP +p50", "+p99")
+    print("".join(f"{head:>16}" for head in heads), flush=True)
+    for name in DRIVERS:
+        try:
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.integrations", name], check=True, stderr=subprocess.DEVNULL
+            )
+        except subprocess.CalledProcessError as failed:
+            print(f"{name:>16}  did not run ({failed.returncode})", flush=True)
+
+
+if __name__ == "__main__":
+    one(sys.argv[1]) if len(sys.argv) > 1 else main()

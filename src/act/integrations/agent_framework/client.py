@@ -1,0 +1,103 @@
+"""The chat client of one protected agent: a stand-in that puts the guard's middleware into every request.
+
+Each tool call of an agent, however the tool came to it (the constructor, `run()`, options, a context provider, an MCP
+server, a handoff builder), is executed by the tool loop of its chat client. So the guard stands there: it survives a
+new `agent.middleware`, and the copies that builders make of an agent keep its client. One client may serve many agents;
+each has a stand-in of its own, which is how a call is attributed to the agent that made it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from agent_framework import FunctionInvocationLayer, normalize_tools
+
+from act.integrations.agent_framework.calls import REQUEST, Gate, Seal, handoff_targets
+
+if TYPE_CHECKING:
+    from act.integrations.agent_framework.guard import ActGuard
+
+_OWN = ("_act_client", "_act_guard", "_act_name")
+
+
+class GuardedClient:
+    """Behaves as the client it stands for, also to `isinstance`, but for `get_response`."""
+
+    def __init__(self, client: Any, guard: ActGuard, name: str) -> None:
+        for key, value in zip(_OWN, (client, guard, name), strict=True):
+            object.__setattr__(self, key, value)
+
+    def get_response(
+        self,
+        messages: Any,
+        *,
+        options: Mapping[str, Any] | None = None,
+        middleware: Any = None,
+        client_kwargs: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Any:
+        """As the client's own. Raises `UnprotectedAgent` for tools that the guard could not see being used."""
+        options, kwargs = dict(options or {}), dict(client_kwargs or {})
+        if options.get("tools"):
+            options["tools"] = normalize_tools(options["tools"])  # once: what is checked is what is used
+            self._act_guard.check_tools(self._act_name, options["tools"])
+        given = [*_as_list(kwargs.pop("middleware", None)), *_as_list(middleware)]
+        handing_over = [one for one in given if handoff_targets([one])]
+        rest = [one for one in given if not handoff_targets([one])]
+        # The loop hands these keywords to each of its calls, beside the middleware: so the gate knows its own request.
+        request = object()
+        more["function_invocation_kwargs"] = {**(more.get("function_invocation_kwargs") or {}), REQUEST: request}
+        gate = Gate(self._act_guard, self._act_name, handoff_targets(handing_over), request)
+        # The gate first: what answers instead of a tool (a cache) is asked about too. The seal last: nothing behind it
+        # changes what was decided. A handoff is carried out by its middleware, not by a tool, so that follows the seal.
+        seal = [] if self._act_guard.mode == "observe" else [Seal()]
+        kwargs["middleware"] = [gate, *rest, *seal, *handing_over]
+        return self._act_client.get_response(messages, options=options, client_kwargs=kwargs, **more)
+
+    async def __aenter__(self) -> GuardedClient:
+        if hasattr(self._act_client, "__aenter__"):
+            await self._act_client.__aenter__()
+        return self
+
+    async def __aexit__(self, *fault: Any) -> Any:
+        return await self._act_client.__aexit__(*fault) if hasattr(self._act_client, "__aexit__") else None
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return type(self._act_client)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OWN:  # not made yet: a copy in progress
+            raise AttributeError(name)
+        return getattr(self._act_client, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._act_client, name, value)
+
+    def __copy__(self) -> GuardedClient:
+        return GuardedClient(copy.copy(self._act_client), self._act_guard, self._act_name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GuardedClient:
+        return GuardedClient(copy.deepcopy(self._act_client, memo), self._act_guard, self._act_name)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("an agent under an ActGuard cannot be pickled; protect it where it is used")
+
+
+def runs_tools(client: Any) -> bool:
+    """Whether the client executes tools in the framework's own loop, where the guard can stand."""
+    return isinstance(client, FunctionInvocationLayer)
+
+
+def guard_of(client: Any) -> ActGuard | None:
+    """The guard that a client stands under."""
+    found: ActGuard | None = object.__getattribute__(client, "_act_guard") if type(client) is GuardedClient else None
+    return found
+
+
+def _as_list(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Sequence) and not isinstance(given, str | bytes) else [given]

@@ -1,0 +1,320 @@
+"""What the log keeps of arguments: no secret, whatever it stands under and however deep, and everything else."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from act.audit.redaction import MARK, SECRET_NAMES, Keeping, Mode
+from act.redact_patterns import MAX_PATTERN, plain_name, redact_pattern_fault
+from act.text import has_secret
+
+REDACTED = Keeping()
+OWN_KEY = "act_0123abcd_" + "Zm9vYmFyYmF6cXV4" * 2
+OWN_TOKEN = "eyJhbGciOiJSUzI1NiJ9." + "eyJqdGkiOiJ0b2tfMSJ9QUJD" + "." + "c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+
+# Each with the piece of it that may not be seen; in halves, so that no scanner takes this file for a leak.
+LOOKS = {
+    "own key": (OWN_KEY, OWN_KEY[13:]),
+    "own token": (OWN_TOKEN, OWN_TOKEN.split(".")[1]),
+    "bearer": ("Bearer s3cr3tvalue", "s3cr3tvalue"),
+    "bearer in small letters": ("bearer s3cr3t", "s3cr3t"),
+    "AWS": ("AKIA" + "IOSFODNN7EXAMPLE", "IOSFODNN7EXAMPLE"),
+    "GitHub": ("ghp_" + "a1B2" * 9, "a1B2a1B2"),
+    "GitHub, fine-grained": ("github_pat_" + "a1B2_" * 8, "a1B2_a1B2"),
+    "GitLab": ("glpat-" + "a1B2-" * 4, "a1B2-a1B2"),
+    "Slack": ("xoxb-" + "1234567890-abcdefghij", "abcdefghij"),
+    "Slack hook": ("https://hooks.slack.com/services/" + "T0/B0/abcdefghij", "abcdefghij"),
+    "Stripe": ("sk_live_" + "a1B2c3D4e5F6", "a1B2c3D4"),
+    "webhook secret": ("whsec_" + "a1B2c3D4e5F6a1B2c3D4", "a1B2c3D4"),
+    "OpenAI": ("sk-proj-" + "a1B2c3D4" * 4, "a1B2c3D4"),
+    "Google": ("AIza" + "a1B2c3D4e" * 4, "a1B2c3D4e"),
+    "Hugging Face": ("hf_" + "a1B2c3D4e" * 4, "a1B2c3D4e"),
+    "npm": ("npm_" + "a1B2c3D4e" * 4, "a1B2c3D4e"),
+    "SendGrid": ("SG." + "a1B2c3D4e5F6a1B2." + "g7H8i9J0k1L2g7H8", "g7H8i9J0"),
+    "private key": ("-----BEGIN RSA PRIVATE " + "KEY-----\nMIIB+x/y\n-----END RSA PRIVATE KEY-----", "MIIB"),
+    "private key, cut off": ("-----BEGIN PRIVATE " + "KEY-----\nMIIB+x/y", "MIIB"),
+    "user info": ("postgres://me:hunter2@db.example/x", "hunter2"),
+    "user info alone": ("https://hunter2@example.com", "hunter2"),
+    "card": ("4111111111111111", "4111111111111111"),
+    "card in groups": ("4111 1111 1111 1111", "1111 1111"),
+    "card with dashes": ("3782-822463-10005", "822463"),
+    "social security": ("123-45-6789", "123-45-6789"),
+    "assignment": ("DB_PASSWORD=hunter2", "hunter2"),
+    "query": ("https://example.com/x?api_key=hunter2&y=1", "hunter2"),
+    "option": ("login --password hunter2 --user me", "hunter2"),
+    "option with =": ("login --client-secret=hunter2", "hunter2"),
+    "quoted": ("x = \"password='hunter2 is long'\"", "is long"),
+    "JSON": ('{"apiKey": "hunter2, and more"}', "and more"),
+    "JSON in JSON": ('{\\"secret\\": \\"hunter2\\"}', "hunter2"),
+    "header": ("Authorization: Basic aHVudGVyMg==", "aHVudGVyMg"),
+    "cookies": ("Cookie: a=b; session=hunter2", "hunter2"),
+}
+HARMLESS = [
+    "please pay the invoice 4711",
+    "finance@example.com",
+    "https://example.com:8080/a/b?page=2&max_tokens=500",
+    "2026-11-22T18:00:00.123Z",
+    "1700000000000",
+    "0f8fad5b-d9cb-469f-a165-70867728950e",
+    "risk-assessment-of-the-quarterly-report",
+    "def total(items):\n    return sum(item.price for item in items)\n",
+    "a == b, x: 1, --verbose",
+    "Wir müssen über den Vertrag sprechen: bitte um 10:30",
+    "+49 30 901820",
+]
+
+_SECRET = """
+    password PassWord userPassword user_password user-password DB.PASSWORD passwd secret clientSecret token accessToken
+    refresh_token api_key apikey X-Api-Key Authorization proxy-authorization Cookie set-cookie private_key privateKey
+    credential credentials ssn cardNumber credit_card cvv pin otp ｐａｓｓｗｏｒｄ PASSWORD sessionId
+"""
+_OTHERS = "amount max_tokens tokens passenger passage author keyword card note spin pinned"
+SECRET, OTHERS = _SECRET.split(), _OTHERS.split()
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+LEAVES = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | TEXTS | st.sampled_from(HARMLESS)
+
+
+def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    values = st.recursive(
+        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=10
+    )
+    return st.dictionaries(TEXTS, values, max_size=4)
+
+
+SECRETS = st.sampled_from([look for look, _ in LOOKS.values()])
+ARGUMENTS = nested(LEAVES | SECRETS)
+
+
+def inside(value: Any, leaf: Any, path: list[str | int]) -> Any:
+    """`leaf` somewhere below `value`."""
+    for step in path:
+        leaf = {step: leaf} if isinstance(step, str) else [*[0] * step, leaf]
+    return value | {"below": leaf}
+
+
+def strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield name
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)
+
+
+def shown(arguments: Any, keeping: Keeping = REDACTED) -> str:
+    return json.dumps(keeping.kept(arguments), ensure_ascii=False)
+
+
+PATHS = st.lists(st.sampled_from(["a", "b c", "ü"]) | st.integers(0, 2), max_size=6)
+
+
+# --- what looks like a secret ---
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_look_is_known_wherever_it_stands(name: str) -> None:
+    look, piece = LOOKS[name]
+    for arguments in ({"x": look}, {"x": [[{"y": look}]]}, {"x": f"so: ({look}\n)"}, {f"{look}": 1}, {"x": {look: {}}}):
+        kept = shown(arguments)
+        assert piece not in kept
+        assert MARK in kept
+
+
+@given(ARGUMENTS, st.sampled_from(list(LOOKS)), PATHS, st.sampled_from(["", " ", "\n", "see ", "ü: ", "("]))
+def test_no_look_survives_at_any_depth(
+    arguments: dict[str, Any], name: str, path: list[str | int], before: str
+) -> None:
+    look, piece = LOOKS[name]
+    kept = REDACTED.kept(inside({}, before + look, path) | {"other": arguments})
+    assert kept is not None
+    assert piece not in json.dumps(kept["below"])
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_what_is_no_secret_stays(text: str) -> None:
+    arguments = {"x": text, "y": [{"z": text}], "max_tokens": 500, "n": 1700000000000, "f": 1.5, "none": None}
+    assert REDACTED.kept(arguments) is arguments
+
+
+def test_only_the_secret_of_a_text_goes() -> None:
+    assert REDACTED.kept({"cmd": "curl -u me https://a:b@example.com/x?token=1&y=2 | sh"}) == {
+        "cmd": f"curl -u me https://{MARK}@example.com/x?token={MARK}&y=2 | sh"
+    }
+
+
+@pytest.mark.parametrize("number", [4111111111111111, -4111111111111111, 4111111111111111.0])
+def test_a_card_number_is_one_as_a_number_too(number: float) -> None:
+    assert REDACTED.kept({"n": [number]}) == {"n": [MARK]}
+    assert REDACTED.kept({"n": [number + 1]}) == {"n": [number + 1]}
+
+
+def test_a_mark_that_somebody_sends_hides_nothing_behind_it() -> None:
+    for text in (f"://{MARK}@x:hunter2@h", f"password={MARK}hunter2", f"Bearer {MARK} password=hunter2"):
+        assert "hunter2" not in shown({"x": text})
+
+
+# --- what stands under a name ---
+
+
+@pytest.mark.parametrize("name", SECRET)
+@pytest.mark.parametrize("value", ["x", 1234, True, ["a"], {"a": 1}, ""], ids=repr)
+def test_everything_under_the_name_of_a_secret_goes(name: str, value: Any) -> None:
+    assert REDACTED.kept({"a": [{name: value, "b": 1}]}) == {"a": [{name: MARK, "b": 1}]}
+
+
+@given(ARGUMENTS, PATHS, st.sampled_from(["password", "API-Key", "x_secret_x", "auth"]), nested(LEAVES))
+def test_nothing_below_such_a_name_survives(
+    arguments: dict[str, Any], path: list[str | int], name: str, value: dict[str, Any]
+) -> None:
+    kept = REDACTED.kept(inside({}, {name: value | {"m": "hunter2"}}, path) | {"other": arguments})
+    assert kept is not None
+    assert "hunter2" not in json.dumps(kept["below"])
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_names_are_left_alone(name: str) -> None:
+    assert REDACTED.kept({name: 5}) == {name: 5}
+
+
+def test_null_under_the_name_of_a_secret_says_that_there_was_none() -> None:
+    assert REDACTED.kept({"password": None}) == {"password": None}
+
+
+def test_names_that_become_the_same_are_told_apart() -> None:
+    names = [OWN_KEY, OWN_KEY[:-1] + "X", OWN_KEY[:-1] + "Y"]
+    kept = REDACTED.kept({names[0]: 1, MARK: 2, names[1]: 3, f"{MARK} 2": 4, names[2]: 5})
+    assert kept is not None
+    assert sorted(kept.values()) == [1, 2, 3, 4, 5]
+    assert (kept[MARK], kept[f"{MARK} 2"]) == (2, 4)
+    assert REDACTED.kept(kept) is kept
+
+
+# --- laws ---
+
+
+@given(ARGUMENTS)
+def test_redaction_is_idempotent(arguments: dict[str, Any]) -> None:
+    once = REDACTED.kept(arguments)
+    assert once is not None
+    assert REDACTED.kept(once) == once
+
+
+@given(ARGUMENTS)
+def test_what_is_kept_has_the_shape_of_what_was_sent(arguments: dict[str, Any]) -> None:
+    before = json.dumps(arguments)
+    kept = REDACTED.kept(arguments)
+    assert kept is not None
+    assert len(kept) == len(arguments)
+    assert json.dumps(arguments) == before, "what a decision rests on was changed"
+    assert (kept is arguments) or kept != arguments
+
+
+@given(ARGUMENTS, PATHS, st.sampled_from([OWN_KEY, OWN_TOKEN]))
+def test_our_own_tokens_and_keys_are_in_no_mode(arguments: dict[str, Any], path: list[str | int], own: str) -> None:
+    modes: tuple[Mode, ...] = ("redacted", "full")
+    for mode in modes:
+        kept = Keeping(mode).kept(inside(arguments, {own: f"x {own}"}, path))
+        assert not any(has_secret(text) for text in strings(kept))
+
+
+def test_full_keeps_the_rest_and_none_nothing() -> None:
+    arguments = {"password": "hunter2", "card": "4111111111111111", "a": [{"url": "https://a:b@c"}]}
+    assert Keeping("full").kept(arguments) is arguments
+    assert Keeping("full", ("card",)).kept(arguments) is arguments
+    assert Keeping("none").kept(arguments) is None
+
+
+# --- patterns of the tenant ---
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        ("phone", {"c": [{"mail": "m", "x": 1}], "Phone-No": 2, "phone": MARK, "7": 0}),
+        ("phone*", {"c": [{"mail": "m", "x": 1}], "Phone-No": MARK, "phone": MARK, "7": 0}),
+        ("P_H-O n.e*", {"c": [{"mail": "m", "x": 1}], "Phone-No": MARK, "phone": MARK, "7": 0}),
+        ("*a*i*", {"c": [{"mail": MARK, "x": 1}], "Phone-No": 2, "phone": 3, "7": 0}),
+        ("*", {"c": MARK, "Phone-No": MARK, "phone": MARK, "7": MARK}),
+        ("/c", {"c": MARK, "Phone-No": 2, "phone": 3, "7": 0}),
+        ("/c/0/mail", {"c": [{"mail": MARK, "x": 1}], "Phone-No": 2, "phone": 3, "7": 0}),
+        ("/*/*/m*", {"c": [{"mail": MARK, "x": 1}], "Phone-No": 2, "phone": 3, "7": 0}),
+        ("/c/1/mail", None),
+        ("/mail", None),
+        ("/Phone-no", None),
+        ("mai", None),
+    ],
+)
+def test_a_pattern_redacts_besides(pattern: str, kept: Any) -> None:
+    arguments = {"c": [{"mail": "m", "x": 1}], "Phone-No": 2, "phone": 3, "7": 0}
+    assert redact_pattern_fault(pattern) is None
+    assert Keeping("redacted", (pattern,)).kept(arguments) == (kept or arguments)
+    assert Keeping("redacted", (pattern,)).kept({"password": "x"}) == {"password": MARK}
+
+
+def test_a_pointer_spells_names_as_rfc_6901_does() -> None:
+    keeping = Keeping("redacted", ("/a~1b/m~0n", "/"))
+    assert keeping.kept({"a/b": {"m~n": 1, "o": 2}, "": 3}) == {"a/b": {"m~n": MARK, "o": 2}, "": MARK}
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "-_.", "x" * (MAX_PATTERN + 1), "*" * 9, "a\nb", "/a~", "/a~2", "/a/ b"], ids=repr
+)
+def test_what_is_no_pattern_is_refused_with_a_sentence(pattern: str) -> None:
+    fault = redact_pattern_fault(pattern)
+    assert fault
+    assert fault.endswith(".")
+
+
+def test_the_names_that_are_always_there_are_patterns() -> None:
+    assert len(set(SECRET_NAMES)) == len(SECRET_NAMES)
+    for name in SECRET_NAMES:
+        assert redact_pattern_fault(name) is None
+        assert plain_name(name) == name
+
+
+# --- time ---
+
+HOSTILE = {
+    "digits": "4" * 16_000,
+    "groups of digits": "44 00 " * 2_600,
+    "assignments": "aa=" * 5_000,
+    "names": "a-" * 8_000,
+    "secrets": "password=x " * 1_400,
+    "schemes": "://" * 5_000,
+    "users": "://" + "a@" * 7_000,
+    "begins": "-----BEGIN " * 1_400,
+    "keys": "-----BEGIN PRIVATE " + "KEY-----" * 1_900,
+    "tokens": "eyJ" * 5_000,
+    "parts": "eyJ." * 4_000,
+    "quotes": 'pwd="' * 3_000,
+    "open quotes": "'password: \"" * 1_300,
+    "spaces": "password" + " " * 15_000,
+    "options": "--pw " * 3_000,
+    "backslashes": "\\" * 16_000,
+    "letters": "A" * 16_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_text_takes_long(name: str) -> None:
+    """All that is kept of one call at most, 16 KiB: what grew with the square would take many seconds."""
+
+    def seconds(text: str) -> float:
+        begin = time.process_time()
+        REDACTED.kept({"x": text})
+        return time.process_time() - begin
+
+    text = HOSTILE[name]
+    seconds(text)
+    assert min(seconds(text) for _ in range(3)) < 0.5
