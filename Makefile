@@ -9,7 +9,7 @@ CLASSIC02 := .tools/classic02
 
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo serve test test-integrations test-deep lint fmt bench bench-engine bench-http bench-tokens bench-limits bench-integrations mutants verifier-checks clean help
+.PHONY: setup demo serve test test-integrations test-deep soak lint fmt bench bench-engine bench-http bench-tokens bench-limits bench-search bench-integrations mutants verifier-checks clean help
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,7 +49,10 @@ test-integrations: setup $(CLASSIC02)/.ready  ## Test the integrations: every fr
 test-deep: setup  ## The same properties and differential tests on many more examples, and fuzzing (long)
 	-$(UV) sync --quiet --locked --inexact --all-extras --group deep --no-build-package atheris --python $(PYTHON)
 	ACT_DEEP=1 $(RUN) pytest -q -n auto tests/properties tests/deep tests/limits tests/attacks/test_counting_limits.py \
-	  tests/e2e/test_crash_limits.py
+	  tests/e2e/test_crash_limits.py tests/e2e/test_kill.py tests/audit/test_sumdb.py
+
+soak: setup  ## A real server under a mixed load: is it as small, fast and right as before? (MINUTES=10)
+	$(RUN) python -u -m tests.deep.soak --minutes $(or $(MINUTES),10)
 
 mutants: setup  ## Break the decision core and see which tests notice (long; MODULES="globs match" MINUTES=20)
 	$(RUN) python -u -m tests.deep.mutants $(MODULES) --minutes $(or $(MINUTES),120)
@@ -82,6 +85,9 @@ bench-tokens: setup  ## Tokens and chains, against PyJWT, Biscuit and macaroons 
 
 bench-limits: setup  ## What it costs to count: judging, the whole pipeline, and memory (prints; gates nothing)
 	$(RUN) python -m benchmarks.limits
+
+bench-search: setup  ## Search a large log while decisions are made (ROWS=10000000; a million takes two minutes)
+	$(RUN) python -m benchmarks.search --rows $(or $(ROWS),1000000)
 
 bench-integrations: setup  ## What a guard adds to one tool call, per framework, embedded and over HTTP
 	$(RUN) python -m benchmarks.integrations

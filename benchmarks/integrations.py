@@ -1,14 +1,18 @@
 """`make bench-integrations`: what a guard adds to one tool call of an agent, per framework.
 
 A scripted model calls one tool over and over, through the drivers of the conformance suite: the same team without a
-guard, with ACT embedded in its process, and with an ACT server on the loopback. One tool call is the time from the
+guard, with a stand-in for ACT that answers at once (what the guard itself costs), with ACT embedded in its process, and
+with an ACT server on the loopback. One tool call is the time from the
 model's answer to its next request. A guarded one holds two exchanges with ACT, the question and the report of the
 outcome, each answered when its record is on disk. Messages are not asked about (`messages="off"`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import logging
 import statistics
 import subprocess
 import sys
@@ -16,17 +20,22 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from act import Act
-from act.integrations import ToolSpec
-from benchmarks.http import KEY, serving
 from tests.integrations.suite.job import Call, Job, Script, Turn
 
-CALLS: Final = 120
-WARM: Final = 20
-ROUNDS: Final = 3
+from act import Act
+from act.integrations import ToolSpec
+from act.models import Decision, ReasonCode, Verdict
+from benchmarks.http import KEY, serving
+
+CALLS: Final = 38
+WARM: Final = 6
+ROUNDS: Final = 8
+UNVERIFIED: Final = "e30.eyJjbGllbnRfaWQiOiAiYWd0XzEifQ.c2ln"
+"""A text that names its agent as a token does, for who verifies nothing."""
 DRIVERS: Final = {"autogen": (False, True), "agent_framework": (True,), "agentchat": (True,), "ag2": (True,)}
 """Which modes to measure: asynchronous or not."""
 
@@ -62,11 +71,29 @@ async def a_execute_task(task_id: str) -> str:
 a_execute_task.__name__ = "execute_task"
 
 
-def measured(driver: Any, act: Act | None, *, asynchronous: bool) -> list[float]:
+class Instant:
+    """Answers everything with one decision, made before."""
+
+    _allowed = Decision(
+        request_id="r",
+        decision=Verdict.ALLOWED,
+        reason_code=ReasonCode.ALLOWED,
+        reason="Allowed.",
+        decision_id="dec_1",
+        evaluated_at=datetime(2026, 11, 22, tzinfo=UTC),
+    )
+
+    def enforce(self, *asked: Any, **more: Any) -> Decision:
+        return self._allowed
+
+    def report_outcome(self, *said: Any) -> None: ...
+
+
+def measured(driver: Any, act: Any, *, asynchronous: bool) -> list[float]:
     """Seconds of single tool calls, of several runs."""
     took: list[float] = []
     spec = ToolSpec("execute", "api://tasks/{task_id}", labels=[])
-    token = _token(act) if act else ""
+    token = _token(act) if isinstance(act, Act) else UNVERIFIED
     for _ in range(ROUNDS):
         script = Timed()
         job = Job(
@@ -77,7 +104,8 @@ def measured(driver: Any, act: Act | None, *, asynchronous: bool) -> list[float]
             tokens={"Planner": token},
             options={"tools": {"execute_task": spec}, "messages": "off"},
         )
-        driver.run(job)
+        with contextlib.redirect_stdout(io.StringIO()):
+            driver.run(job)
         if len(script.took) != CALLS or "denied" in script.results[-1]:
             raise RuntimeError(f"The team did not call its tool: {script.results[-1:]}")
         took += script.took[WARM:]
@@ -92,6 +120,7 @@ def _token(act: Act) -> str:
 
 def one(name: str) -> None:
     """Measure one framework, in a process of its own."""
+    logging.disable(logging.WARNING)
     driver = importlib.import_module(f"tests.integrations.suite.drivers.{name}").driver
     with tempfile.TemporaryDirectory() as folder, serving(f"sqlite:///{Path(folder) / 'served.db'}") as at:
         embedded = Act.embedded(Path(folder) / "embedded.db")
@@ -99,11 +128,11 @@ def one(name: str) -> None:
         for asynchronous in DRIVERS[name]:
             plain = measured(driver, None, asynchronous=asynchronous)
             row = [name, "async" if asynchronous else "sync", _milliseconds(statistics.median(plain))]
-            for act in (embedded, served):
+            for act in (Instant(), embedded, served):
                 guarded = measured(driver, act, asynchronous=asynchronous)
                 row.append(_milliseconds(statistics.median(guarded) - statistics.median(plain)))
                 row.append(_milliseconds(_p99(guarded) - _p99(plain)))
-            print("".join(f"{cell:>16}" for cell in row), flush=True)
+            print("".join(f"{cell:>15}" for cell in row), flush=True)
         embedded.close()
         served.close()
 
@@ -118,15 +147,15 @@ def _milliseconds(seconds: float) -> str:
 
 def main() -> None:
     """Print the table, in milliseconds for one tool call."""
-    heads = ("framework", "mode", "plain p50", "embedded +p50", "+p99", "HTTP +p50", "+p99")
-    print("".join(f"{head:>16}" for head in heads), flush=True)
+    heads = ("framework", "mode", "plain p50", "guard +p50", "+p99", "embedded +p50", "+p99", "HTTP +p50", "+p99")
+    print("".join(f"{head:>15}" for head in heads), flush=True)
     for name in DRIVERS:
         try:
             subprocess.run(
                 [sys.executable, "-m", "benchmarks.integrations", name], check=True, stderr=subprocess.DEVNULL
             )
         except subprocess.CalledProcessError as failed:
-            print(f"{name:>16}  did not run ({failed.returncode})", flush=True)
+            print(f"{name:>15}  did not run ({failed.returncode})", flush=True)
 
 
 if __name__ == "__main__":

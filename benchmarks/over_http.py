@@ -111,6 +111,7 @@ def compare(rows: dict[str, Measured]) -> None:
 
 
 def main(seconds: int = 5) -> None:
+    wrk.binary()  # what is missing is said before anything is started
     print(f"Decisions over HTTP; {len(SERVICES)} policies, {AGENTS} agents, one worker, {seconds} s each in turns;")
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, which the driver shares.")
     with tempfile.TemporaryDirectory(prefix="act-bench-") as folder, targets(Path(folder)) as found:

@@ -68,6 +68,18 @@ class Measured:
     cpu: float
 
 
+def binary() -> str:
+    """Where wrk is.
+
+    Raises:
+        DriverMissing: nowhere.
+    """
+    found = shutil.which("wrk")
+    if found is None:
+        raise DriverMissing(MISSING)
+    return found
+
+
 def measure(target: Target, connections: int, seconds: int) -> Measured:
     """Load the target and measure it.
 
@@ -116,12 +128,12 @@ def _request(target: Target, body: bytes) -> str:
 
 
 def _run(target: Target, script: Path, connections: int, seconds: int) -> dict[str, Any]:
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        raise DriverMissing(MISSING)
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)]
     done = subprocess.run(
-        [wrk, *options, f"http://{target.host}:{target.port}{target.path}"], capture_output=True, text=True, check=True
+        [binary(), *options, f"http://{target.host}:{target.port}{target.path}"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     _, mark, result = done.stdout.partition("\nRESULT ")
     if not mark:

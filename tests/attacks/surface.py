@@ -97,7 +97,8 @@ class Route:
 
     @property
     def changes(self) -> bool:
-        return self.method != "GET" and not self.path.endswith(("/validate", "/introspect"))
+        # No test is old enough for something to archive.
+        return self.method != "GET" and not self.path.endswith(("/validate", "/introspect", "/archives"))
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -170,6 +171,8 @@ def _routes() -> list[Route]:
         Route("GET", "/v1/audit", audit),
         Route("GET", "/v1/audit/checkpoint", audit),
         Route("GET", "/v1/audit/export", audit),
+        Route("GET", "/v1/audit/archives", audit),
+        Route("POST", "/v1/audit/archives", admin, 201, lambda _: {"olderThan": 86400}),
         Route("GET", "/v1/events", audit, query="?limit=0"),
         Route("GET", "/v1/audit/proof/inclusion", audit, query="?index=0"),
         Route("GET", "/v1/audit/proof/consistency", audit, query="?first=1"),

@@ -245,6 +245,9 @@ def test_a_log_rewritten_as_a_whole_while_the_server_was_down(tmp_path: Path) ->
             kept = keep(api)
         server.stop()
         rewrite(server.database, decisions[1]["audit"]["index"], kept.size - 1)
+        with pytest.raises(RuntimeError, match=f"{kept.size} records were answered and {kept.size - 1} are there"):
+            server.start()
+        server.database.with_name("act.db.head").unlink()  # who can write the one file can write the other
         server.start()
         with server.api() as api:
             assert judge(api).ok  # nothing seems wrong to one who kept nothing
@@ -291,7 +294,7 @@ def test_reading_changes_nothing(api: Api, route: Route) -> None:
     world = new_world(api)
     before = api.get("/v1/audit/checkpoint")["size"]
     body = route.body(world) if route.body else None
-    assert api.send(route.method, world.path(route), body).status_code == 200
+    assert api.send(route.method, world.path(route), body).status_code == route.status
     assert api.get("/v1/audit/checkpoint")["size"] == before
 
 

@@ -22,6 +22,9 @@ from tests.support import Api, Server
 WINDOW = 20
 """So many characters of a secret in a row are a find."""
 
+LOGGED = {"ACT_LOG_FORMAT": "json", "ACT_ACCESS_LOG": "true"}
+"""As much is logged as can be."""
+
 # Answers that carry a secret because they are its one appearance.
 ONCE = re.compile(r"^(/v1/(tokens|delegations|api-keys)|/v1/tokens/[^/]+/rotate)$")
 
@@ -90,7 +93,7 @@ def story(tmp_path: Path) -> Iterator[tuple[Story, Server, Api]]:
     told = Story()
     told.keep("admin key", "act_test_admin_0123456789abcdef0123456789abcdef")
     told.keep("other admin key", OTHER_KEY)
-    with Server(tmp_path, {"ACT_LOG_LEVEL": "debug"}) as server, listening(server, told) as api:
+    with Server(tmp_path, LOGGED) as server, listening(server, told) as api:
         yield told, server, api
 
 
@@ -273,6 +276,7 @@ def test_no_secret_stands_anywhere(story: tuple[Story, Server, Api]) -> None:
     assert {what.rpartition(" ")[0].split(" of ")[0] for what in told.secrets} >= {"token", "key", "proof", "file"}
     assert len(told.answers) > 800
     assert "Traceback" not in server.log
+    assert server.log.count('"act.access"') > 800
     assert finds(told.secrets, [*told.answers, *places(server, api)]) == {}
 
 

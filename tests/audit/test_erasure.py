@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -11,11 +12,13 @@ from uuid import uuid4
 
 import pytest
 
+from act import Act, AsyncAct
 from act.cli.verify import Result, verified
+from act.models import ArgumentsErased
 from tests.attacks.conftest import OTHER_KEY, make_second_tenant
 from tests.attacks.log import export, judge, keep
 from tests.in_process import InProcess
-from tests.support import Api, Server
+from tests.support import ADMIN_KEY, Api, Server
 
 TENANT = "/v1/tenants/default-tenant"
 HIDDEN = "[redacted]"
@@ -410,6 +413,11 @@ def test_an_open_approval_is_erased_once_it_is_settled(server: Server, api: Api,
         assert used["reasonCode"] == "allowed"
         assert api.post(f"/v1/audit/{used['audit']['index']}/erase", {"reason": "r"}, status=200)["erased"] == 1
     assert api.get(path)["arguments"] is None
+    # What goes with a later step is overwritten when the write-ahead log is emptied the next time.
+    assert api.post(f"/v1/audit/{asked['audit']['index']}/erase", {"reason": "r"}, status=200)["overwritten"]
+    assert in_files(server, text) == []
+    # Nor is anything known of it, by which a guess could be tested: it is a new question.
+    assert asking.ask({"note": text})["approval"]["id"] != asked["approval"]["id"]
 
 
 def test_an_erased_log_is_read_again_after_a_restart(tmp_path: Path) -> None:
@@ -431,3 +439,22 @@ def test_an_erased_log_is_read_again_after_a_restart(tmp_path: Path) -> None:
         assert again["decision"] == "pending_approval", "nothing is known of the no any more: a person is asked"
     finally:
         node.close()
+
+
+def test_the_sdk_erases_call_by_call(server: Server, api: Api, asking: Asking) -> None:
+    one, *others = [asking.run({"n": n}) for n in range(3)]
+
+    async def erase_the_rest() -> list[ArgumentsErased]:
+        async with AsyncAct(server.url, ADMIN_KEY) as act:
+            assert (await act.audit.erase(one, "again")).erased == 0
+            return [answer async for answer in act.audit.erase_matching("all of it", agent_id=asking.agent)]
+
+    with Act(server.url, ADMIN_KEY) as act:
+        assert act.audit.get(one).arguments == {"n": 0}
+        assert act.audit.erase(one, "one of them").erased == 1
+        assert act.audit.get(one).arguments is None
+        answers = asyncio.run(erase_the_rest())
+        assert sum(answer.erased for answer in answers) == len(others)
+        assert answers[-1].next is None
+        exported = {line.index: line for line in act.audit.export()}
+    assert all(exported[index].arguments is exported[index].salt is None for index in (one, *others))

@@ -300,3 +300,33 @@ def test_an_export_that_fails_leaves_the_former_file_alone(ctl: Ctl, tmp_path: P
     assert file.read_text() == "the former one"
     assert list(tmp_path.iterdir()) == [file]
     assert ADMIN_KEY not in run.err
+
+
+# --- erasing ---
+
+
+def test_what_was_kept_is_erased_and_the_log_verifies(ctl: Ctl, log: Log) -> None:
+    agent = ctl.json("agents", "create", "Eraser")["id"]
+    ctl("policies", "create", "--name", "eraser", "--action", "write", "--resource", "*", "--agent", agent).ok()
+    token = ctl("tokens", "issue", "Eraser").ok().out.strip()
+    for number in (1, 2, 3):
+        sent = json.dumps({"n": number, "password": "hunter2"})
+        assert ctl("enforce", "write", "api://c", "--arguments", sent, ACT_TOKEN=token).code == 0
+    third, second, first = ctl.json("audit", "list", "--agent", "Eraser", "--kind", "decision")
+    assert first["arguments"] == {"n": 1, "password": "[redacted]"}
+    assert '{"n": 1, "password": "[redacted]"}' in ctl("audit", "show", first["index"]).ok().out
+    one = ctl.json("audit", "erase", first["index"], "--reason", "case 7", "--yes")
+    assert (one["erased"], one["approvals"], one["overwritten"], len(one["records"])) == (1, 0, True, 1)
+    rest = ctl("audit", "erase", "--agent", "Eraser", "--reason", "case 8", "--yes").ok()
+    assert "erased       2\n" in rest.out
+    for line in (first, second, third):
+        assert ctl.json("audit", "show", line["index"])["arguments"] is None
+    found = ctl.json("audit", "verify", "--checkpoint", log.note, "--key", log.key)
+    assert (found["ok"], found["erased"]) == (True, 3)
+
+
+def test_an_erasure_says_whose_and_why(ctl: Ctl) -> None:
+    for arguments in (("1",), ("--reason", "r"), ("1", "--agent", "x", "--reason", "r"), ("1", "--reason", "r")):
+        run = ctl("audit", "erase", *arguments)
+        assert run.code == 2, "the last one has no terminal to ask at"
+    assert ctl("audit", "erase", "999999", "--reason", "r", "--yes").code == 1

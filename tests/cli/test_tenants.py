@@ -92,3 +92,18 @@ def test_a_mistyped_path_makes_no_database(tmp_path: Path) -> None:
         assert f"There is no database at {wrong}" in run.err
         assert "--database" in run.err
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_what_the_log_keeps_of_arguments(ctl: Ctl) -> None:
+    shown = ctl.json("tenants", "show", ID)
+    assert (shown["auditArguments"], shown["redactPatterns"]) == ("redacted", [])
+    changed = ctl.json(
+        "tenants", "set", ID, "--audit-arguments", "full", "--redact", "*phone*", "--redact", "/c/*/mail"
+    )
+    assert (changed["auditArguments"], changed["redactPatterns"]) == ("full", ["*phone*", "/c/*/mail"])
+    assert ctl.json("tenants", "set", ID, "--no-redact")["redactPatterns"] == []
+    assert ctl("tenants", "set", ID, "--redact", "x", "--no-redact").code == 2
+    refused = ctl("tenants", "set", ID, "--redact", "/a~")
+    assert refused.code == 1
+    assert "\n  /redactPatterns/0: " in refused.err
+    assert ctl.json("tenants", "set", ID, "--audit-arguments", "redacted")["auditArguments"] == "redacted"

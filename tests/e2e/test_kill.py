@@ -127,10 +127,10 @@ def assert_counted(api: Api, token: str, notes: Notes, records: list[dict[str, A
     counted = sum(one["action"] == "count" and one["decision"] == "allowed" for one in decisions)
     (left,) = api.enforce(token, "count", "x")["limits"]
     assert left["remaining"] == QUOTA - counted - 1
-    approvals = [each for each in _approvals(api) if each["status"] == "pending"]
-    there = {each["id"] for each in approvals}
+    there = {each["id"] for each in _approvals(api) if each["action"] == "ask" and each["status"] == "pending"}
     assert {told["approval"]["id"] for told in notes.told if told["approval"]} <= there
-    assert there == {one["approvalId"] for one in decisions if one["reasonCode"] == "approval_required"}
+    asked = [one for one in decisions if one["action"] == "ask" and one["reasonCode"] == "approval_required"]
+    assert there == {one["approvalId"] for one in asked}
 
 
 def _approvals(api: Api) -> list[dict[str, Any]]:
@@ -189,7 +189,11 @@ def test_a_process_that_stands_still(tmp_path: Path) -> None:
             agent = api.agent()
             constraints = {"maxConcurrentTasks": 1, "leaseSeconds": LEASE}
             api.policy(["hold"], appliesTo={"agentIds": [agent]}, constraints=constraints)
+            waits = {"requiresApproval": {"approvers": 1, "expiresIn": LEASE}}
+            api.policy(["wish"], appliesTo={"agentIds": [agent]}, constraints=waits)
             holding = api.token(agent)
+            with server.api(api.key("enforce")["key"]) as asking:
+                wished = asking.enforce(holding, "wish", "x")["approval"]["id"]
             held = api.enforce(holding, "hold", "x")
             assert api.enforce(holding, "hold", "x")["reasonCode"] == "concurrency_exceeded"
         callers = Callers(server, token, tmp_path / "notes.jsonl")
@@ -212,6 +216,10 @@ def test_a_process_that_stands_still(tmp_path: Path) -> None:
                 # The request that was given up is decided when it is read, and known when it is asked again.
                 again = api.post("/v1/enforce", asked, status=200)
                 assert again["reasonCode"] == "allowed"
+                # Nobody can say yes any more to what ran out meanwhile.
+                refused = api.send("POST", f"/v1/approvals/{wished}/approve", {})
+                assert (refused.status_code, refused.json()["code"]) == (409, "approval_expired")
+                assert api.get(f"/v1/approvals/{wished}")["status"] == "expired"
                 # The lease ended by the time that went by, not by the time that the process ran.
                 wait_until(lambda: api.enforce(holding, "hold", "x")["decision"] == "allowed", "the place to come back")
                 wait_until(lambda: timed_out(api)[:1] == [held["decisionId"]], "the lease to be told of")

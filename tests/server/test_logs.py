@@ -14,11 +14,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from act.cli.node import serve
+from act.server import serve as serving
 from act.server.logs import MAX_MESSAGE, MAX_TRACEBACK, LogFormat, configure
-from act.server.settings import Settings, SettingsInvalid
+from act.server.settings import Settings
 from tests.support import ADMIN_KEY, Api, Server
 
 TOKEN = f"eyJhbGciOiJFZERTQSJ9.{'YWJj' * 20}.{'c2ln' * 20}"
@@ -138,10 +141,24 @@ def test_a_wrong_log_call_is_written_all_the_same(form: LogFormat) -> None:
     assert "two %s %s" in written(form, "two %s %s", 1)
 
 
-@pytest.mark.parametrize("text", ["", "JSON", "yaml"])
-def test_a_form_that_is_none(text: str) -> None:
-    with pytest.raises(SettingsInvalid, match="ACT_LOG_FORMAT"):
-        Settings.from_environment({"ACT_LOG_FORMAT": text})
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ([], ("json", True)),
+        (["--log-format", "text"], ("text", True)),
+        (["--no-access-log"], ("json", False)),
+    ],
+    ids=["none", "format", "access"],
+)
+def test_options_come_before_variables(
+    options: list[str], found: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[Settings] = []
+    monkeypatch.setattr(serving, "serve", served.append)
+    monkeypatch.setenv("ACT_LOG_FORMAT", "json")
+    monkeypatch.setenv("ACT_ACCESS_LOG", "true")
+    assert CliRunner().invoke(serve, options).exit_code == 0
+    assert [(settings.log_format, settings.access_log) for settings in served] == [found]
 
 
 # --- of a real server ---

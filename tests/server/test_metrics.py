@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from act.models import ReasonCode
@@ -84,6 +85,9 @@ def test_what_is_documented_is_there(api: Api) -> None:
     families = {family.name for family in text_string_to_metric_families(api.send("GET", "/metrics").text)}
     own = {name for name in families if name.startswith("act_") and not name.endswith("_created")}
     assert {name.removesuffix("_total") for name in documented} == own
+    scrape, rules = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    assert scrape["scrape_configs"][0]["job_name"] == "act"
+    assert all(rule["alert"] and rule["annotations"]["summary"] for rule in rules["groups"][0]["rules"])
     used = set(re.findall(r"\bact_\w+", alerts.partition("## Logs")[0]))
     assert {re.sub(r"_(bucket|sum|count)$", "", name) for name in used} <= documented
     [codes] = re.findall(r'reason_code=~"([\w|]+)"', alerts)

@@ -43,6 +43,9 @@ def test_variables_come_before_defaults_and_arguments_before_both() -> None:
         ("ACT_REQUIRE_BINDING", "off", "require_binding", False),
         ("ACT_REQUIRE_BINDING", "", "require_binding", False),
         ("ACT_WEBHOOK_ALLOW_PRIVATE", "true", "webhook_allow_private", True),
+        ("ACT_LOG_FORMAT", "json", "log_format", "json"),
+        ("ACT_ACCESS_LOG", "yes", "access_log", True),
+        ("ACT_OTEL", "1", "otel", True),
     ],
 )
 def test_each_variable_is_read(variable: str, text: str, name: str, value: Any) -> None:
@@ -62,6 +65,10 @@ def test_each_variable_is_read(variable: str, text: str, name: str, value: Any) 
         ("ACT_REQUIRE_BINDING", "ture"),
         ("ACT_REQUIRE_BINDING", "2"),
         ("ACT_WEBHOOK_ALLOW_PRIVATE", "ture"),
+        ("ACT_LOG_FORMAT", "xml"),
+        ("ACT_LOG_FORMAT", ""),
+        ("ACT_ACCESS_LOG", "ture"),
+        ("ACT_OTEL", "http://collector:4318"),
         ("ACT_BOOTSTRAP_API_KEY", "k" * 31),
         ("ACT_BOOTSTRAP_API_KEY", ""),
         ("ACT_ISSUER", ""),

@@ -29,7 +29,7 @@ from tests.tokens.forge import CLAIMS, KEYS, KID, token
 NOW = CLAIMS.issued_at + 10.0
 END = float(CLAIMS.expires_at)
 CALLER = ApiKey("key_1", "t1", "key", b"", frozenset([Scope.ENFORCE]), None, None)
-CHILD = replace(CLAIMS, path=("nod_0",), actors=("agt_0", "agt_1"), sequence=8)
+CHILD = CLAIMS._replace(path=("nod_0",), actors=("agt_0", "agt_1"), sequence=8)
 COORDINATES = {"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}
 
 
@@ -173,7 +173,7 @@ def test_one_above_that_ends_before_the_token_ends_it(record: Record) -> None:
 )
 def test_a_token_that_says_something_else_than_its_node(record: Record, other: dict[str, Any]) -> None:
     """Signed with the right key: whoever stole it writes other claims for a node that there is."""
-    found = record.ask(token(payload=replace(CHILD, **other).to_payload()))
+    found = record.ask(token(payload=CHILD._replace(**other).to_payload()))
     assert isinstance(found, Refusal)
     assert found.code is GONE
 

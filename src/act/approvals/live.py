@@ -52,6 +52,9 @@ class LiveApprovals:
     def _put(self, approval: Approval) -> None:
         self._moments.begin(approval.id)
         self._pending.put(approval)
+        known = self._by_id.get(approval.id)
+        if known is not None and known.binding != approval.binding and self._by_binding.get(known.binding) is known:
+            del self._by_binding[known.binding]  # what was asked was erased, and nothing is known of it any more
         latest = self._by_binding.get(approval.binding)
         # The last one is the one that came last: a clock that was set back gives later ones smaller ids.
         # A no comes after whatever else was asked: with other people in the demands there may be two questions at once.

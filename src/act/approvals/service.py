@@ -167,7 +167,9 @@ class ApprovalService:
             return store.step(transaction.connection, before, after)
         keeping = Keeping("none") if row.erase else self._tenants.get(row.tenant_id).keeping
         arguments, context = rest_of(row.arguments, keeping), rest_of(row.context, keeping)
-        rest = {"arguments": arguments, "context": (context or {}) | _conversation(row.context)}
+        rest: dict[str, Any] = {"arguments": arguments, "context": (context or {}) | _conversation(row.context)}
+        if row.erase:
+            rest["binding"] = store.no_binding()
         return store.step(transaction.connection, before, after, **rest)
 
     def erase(self, transaction: Transaction, tenant_id: str, ids: Iterable[str]) -> int:

@@ -45,9 +45,14 @@ def erase(connection: Connection, id: str, context: Mapping[str, Any], *, open: 
 
     The binding is a hash of the arguments without a salt: it goes, too, and after a restart nothing is known of them.
     """
-    gone: dict[str, Any] = {"arguments": None, "context": context, "binding": secrets.token_bytes(32)}
+    gone: dict[str, Any] = {"arguments": None, "context": context, "binding": no_binding()}
     values = {"erase": True} | ({} if open else gone)
     connection.execute(update(approvals).where(approvals.c.id == id).values(**values))
+
+
+def no_binding() -> bytes:
+    """In the place of a binding that was erased: nothing that is asked has it."""
+    return secrets.token_bytes(32)
 
 
 def find(connection: Connection, tenant_id: str, id: str) -> Row[Any] | None:

@@ -83,6 +83,13 @@ def first_needed(connection: Connection, tenant_id: str, now: datetime) -> int |
     return min(connection.execute(query).scalars(), default=None)
 
 
+def erased_since(connection: Connection, tenant_id: str, begin: int) -> bool:
+    """Whether arguments were erased, by a record from an index on."""
+    columns = audit_records.c
+    query = select(columns.idx).where(columns.tenant_id == tenant_id, columns.idx >= begin)
+    return connection.execute(query.where(columns.kind == "arguments.erased").limit(1)).first() is not None
+
+
 def times(connection: Connection, tenant_id: str, begin: int, end: int) -> tuple[str, str]:
     """The earliest and the latest time of records."""
     columns = audit_records.c

@@ -43,6 +43,7 @@ LONGEST: Final = 65_536
 PACE: Final = 0.004
 """Seconds in which others get the interpreter, after each 64 KB; and after each commit that removes."""
 DAY: Final = 86_400.0
+_ERASED: Final = '"kind":"arguments.erased"'
 
 log = logging.getLogger("act.audit")
 
@@ -140,6 +141,7 @@ class ArchiveService:
             raise conflict("archiving", "Another archive is being made; try again when it is there.")
         try:
             before = self._clock.now() - timedelta(seconds=max(older_than, SHORTEST_RETENTION))
+            seen = self._writer.head(tenant_id).size
             with self._reader.begin() as connection:
                 first, end, more = self._range(connection, tenant_id, before)
                 if first == end:
@@ -152,8 +154,12 @@ class ArchiveService:
             archive_files.write(self._folder / name, gathered(self._paced(line + b"\n" for line in lines())))
             self._check(self._folder / name, tenant_id, frontier, head, lines())
             stored = archive_files.digest(self._folder / name)
-            row = self._writer.write(partial(self._told, tenant_id, name, stored, first, head, times, caller))
-            return row, more
+            told = partial(self._told, tenant_id, name, stored, first, head, times, seen, caller)
+            try:
+                return self._writer.write(told), more
+            except ArchiveInvalid:
+                (self._folder / name).unlink()
+                raise
         finally:
             self._one.release()
 
@@ -217,6 +223,7 @@ class ArchiveService:
         first: int,
         head: Frontier,
         times: tuple[str, str],
+        seen: int,
         caller: ApiKey | None,
         transaction: Transaction,
     ) -> Row[Any]:
@@ -224,6 +231,10 @@ class ArchiveService:
         connection = transaction.connection
         if archive_store.held_from(connection, tenant_id) != first:
             raise conflict("archiving", "These records were archived meanwhile.")
+        # Of this commit, the records are not in the table yet.
+        now = any(row.tenant_id == tenant_id and _ERASED in row.record for row in transaction.rows)
+        if now or archive_store.erased_since(connection, tenant_id, seen):
+            raise ArchiveInvalid("Arguments were erased meanwhile, and the file has them; try again.")
         archive_store.add(
             connection,
             tenant_id=tenant_id,

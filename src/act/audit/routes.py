@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Literal
 
@@ -25,8 +26,8 @@ from act.tenants.tenant import ApiKey
 EXPORTS_AT_ONCE = 2
 """So many exports read at the same time; they take none of the threads that all other calls share."""
 
-SEARCHES_AT_ONCE = 2
-"""So many searches read at the same time, so that they leave the processor and the threads to others."""
+SEARCHES_AT_ONCE = max(1, (os.cpu_count() or 1) // 4)
+"""So many searches read at the same time, so that they leave the processors and the threads to decisions."""
 SEARCHES_WAITING = 64
 
 SEARCHED_BY = frozenset(

@@ -25,6 +25,8 @@ LOOKED: Final = 8192
 """Blocks of which one page asks whether they can have what is looked for."""
 SOFT_SECONDS: Final = 0.25
 """After so long a page ends with what it has."""
+PAUSE: Final = 0.01
+"""The most seconds of rest after a block that was looked through."""
 HARD_SECONDS: Final = 5.0
 """After so long a query is given up."""
 _STEPS: Final = 20_000
@@ -53,13 +55,17 @@ def search(connection: Connection, tenant_id: str, wanted: Filter, within: Span,
         rows: list[Record] = []
         until = time.monotonic() + SOFT_SECONDS
         for begin, end in spans:
-            left = limit + 1 - len(rows)
+            began, left = time.monotonic(), limit + 1 - len(rows)
             rows += store.search(connection, tenant_id, wanted, None, left, order, (begin, end))
             if len(rows) > limit:
                 return Found(rows[:limit], rows[limit - 1].idx)
-            if time.monotonic() > until and (begin, end) != spans[-1]:
+            if (begin, end) == spans[-1]:
+                break
+            if time.monotonic() > until:
                 rest = _after(begin, end, order)
                 break
+            # Half of one processor at most: a search can wait, a decision cannot.
+            time.sleep(min(PAUSE, time.monotonic() - began))
         return Found(rows, rest)
 
 
@@ -107,7 +113,7 @@ def _by_blocks(
         )  # fmt: skip
         spans = spans + [(max(begin, n * BLOCK), min(known, (n + 1) * BLOCK)) for n in numbers[:room]]
         if len(numbers) > room:
-            return spans, _after(*(spans[-1] if spans else (known, known)), order)
+            return spans, _after(*spans[-1], order)
         if newest_first and low > first:
             return spans, low * BLOCK
         if not newest_first and high < last:

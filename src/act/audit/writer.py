@@ -95,7 +95,7 @@ class Writer:
         self._queue: queue.SimpleQueue[list[_Unit[Any]] | None] = queue.SimpleQueue()
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Unit[Any]]] = {}
         self._waiting = 0
-        self._thread = threading.Thread(target=self._run, name="act-writer", daemon=True)
+        self._worker = threading.Thread(target=self._run, name="act-writer", daemon=True)
         self._trees: dict[str, Frontier] = {}
         self._revision = 0
         self._stopped = threading.Event()
@@ -105,7 +105,7 @@ class Writer:
         with self._engine.connect() as connection:
             self._trees = rows.trees(connection)
             self._revision = last_revision(connection)
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """Write what waits, then end. Later submissions fail."""
@@ -117,7 +117,7 @@ class Writer:
                 self._queue.put(gathered)
             self._gathered = {}
             self._queue.put(None)
-        self._thread.join()
+        self._worker.join()
 
     def head(self, tenant_id: str) -> Frontier:
         """The tenant's log as of the last commit."""
@@ -130,7 +130,7 @@ class Writer:
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive() and not self._stopped.is_set()
+        return self._worker.is_alive() and not self._stopped.is_set()
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Have `work` done in the next commit, and wait until it is durable; for threads that may block.

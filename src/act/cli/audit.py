@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from act.cli.command import Group, wants_json
+from act.cli.command import Group, confirm, wants_json, yes_option
 from act.cli.connection import connected
 from act.cli.durations import Duration
 from act.cli.files import SHARED, new_file
@@ -77,7 +77,7 @@ def list_records(limit: int, everything: bool, **filters: Any) -> None:
 @audit.command()
 @click.argument("index", type=click.IntRange(0))
 def show(index: int) -> None:
-    """One record, with everything its hash covers, and what is kept of the arguments."""
+    """One record, and what is kept of its arguments."""
     with connected() as act:
         found = act.audit.get(index)
     members: list[Column[AuditRecord]] = [("leafHash", lambda line: line.leaf_hash)]
@@ -158,9 +158,9 @@ def export(file: Path | None, resume: Path | None) -> None:
     "--older-than", type=Duration(), metavar="AGE", help="For example 90d.  [default: the tenant's retention]"
 )
 def archive(older_than: int | None) -> None:
-    """Seal the oldest records into files beside the database, and remove them there.
+    """Move the oldest records into archives.
 
-    Each file proves itself (`actctl audit verify FILE...`), and is read back before anything is removed. At least the
+    Archives are files beside the server's database. Each proves itself (`actctl audit verify FILE...`), and is read back before anything is removed. At least the
     last day stays. See `actctl audit archives` for what is where.
 
     \b
@@ -179,9 +179,53 @@ def archive(older_than: int | None) -> None:
 
 @audit.command()
 def archives() -> None:
-    """The files that hold the oldest records, in the order of the log."""
+    """Which of the oldest records are in which file."""
     with connected() as act:
         print_list(act.audit.archives(), _ARCHIVES, nothing="No archives.")
+
+
+@audit.command()
+@click.argument("index", type=click.IntRange(0), required=False)
+@click.option("--agent", help="Of this agent (id or name).")
+@click.option("--requester", help="That this agent asked for (id or name).")
+@click.option("--on-behalf-of", metavar="USER", help="On behalf of this user.")
+@click.option("--before", metavar="TIME", help="Before this moment, RFC 3339.")
+@click.option("--reason", required=True, help="For the record.")
+@yes_option
+def erase(index: int | None, reason: str, yes: bool, **whose: str | None) -> None:
+    """Erase what was kept of arguments.
+
+    Of one decision, or of all that match. Approvals that are settled lose them, too. The log itself stays as it is, and
+    valid; it tells who erased what, and why. Exports, archives and backups that were made before still have it.
+
+    \b
+    Examples:
+      actctl audit erase 1729 --reason "case 7"
+      actctl audit erase --on-behalf-of user:anna --reason "request of 2026-11-22"
+    """
+    if (index is None) == all(value is None for value in whose.values()):
+        raise click.UsageError("Give an INDEX, or say whose: --agent, --requester, --on-behalf-of, --before.")
+    confirm("Erase the arguments for good?", yes)
+    with connected() as act:
+        if index is not None:
+            answers = [act.audit.erase(index, reason)]
+        else:
+            named = with_ids(act, {"agent": whose.pop("agent"), "requester": whose.pop("requester")})
+            ids = {f"{name}_id": id for name, id in named.items()}
+            answers = list(act.audit.erase_matching(reason, **ids, **whose))
+    found = {
+        "erased": sum(answer.erased for answer in answers),
+        "approvals": sum(answer.approvals for answer in answers),
+        "records": [answer.audit.index for answer in answers if answer.audit is not None],
+        "overwritten": answers[-1].overwritten,
+    }
+    print_one(found, [(name, partial(_item, name)) for name in found])
+    if not answers[-1].overwritten:
+        say("The write-ahead log may still hold some of it; it is written over later, at a restart at the latest.")
+
+
+def _item(name: str, found: dict[str, Any]) -> Any:
+    return found[name]
 
 
 @audit.command()

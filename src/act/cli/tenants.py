@@ -109,7 +109,7 @@ def create(id: str, name: str | None, database: str | None) -> None:
 @tenants.command()
 @click.argument("id")
 def show(id: str) -> None:
-    """The tenant: lifetimes, default labels, what the log keeps, the kill switch."""
+    """The tenant and its settings."""
     with connected() as act:
         print_one(act.tenants.get(id), _COLUMNS)
 
@@ -152,7 +152,7 @@ def set_fields(
     no_redact: bool,
     audit_retention: int | Literal["forever"] | None,
 ) -> None:
-    """Change how long tokens live, the default labels, or what the log keeps. What is not named stays.
+    """Change settings of the tenant. What is not named stays.
 
     A lower maximum also refuses tokens that are out and live longer, from the next request on. The default labels are
     replaced by those that are named, for outcomes that are reported from then on; so are the patterns of --redact, for

@@ -108,7 +108,7 @@ def empty_wal(reading: Engine) -> bool:
             return False
         finally:
             cursor.execute(f"PRAGMA busy_timeout={BUSY}")
-        return busy == 0
+        return bool(busy == 0)
     finally:
         connection.close()
 

@@ -107,7 +107,10 @@ def _check_audit(act: Act) -> Finding:
     """Export the log and verify it here, trusting the server for nothing but its key."""
     checkpoint = act.audit.checkpoint()
     signed = notes.verify(checkpoint.note, checkpoint.verifier_key)
-    lines = (Line(record.index, record.leaf_hash, record.record) for record in act.audit.export())
+    lines = (
+        Line(record.index, record.leaf_hash, record.record, record.arguments, record.salt)
+        for record in act.audit.export()
+    )
     return verify(lines, [signed])
 
 

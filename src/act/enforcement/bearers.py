@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from act.agents.live import LiveAgents
 from act.enforcement.effects import Effect, RevokeReused, UseProof
@@ -19,8 +20,7 @@ Requester = Accepted | tuple[Link, ...]
 """Who asked for the call: known by a token, or an agent that the caller named."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One request as it came in: `digest` is the SHA-256 of its body."""
 
     caller: ApiKey
@@ -29,8 +29,7 @@ class Asked:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """What became of the tokens of a request, and what using them spends or ends."""
 
     accepted: Accepted | Refusal

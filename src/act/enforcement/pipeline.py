@@ -44,6 +44,19 @@ class _Attempt(NamedTuple):
     judgement: Judgement
 
 
+class _Salts:
+    """Random salts, none used twice. Asking the system for each alone would cost more than hashing with it."""
+
+    def __init__(self) -> None:
+        self._random, self._at = b"", 0
+
+    def next(self) -> bytes:
+        if self._at == len(self._random):
+            self._random, self._at = secrets.token_bytes(256 * SALT_SIZE), 0
+        self._at += SALT_SIZE
+        return self._random[self._at - SALT_SIZE : self._at]
+
+
 class Pipeline:
     def __init__(
         self, clock: Clock, feed: ChangeFeed, judge: Judge, replays: Replays, writer: Writer, metrics: Metrics
@@ -54,6 +67,7 @@ class Pipeline:
         self._replays = replays
         self._writer = writer
         self._metrics = metrics
+        self._salts = _Salts()
 
     async def enforce(self, asked: Asked) -> Answered:
         """Decide one request.
@@ -143,7 +157,7 @@ class Pipeline:
         self, asked: Asked, judgement: Judgement, decision_id: str, revision: int, now: datetime, started: float
     ) -> Sealed:
         """Make the decision durable, with all it spends, in one commit."""
-        body = body_of(asked.request.arguments, secrets.token_bytes(SALT_SIZE), self._judge.keeping(asked))
+        body = body_of(asked.request.arguments, self._salts.next(), self._judge.keeping(asked))
         fields = record(asked, judgement, decision_id, revision, now, body)
 
         def work(transaction: Transaction) -> Sealed:

@@ -7,8 +7,7 @@ import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -30,14 +29,16 @@ R = TypeVar("R", bound=Request)
 log = logging.getLogger("act.enforcement")
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A call whose caller is known and whose body is JSON of one reading; `document` is what `body` says."""
 
     caller: ApiKey
-    body: bytes = field(repr=False)
-    document: Any = field(repr=False)
+    body: bytes
+    document: Any
     traceparent: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Arrived(by {self.caller.id})"  # the body holds tokens
 
 
 class DecisionRoute(ABC):

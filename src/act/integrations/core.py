@@ -8,21 +8,23 @@ Source: 5-agent-frameworks, "Whose token decides" and "Rules for every integrati
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import inspect
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from act.client.errors import ApprovalPending, NotReported
 from act.client.proof import ProofKey
 from act.integrations.mapping import ToolSpec
 from act.integrations.observed import Observation, Observations, Report
 from act.integrations.ruling import Call, Party, Ruling, UnprotectedAgent, agent_id_of, ruling_from
-from act.models import Approval, Decision, ReasonCode
+from act.models import Approval, Decision, ReasonCode, Verdict
 
 __all__ = [
     "ActClient",
@@ -50,6 +52,8 @@ log = logging.getLogger("act.integrations")
 Outcome = Literal["succeeded", "failed", "cancelled"]
 OnPending = Literal["deny", "wait", "raise"]
 Mode = Literal["enforce", "observe"]
+
+T = TypeVar("T")
 
 _POLL_SECONDS = 30
 _POLL_PAUSE = 0.5
@@ -160,7 +164,7 @@ class Enforcer:
     def _observed(
         self, ruling: Ruling, action: str, resource: str, executor: Party | None, asker: Party | None
     ) -> Ruling:
-        verdict = "denied" if ruling.decision is None else ruling.decision.decision.value
+        verdict = Verdict.DENIED if ruling.decision is None else ruling.decision.decision
         runs, asks = (party.name if party is not None else None for party in (executor, asker))
         self._seen.add(Observation(action, resource, runs, asks, verdict, ruling.code, ruling.reason))
         if self._observing:
@@ -208,11 +212,25 @@ class Enforcer:
 
     async def a_decide(self, call: Call, *, executor: Party, asker: Party | None) -> Ruling:
         """`decide` without blocking the event loop. Cancelling it ends a wait and gives back what it was allowed."""
-        stop = threading.Event()
+        stop, lock, ready = threading.Event(), threading.Lock(), list[Ruling]()
+
+        def ask() -> Ruling:
+            ruling = self.decide(call, executor=executor, asker=asker, stop=stop)
+            with lock:
+                if not stop.is_set():
+                    ready.append(ruling)
+                    return ruling
+            self.report(ruling, "cancelled", ())
+            return ruling
+
         try:
-            return await asyncio.to_thread(self.decide, call, executor=executor, asker=asker, stop=stop)
+            # Who waits for people has a thread of its own: a few of them would hold all threads of the loop.
+            return await (in_own_thread(ask) if self.on_pending == "wait" else asyncio.to_thread(ask))
         except asyncio.CancelledError:
-            stop.set()
+            with lock:
+                stop.set()
+            for allowed in ready:  # it was there, and the caller was cancelled before it could take it
+                threading.Thread(target=self.report, args=(allowed, "cancelled", ()), daemon=True).start()
             raise
 
     def report(self, ruling: Ruling, status: Outcome, labels: Sequence[str] | None = None) -> bool:
@@ -311,6 +329,33 @@ class Enforcer:
             if time.monotonic() - asked_at < _POLL_PAUSE:
                 stop.wait(min(_POLL_PAUSE, max(left, 0.0)))
         return ruling
+
+
+async def in_own_thread(work: Callable[[], T]) -> T:
+    """`asyncio.to_thread` for what may take minutes: the loop neither lends one of its threads nor waits at its end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(result: T | None, fault: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if fault is not None:
+            done.set_exception(fault)
+        else:
+            done.set_result(cast(T, result))
+
+    def run() -> None:
+        result, fault = None, None
+        try:
+            result = context.run(work)
+        except BaseException as raised:  # noqa: BLE001 - handed to who waits
+            fault = raised
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+            loop.call_soon_threadsafe(settle, result, fault)
+
+    threading.Thread(target=run, name="act-waiting", daemon=True).start()
+    return await done
 
 
 def _insist(told: bool, labels: Sequence[str] | None) -> None:

@@ -84,7 +84,7 @@ def as_spec(given: ToolSpec | tuple[str, str]) -> ToolSpec:
 
 
 def resource_for(spec: ToolSpec, tool: str, arguments: Mapping[str, Any]) -> str:
-    """The resource of one call. Raises `MappingFault`; values are percent-encoded whole, `/` included."""
+    """The resource of one call. Raises `MappingFault`; no value can leave its place in the template."""
     if spec.resource is None:
         return "tool://" + _encoded("the tool's name", tool)
     parts = []

@@ -77,7 +77,7 @@ def _yaml(text: str) -> Any:
         """Refuses names that stand twice, which YAML readers commonly take the last of."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
             if len(set(keys)) != len(keys):
                 raise ValueError(f"a name stands twice in one mapping, in line {node.start_mark.line + 1}")
             return super().construct_mapping(node, deep)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from act.models import ReasonCode
+from act.models import ReasonCode, Verdict
 
 MOST: Final = 10_000
 """So many different observations are kept; what comes later is only counted."""
-
-Verdict = Literal["allowed", "denied", "pending_approval"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +47,14 @@ class Report:
     @property
     def denied(self) -> tuple[tuple[Observation, int], ...]:
         """What would not have run at once: denied, or waiting for a person."""
-        return tuple((seen, count) for seen, count in self.observed if seen.verdict != "allowed")
+        return tuple((seen, count) for seen, count in self.observed if seen.verdict is not Verdict.ALLOWED)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: `{"calls", "leftOut", "observed": [{"action", ..., "count"}]}`."""
-        observed = [{**asdict(seen), "code": seen.code.value, "count": count} for seen, count in self.observed]
+        observed = [
+            asdict(seen) | {"verdict": seen.verdict.value, "code": seen.code.value, "count": count}
+            for seen, count in self.observed
+        ]
         return {"calls": self.calls, "leftOut": self.left_out, "observed": observed}
 
     def __str__(self) -> str:

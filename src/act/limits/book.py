@@ -130,8 +130,7 @@ class LimitBook:
                 self._counters.forget(series, holder)
         for series in windows:
             # In steps, so that no decision waits long for the lock.
-            steps = self._counters.forget_over(series, now)
-            while True:
+            steps, done = self._counters.forget_over(series, now), False
+            while not done:
                 with self._lock:
-                    if next(steps, True):
-                        break
+                    done = next(steps, True)

@@ -29,7 +29,7 @@ from act.text import without_secrets
 PATHS: Final = frozenset((PATH, BATCH_PATH))
 MAX_TEXT: Final = 256
 """Characters of an action or a resource; there is no bound on what a caller may send."""
-CLOSING: Final = 5.0
+CLOSING: Final = 2.0
 """Seconds for which the end of the server waits for a collector that does not answer."""
 
 _VERSION = importlib.metadata.version("agent-capability-tokens")

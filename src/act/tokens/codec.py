@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
@@ -68,8 +68,7 @@ class VerificationKey:
         return self.in_use and (self.retires_at is None or now < self.retires_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """Claims whose signature holds under the key `kid`."""
 
     claims: Claims

@@ -10,16 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from act import strict_json
 
 
-@dataclass(frozen=True, slots=True)
-class Compact:
+class Compact(NamedTuple):
     """The parts of a string whose signature nobody has checked yet. `signed` is what `signature` is over."""
 
     header: Mapping[str, str]

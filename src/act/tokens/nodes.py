@@ -82,14 +82,17 @@ class LiveNodes:
         now = self._clock.now().timestamp()
         for id in [id for id, node in list(self._nodes.items()) if node.expires_at <= now]:
             with self._lock:
-                if (node := self._nodes.get(id)) is None or node.expires_at > now:
-                    continue  # renewed meanwhile
-                del self._nodes[id]
-                if node.path:
-                    root = node.path[0]
-                    self._below[root] -= 1
-                    if not self._below[root]:
-                        del self._below[root]
+                self._forget(id, now)
+
+    def _forget(self, id: str, now: float) -> None:
+        if (node := self._nodes.get(id)) is None or node.expires_at > now:
+            return  # renewed meanwhile
+        del self._nodes[id]
+        if node.path:
+            root = node.path[0]
+            self._below[root] -= 1
+            if not self._below[root]:
+                del self._below[root]
 
 
 def node_of(row: Row[Any]) -> Node:

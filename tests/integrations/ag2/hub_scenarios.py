@@ -28,6 +28,7 @@ from ag2.network import (
     AgentTarget,
     Allow,
     BaseHubArbiter,
+    ContextEquals,
     Deny,
     Envelope,
     Finish,
@@ -42,6 +43,7 @@ from ag2.network import (
     Transition,
     TransitionGraph,
 )
+from ag2.network.workflow_helpers import set_context
 from ag2.testing import TrackingConfig
 from ag2_support import TOUCH, Team, Touched, agent, call, model
 from tests.integrations.suite.world import Station
@@ -223,6 +225,24 @@ async def an_answer_that_is_not_allowed_is_replaced_and_nobody_waits(table: Tabl
 
 
 @scenario
+async def a_hub_goes_on_when_act_cannot_be_reached(table: Table) -> None:
+    """Nothing is said and nothing is done, and nobody waits for ever."""
+    await table.sit(HAND_OVER, SECRET, answers=("mine",), tools=(hand_over,), messages="enforce")
+
+    def lost(*args: Any, **more: Any) -> Any:
+        raise ConnectionError("no route")
+
+    table.team.act.enforce = lost
+    assert (await table.asks("Planner")).startswith("ACT denied: unreachable")
+    channel = await table.workflow(table.to_executor())
+    await table.closed(channel)
+    assert SECRET not in await table.written(channel)
+    assert table.turns("Executor") == 0
+    table.guard.messages = "off"
+    assert await table.asks("Planner") == SECRET
+
+
+@scenario
 async def a_human_is_a_person_whatever_the_name(table: Table) -> None:
     await table.sit(messages="enforce")
     people = HubClient(LocalLink(table.hub), hub=table.hub)
@@ -378,6 +398,39 @@ async def a_packet_that_is_written_by_hand_is_a_handoff_too(table: Table) -> Non
         break
     assert table.turns("Executor") == 0
     assert table.team.asked == [("Planner", "handoff", "agent://Executor")], table.team.asked
+
+
+@scenario
+async def who_was_decided_on_is_who_has_the_next_turn(table: Table) -> None:
+    """Between the decision and the turn somebody may change what the workflow routes by."""
+    await table.sit(HAND_OVER, "over to you", answers=("mine",), tools=(hand_over,))
+    planner = table.at["Planner"]
+    clerk = ag2.Agent("Clerk", config=model("the clerk's"))
+    table.guard.protect(clerk)
+    ids = [*(client.agent_id for client in table.at.values()), (await table.hub.register(clerk)).agent_id]
+    table.team.planner.may("call", "tool://hand_over").may("handoff", "agent://Executor")
+    rules = [
+        Transition(FromSpeaker(table.user.agent_id), AgentTarget(planner.agent_id)),
+        *(Transition(FromSpeaker(id), TerminateTarget("over")) for id in ids[1:]),
+        Transition(ContextEquals("to", "clerk"), AgentTarget(ids[2])),
+        Transition(ToolCalled("hand_over"), AgentTarget(ids[1])),
+    ]
+    graph = TransitionGraph(table.user.agent_id, rules, TerminateTarget("over"), 8)
+    channel = await table.user.open(type="workflow", target=ids, knobs={"graph": graph.to_dict()})
+    ask = table.team.act.enforce
+    loop = asyncio.get_running_loop()
+
+    def meanwhile(token: str, action: str, resource: str, **more: Any) -> Any:
+        if action == "handoff":
+            asyncio.run_coroutine_threadsafe(set_context(channel, "to", "clerk"), loop).result(20)
+        return ask(token, action, resource, **more)
+
+    table.team.act.enforce = meanwhile
+    await table.user.send(channel.channel_id, "go")
+    await table.closed(channel)
+    said = [e.sender_id for e in await table.hub.read_wal(channel.channel_id) if e.event_type == EV_PACKET]
+    assert said == [planner.agent_id, ids[1]], said
+    assert ("Planner", "handoff", "agent://Executor") in table.team.asked
 
 
 @scenario

@@ -11,6 +11,7 @@ from ag2 import TaskConfig
 from ag2.events import ToolResultEvent
 from ag2.exceptions import HumanInputError
 from ag2.middleware import BaseMiddleware
+from ag2.testing import TestConfig
 from ag2.tools.dynamic import dynamic_agent
 from ag2.tools.subagents.background import background_agent_tool
 from ag2_support import TOUCH, Team, Touched, agent, call, model, results, run
@@ -169,6 +170,34 @@ def test_an_agent_as_a_tool_is_a_handoff_and_has_its_own_rights(station: Station
     run(planner.ask("go"))
     assert touched == ["x"]
     assert team.asked[1:] == [("Planner", "handoff", "agent://Executor"), ("Executor", "call", "tool://touch")]
+
+
+class Remote(TestConfig):
+    """Shaped like `A2AConfig`: a model that is an agent somewhere else."""
+
+
+def test_an_agent_in_another_process_is_no_model(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packages for A2A and ACP are not installed here; the stand-in says it comes from AG2."""
+    monkeypatch.setattr(Remote, "__module__", "ag2.a2a.config")
+    team = Team(station)
+    team.planner.may("*", "*")
+    remote = ag2.Agent("Executor", config=Remote("hello"))
+    with pytest.raises(UnprotectedAgent, match="another process"):
+        team.guard().protect(remote)
+    with pytest.raises(UnprotectedAgent, match="Executor"):
+        team.guard().protect(agent("Planner", "done", tools=[remote.as_tool(description="x")]))
+    planner = agent("Planner", "done")
+    team.guard().protect(planner)
+    with pytest.raises(UnprotectedAgent, match="another process"):
+        run(planner.ask("go", config=Remote("hello")))
+    hidden["agent"] = remote
+    said = call("directly", objective="x"), TASK
+    for turn, seen in zip(said, ("UnprotectedAgent: agent 'Executor'", "another process"), strict=True):
+        planner = agent("Planner", turn, "done", tools=[directly], tasks=TaskConfig(config=Remote("hello")))
+        team.guard().protect(planner)
+        assert seen in run(_seen(planner))
+    with pytest.warns(UserWarning, match="another process"):
+        team.guard(allow_unprotected=True).protect(remote)
 
 
 # --- agents that nobody announced -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import ag2
 import pytest
 from ag2.events import HumanInputRequest, ToolApprovalRequest
-from ag2_support import TOUCH, Team, Touched, agent, results, run
+from ag2_support import TOUCH, Team, Touched, agent, call, model, results, run
 from tests.integrations.suite.world import Station
 
 from act import ApprovalPending
@@ -120,3 +120,16 @@ def test_ag2s_own_approval_stands_before_the_one_of_act(station: Station) -> Non
         run(planner.ask("go"))
         assert touched == []
         assert len(whole.asked) == asked
+
+
+def test_the_person_of_the_agent_answers_for_its_subtask(station: Station) -> None:
+    hook, touched, whole = Hook("y"), Touched(), Team(station)
+    whole.planner.may("call", "tool://run_subtask")
+    whole.planner.may("call", "tool://touch", constraints={"requires_approval": True})
+    child = ag2.TaskConfig(config=model(TOUCH, "sub done"))
+    turns = (call("run_subtask", task="touch it"), "done")
+    planner = agent("Planner", *turns, tools=[touched.tool], tasks=child, hitl_hook=hook.answer)
+    whole.guard(approver=station.person).protect(planner)
+    run(planner.ask("go"))
+    assert touched == ["x"]
+    assert len(hook.asked) == 1

@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import ag2
 import pytest
 from ag2 import Agent, Context, MemoryStream, Plugin, Toolkit
-from ag2.events import ModelResponse, ToolCallEvent, ToolCallsEvent, ToolResultEvent
+from ag2.events import ModelMessageChunk, ModelResponse, ToolCallEvent, ToolCallsEvent, ToolResultEvent
 from ag2.knowledge import MemoryKnowledgeStore
+from ag2.live import LiveAgent
 from ag2.middleware import BaseMiddleware
 from ag2.tools import LocalEnvironment, SandboxCodeTool, SandboxShellTool, WebSearchTool
 from ag2.tools.builtin.tool_search import ToolSearchTool
-from ag2.tools.final import ClientTool
+from ag2.tools.final import ClientTool, FunctionTool
 from ag2.tools.tool import Tool
 from ag2_support import TOUCH, Team, Touched, agent, call, model, results, run
 from tests.integrations.suite.world import Station
@@ -80,6 +82,19 @@ async def given_to_run(touch: Any, protect: Protect) -> Any:
     protect(planner)
     async with planner.run("go", tools=[ag2.tool(touch)]) as going:
         going.start()
+        return await going.result()
+
+
+@way
+async def while_it_streams(touch: Any, protect: Protect) -> Any:
+    planner = agent("Planner", ModelMessageChunk("I will "), TOUCH, ModelMessageChunk("do"), "done", tools=[touch])
+    protect(planner)
+    async with planner.run("go") as going:
+        with going.stream.join() as heard:
+            going.start()
+            async for event in heard:
+                if isinstance(event, ToolResultEvent):
+                    break
         return await going.result()
 
 
@@ -252,6 +267,30 @@ def test_what_middleware_changes_is_decided_as_it_runs(station: Station, hook: A
     assert touched == (["x"] if hook is _under_another_name else ["secret"])
 
 
+def test_what_is_changed_while_act_is_asked_does_not_run(station: Station) -> None:
+    held: list[ToolCallEvent] = []
+
+    async def holds(call_next: Any, event: ToolCallEvent, context: Any) -> Any:
+        held.append(event)
+        return await call_next(event, context)
+
+    touched, team = Touched(), Team(station)
+    team.planner.may("call", "*")
+    ask = team.act.enforce
+
+    def meanwhile(*args: Any, **more: Any) -> Any:
+        held[0].serialized_arguments["what"] = "secret"
+        held[0].arguments = '{"what": "secret"}'
+        return ask(*args, **more)
+
+    team.act.enforce = meanwhile  # type: ignore[method-assign]
+    planner = agent("Planner", TOUCH, "done", tools=[ag2.tool(touched.tool, middleware=[holds])])
+    team.guard().protect(planner)
+    run(planner.ask("go"))
+    assert touched == ["x"]
+    assert team.act.calls[0].arguments == {"what": "x"}
+
+
 def test_each_attempt_of_a_retry_is_decided(station: Station) -> None:
     async def twice(call_next: Any, event: Any, context: Any) -> Any:
         await call_next(event, context)
@@ -295,6 +334,20 @@ def test_code_is_asked_about_as_code(station: Station, tmp_path: Path, kind: str
         assert made.exists()
 
 
+def test_an_agent_whose_name_is_no_part_of_a_resource_executes_nothing(station: Station, tmp_path: Path) -> None:
+    made, team = tmp_path / "made", Team(station)
+    team.planner.may("*", "*")
+    said = call("run_shell_command", command=f"touch {made}")
+    odd = agent("Plan/ner", said, "done", tools=[SandboxShellTool(LocalEnvironment(str(tmp_path)))])
+    ActGuard(team.act, {"Plan/ner": team.planner.token()}).protect(odd)
+
+    async def whole() -> str:
+        return await results(await odd.ask("go"))
+
+    assert "ACT denied: resource_malformed: " in run(whole())
+    assert not made.exists()
+
+
 def test_the_knowledge_tool_is_a_tool(station: Station) -> None:
     store, team = MemoryKnowledgeStore(), Team(station)
     said = call("knowledge", action="write", path="/x", content="y")
@@ -322,6 +375,17 @@ def test_a_tool_of_a_remote_client_is_not_called_when_denied(station: Station) -
     assert not reply.response.tool_calls
     assert reply.body == "done"
     assert team.asked == [("Planner", "call", "tool://touch")]
+
+
+def test_a_remote_client_gets_the_call_that_was_decided(station: Station) -> None:
+    client = ClientTool({"function": {"name": "touch", "parameters": {"type": "object", "properties": {}}}})
+    team, planner = Team(station), agent("Planner", TOUCH, "done")
+    team.planner.may("call", "tool://touch")
+    planner.add_middleware(_in_middleware(_cached_only))
+    team.guard().protect(planner)
+    reply = run(planner.ask("go", tools=[client]))
+    (sent,) = reply.response.tool_calls.calls
+    assert json.loads(sent.arguments) == team.act.calls[0].arguments == {"what": "secret"}
 
 
 class OfItsOwn(Tool):
@@ -368,6 +432,85 @@ def test_a_tool_that_the_provider_runs_is_refused(station: Station) -> None:
     for options in ({"allow_unprotected": True}, {"mode": "observe"}):
         with pytest.warns(UserWarning, match="model's provider"):
             team.guard(**options).protect(agent("Planner", "done", tools=[WebSearchTool()]))
+
+
+class Session:
+    """A realtime session in which the model asks for `touch` at once."""
+
+    @asynccontextmanager
+    async def session(self, context: Any, **_: Any) -> AsyncIterator[None]:
+        yield None
+
+
+def test_an_agent_that_is_spoken_with_is_guarded_too(station: Station) -> None:
+    async def whole(speaker: Any) -> str:
+        heard: list[Any] = []
+        async with speaker.run(tools=[ag2.tool(touched.tool)]) as context:
+            context.stream.where(ToolResultEvent).subscribe(lambda event: heard.append(event))
+            await context.send(ToolCallsEvent([TOUCH]))
+        return str(heard)
+
+    touched, team = Touched(), Team(station)
+    speaker = LiveAgent("Planner", config=Session())
+    run(whole(speaker))
+    assert touched == ["x"], "the control"
+    team.guard().protect(speaker)
+    assert "ACT denied: no_matching_policy" in run(whole(speaker))
+    assert touched == ["x"]
+    assert team.asked == [("Planner", "call", "tool://touch")]
+
+
+def test_a_tool_is_asked_about_by_the_name_that_the_model_calls(station: Station) -> None:
+    touched, team = Touched(), Team(station)
+    team.planner.may("call", "tool://harmless")
+    tool = ag2.tool(touched.tool)
+    tool.name = "harmless"
+    planner = agent("Planner", TOUCH, "done", tools=[tool])
+    team.guard().protect(planner)
+    run(planner.ask("go"))
+    assert touched == []
+    assert team.asked == [("Planner", "call", "tool://touch")]
+
+
+class OfAServer(Tool):
+    """Shaped like the tools of `MCPToolkit`: middleware of its own, inside that of the agent."""
+
+    name = "touch"
+
+    def __init__(self, touched: Touched) -> None:
+        self.schema = ag2.tool(touched.tool).schema
+        self._touched, self._middleware = touched, (_other,)
+
+    def __deepcopy__(self, memo: Any) -> OfAServer:
+        return self
+
+    async def schemas(self, context: Any) -> Any:
+        return [self.schema]
+
+    async def __call__(self, event: ToolCallEvent, context: Any) -> Any:
+        self._touched.append(event.serialized_arguments["what"])
+        return ToolResultEvent.from_call(event, "touched")
+
+    def register(self, stack: Any, context: Any, *, middleware: Any = ()) -> None:
+        FunctionTool.register(self, stack, context, middleware=middleware)  # type: ignore[arg-type]
+
+    source = "mcp:stand-in:touch"
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_tool_of_an_mcp_server_is_guarded_inside_its_own_middleware(
+    station: Station, monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    """The package `mcp` in the version that AG2 wants is not installed here; the stand-in says it comes from AG2."""
+    monkeypatch.setattr(OfAServer, "__module__", "ag2.tools.toolkits.mcp_server.toolkit")
+    touched, team = Touched(), Team(station)
+    if allowed:
+        team.planner.may("call", "tool://touch")
+    planner = agent("Planner", TOUCH, "done", tools=[Toolkit(OfAServer(touched))])
+    team.guard().protect(planner)
+    run(planner.ask("go"))
+    assert touched == (["secret"] if allowed else [])
+    assert [asked.arguments for asked in team.act.calls] == [{"what": "secret"}]
 
 
 # --- how protect behaves ----------------------------------------------------------------------------------------------

@@ -121,6 +121,7 @@ class World:
         self.issued = {name: self.act.tokens.issue(agent.id) for name, agent in self.agents.items()}
         self.tokens = {name: issued.token for name, issued in self.issued.items()}
         self.asked: list[Asked] = []
+        self.messages: list[Asked] = []
         self.outcomes: list[tuple[str, str, Any]] = []
         self.broken = False
         self.deaf = False
@@ -128,7 +129,7 @@ class World:
 
     def enforce(self, token: str, action: str, resource: str, **said: Any) -> Decision:
         asked = Asked(action, resource, said)
-        self.asked.append(asked)
+        (self.messages if action == "message" else self.asked).append(asked)
         self.before(asked)
         if self.broken:
             raise ConnectionError("no route")

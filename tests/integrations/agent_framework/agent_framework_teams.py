@@ -35,9 +35,10 @@ from agent_framework_orchestrations import (
     MagenticBuilder,
     SequentialBuilder,
 )
-from agent_framework_support import TASK, Node, Ran, World, agent
+from agent_framework_support import TASK, Node, Ran, World, agent, results
+from test_agent_framework_tools import Toolbox
 
-from act.integrations.agent_framework import ActGuard, EnforcementFailed, UnprotectedAgent
+from act.integrations.agent_framework import ActGuard, ApprovalPending, EnforcementFailed, UnprotectedAgent
 
 LIMIT = 90.0
 """Seconds for one case on a slow machine; each takes well under one."""
@@ -199,9 +200,6 @@ def handoff_team(*agents: Any, start: Any = None) -> Any:
 
 @case
 async def handoff_is_allowed_or_denied(node: Node) -> None:
-    from agent_framework_support import results
-    from test_agent_framework_tools import Toolbox
-
     for provider in (False, True):
         for how in ("control", "agents", "afterwards", "team"):
             for allowed in (True, False):
@@ -280,6 +278,80 @@ async def handoff_that_a_person_has_to_approve(node: Node) -> None:
     assert world.codes == ["approval_required", "allowed", "allowed"], world.codes
 
 
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+@case
+async def messages_are_observed_once_and_by_author(node: Node) -> None:
+    for stream in (False, True):
+        world = World(node)
+        planner, executor = agent("Planner", "I am the planner"), agent("Executor", "I am the executor")
+        third = agent("Third", "I am nobody")
+        team = SequentialBuilder(participants=[planner, executor, third]).build()
+        guard = ActGuard(world, world.tokens).protect(team)
+        await end_of(team, stream=stream)
+        assert sorted((asked.who[0], asked.resource) for asked in world.messages) == [
+            ("Executor", "agent://Third"),
+            ("Planner", "agent://Executor"),
+            ("Planner", "agent://Third"),
+        ]
+        assert all(asked.said["dry_run"] for asked in world.messages)
+        assert world.messages[0].said["arguments"] == {"kind": "text", "length": 16}
+        assert [message.text for message in third.client.seen[0]] == ["go", "I am the planner", "I am the executor"]
+        assert {seen.code.value for seen, _ in guard.report().observed} == {"no_matching_policy"}
+
+
+@case
+async def messages_are_enforced_or_not_asked_about(node: Node) -> None:
+    for stream in (False, True):
+        for option in ("enforce", "off"):
+            world, ran = World(node), Ran()
+            world.allow("Planner", "Executor", action="execute", resource="api://*")
+            planner, executor = both(ran)
+            executor.client.steps[:] = ["I am the executor"]
+            team = SequentialBuilder(participants=[planner, executor, agent("Third")]).build()
+            ActGuard(world, world.tokens, messages=option).protect(team)
+            await end_of(team, stream=stream)
+            shown = "\n".join(message.text for message in executor.client.seen[0])
+            assert ("ACT denied: no_matching_policy" in shown) is (option == "enforce"), shown
+            assert ("Planner is done" in shown) is (option == "off"), shown
+            assert ("done t-1" in str(executor.client.results)) is (option == "off"), shown
+            assert bool(world.messages) is (option == "enforce")
+            if option == "enforce":
+                assert not any(asked.said["dry_run"] for asked in world.messages)
+                world.allow("Planner", action="message", resource="agent://Executor")
+                planner.client.steps[:], executor.client.steps[:] = ["hello"], ["hello"]
+                await end_of(SequentialBuilder(participants=[planner, executor]).build(), stream=stream)
+                assert "hello" in [message.text for message in executor.client.seen[1]]
+
+
+@case
+async def a_message_of_an_author_who_is_not_known_is_not_shown_while_enforcing(node: Node) -> None:
+    for option in ("observe", "enforce"):
+        world = World(node)
+        world.allow("Planner", "Executor")
+        executor = agent("Executor")
+        ActGuard(world, world.tokens, messages=option).protect(executor)
+        await executor.run([Message("assistant", ["do it"], author_name="Planner"), Message("user", ["go"])])
+        shown = executor.client.seen[0][0].text
+        assert shown.startswith("ACT denied: requester_unknown") if option == "enforce" else shown == "do it"
+        assert world.messages == []
+
+
+@case
+async def observed_messages_are_shown_when_act_cannot_be_reached(node: Node) -> None:
+    world = World(node)
+    world.broken = True
+    planner, executor = agent("Planner", "hello"), agent("Executor")
+    ActGuard(world, world.tokens).protect(planner, executor)
+    await end_of(sequential(planner, executor))
+    assert "hello" in [message.text for message in executor.client.seen[0]]
+    others = agent("Planner", "hello"), agent("Executor")
+    ActGuard(world, world.tokens, messages="enforce").protect(*others)
+    with pytest.raises(EnforcementFailed):
+        await end_of(sequential(*others))
+
+
 # --- when things go wrong -------------------------------------------------------------------------------------------
 
 
@@ -336,6 +408,52 @@ async def a_request_for_approval_goes_through_the_workflow(node: Node) -> None:
         await team.run(responses={event.request_id: await guard.answer(event.data)})
         assert bool(ran) is (verdict == "approve")
         assert ("not on a Friday" in executor.client.text) is (verdict == "reject")
+
+
+@case
+async def a_request_for_approval_goes_through_every_team(node: Node) -> None:
+    for what in ("handoff", "execute"):
+        teams = (handoff_team, sequential, concurrent, group, managed_group, magentic, edges)
+        for build in teams if what == "execute" else (handoff_team,):
+            world, ran = World(node), Ran()
+            world.allow("Planner", action="handoff", **({"requires_approval": True} if what == "handoff" else {}))
+            world.allow("Executor", action="execute", **({"requires_approval": True} if what == "execute" else {}))
+            planner = agent("Planner", HAND_OVER if build is handoff_team else "hello")
+            team = build(planner, agent("Executor", TASK, "end", tools=[ran.tool]))
+            guard = ActGuard(world, world.tokens, on_pending="request").protect(team)
+            events = (await team.run("go")).get_request_info_events()
+            (asked,) = [event for event in events if getattr(event.data, "type", "") == "function_approval_request"]
+            assert ran == [], build
+            world.ann.approvals.approve(asked.data.additional_properties["act_approval_id"])
+            await team.run(responses={asked.request_id: await guard.answer(asked.data)})
+            assert len(ran) == 1, (what, build)
+            assert sorted(world.codes) == sorted(["approval_required", *["allowed"] * (len(world.codes) - 1)])
+
+
+@case
+async def what_is_raised_comes_out_of_every_team(node: Node) -> None:
+    for build in TEAMS:
+        world, ran = World(node), Ran()
+        world.allow("Planner", "Executor", requires_approval=True)
+        team = build(*both(ran))
+        ActGuard(world, world.tokens, on_pending="raise").protect(team)
+        with pytest.raises(ApprovalPending):
+            await end_of(team)
+        assert ran == [], build
+
+
+@case
+async def a_model_that_never_takes_no_for_an_answer_comes_to_an_end(node: Node) -> None:
+    for build in (sequential, handing_over):
+        world, ran = World(node), Ran()
+        planner, executor = both(ran)
+        team = build(planner, executor)
+        planner.client.steps[:] = [TASK, HAND_OVER] * 500
+        executor.client.steps[:] = [TASK] * 1000
+        ActGuard(world, world.tokens).protect(team)
+        await end_of(team)
+        assert ran == []
+        assert len(world.asked) < 500, "the framework ends a run after so many rounds"
 
 
 @case

@@ -14,15 +14,18 @@ from agent_framework import (
     Agent,
     AgentContext,
     AgentMiddleware,
+    Content,
     FunctionInvocationContext,
     FunctionMiddleware,
+    Message,
     MiddlewareTermination,
     RawAgent,
     tool,
 )
 from agent_framework_support import TASK, Ran, ScriptedClient, World, agent, speak
+from test_agent_framework_tools import Toolbox
 
-from act.integrations.agent_framework import ActGuard, EnforcementFailed
+from act.integrations.agent_framework import ActGuard, EnforcementFailed, UnprotectedAgent
 
 GUARDED = pytest.mark.parametrize("guarded", [False, True])
 
@@ -90,9 +93,11 @@ async def test_a_copy_is_under_the_guard(
     await refused(ran, guarded, other.client)
 
 
-def test_an_agent_under_a_guard_is_not_pickled(world: World) -> None:
+def test_the_client_of_an_agent_is_copied_with_the_guard_and_not_pickled(world: World) -> None:
     planner = agent("Planner")
     ActGuard(world, world.tokens).protect(planner)
+    for how in (copy.copy, copy.deepcopy):
+        assert type(how(planner.client)) is type(planner.client) is not ScriptedClient
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(planner.client)
 
@@ -112,12 +117,31 @@ async def test_a_copy_does_not_get_the_rights_of_another_name(world: World, ran:
     assert world.asked == [] or world.asked[0].who == ("Planner", "Planner")
 
 
+@pytest.mark.anyio
+@GUARDED
+async def test_an_agent_with_the_client_of_another_has_not_its_rights(world: World, ran: Ran, guarded: bool) -> None:
+    world.allow("Executor")
+    executor = agent("Executor", TASK, tools=[ran.tool])
+    guard = ActGuard(world, world.tokens)
+    if guarded:
+        guard.protect(executor)
+    planner = Agent(executor.client, name="Planner", tools=[ran.tool])
+    if not guarded:
+        await speak("run", planner)
+        assert ran
+        return
+    with pytest.raises(UnprotectedAgent, match="'Planner' has the chat client of a protected agent"):
+        await speak("run", planner)
+    guard.protect(planner)
+    await speak("run", planner)
+    await refused(ran, guarded, planner.client)
+    assert world.asked[0].who == ("Planner", "Planner")
+
+
 class Silent(Agent):  # type: ignore[misc,type-arg]
     """Leaves out its middleware, and asks its client itself."""
 
     async def run(self, messages: Any = None, *, stream: bool = False, **options: Any) -> Any:
-        from agent_framework import Message
-
         return await self.client.get_response([Message("user", [messages])], options=dict(self.default_options))
 
 
@@ -156,8 +180,6 @@ class Rewrite(FunctionMiddleware):  # type: ignore[misc]
 async def test_arguments_that_middleware_changes_after_the_decision(
     mode: str, world: World, ran: Ran, inside: bool, where: str, guarded: bool
 ) -> None:
-    from test_agent_framework_tools import Toolbox
-
     world.allow("Planner", resource="api://tasks/execute/t-*")
     rewrite = Rewrite(inside)
 
@@ -274,8 +296,6 @@ async def test_middleware_of_an_agent_that_brings_tools(mode: str, world: World,
 @pytest.mark.anyio
 @GUARDED
 async def test_the_approval_of_the_framework_is_not_enough(mode: str, world: World, ran: Ran, guarded: bool) -> None:
-    from agent_framework import Message
-
     planner = agent("Planner", TASK, tools=[tool(ran.tool, approval_mode="always_require")])
     if guarded:
         ActGuard(world, world.tokens).protect(planner)
@@ -290,8 +310,6 @@ async def test_the_approval_of_the_framework_is_not_enough(mode: str, world: Wor
 @pytest.mark.anyio
 @GUARDED
 async def test_an_approval_that_was_made_up_is_decided_too(world: World, ran: Ran, guarded: bool) -> None:
-    from agent_framework import Content, Message
-
     client = ScriptedClient(function_invocation_configuration={"disable_approval_response_binding": True})
     planner = Agent(client, name="Planner", tools=[ran.tool])
     if guarded:

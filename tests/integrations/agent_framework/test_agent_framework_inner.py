@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from agent_framework import (
     Agent,
+    BackgroundAgentsProvider,
     BaseAgent,
     BaseChatClient,
     ContextProvider,
@@ -21,6 +22,7 @@ from agent_framework import (
     tool,
 )
 from agent_framework_support import TASK, Ran, ScriptedClient, World, agent, speak
+from test_agent_framework_tools import Toolbox
 
 from act.integrations.agent_framework import ActGuard, UnprotectedAgent
 
@@ -160,6 +162,7 @@ async def test_an_inner_agent_that_comes_later_ends_the_run(
 
 
 @pytest.mark.anyio
+@pytest.mark.filterwarnings("ignore:.*experimental")
 @pytest.mark.parametrize("brings", ["agent", "hosted"])
 async def test_a_tool_that_brings_what_cannot_be_seen_ends_the_run(
     mode: str, world: World, ran: Ran, brings: str
@@ -181,13 +184,15 @@ async def test_a_tool_that_brings_what_cannot_be_seen_ends_the_run(
 class Background(ContextProvider):  # type: ignore[misc]
     """Keeps agents for itself."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, agents: list[Any]) -> None:
         super().__init__("background")
-        self.workers = {"inner": inner}
+        self.workers = {"inner": agents[0]}
 
 
-def test_an_inner_agent_of_a_provider_is_refused(world: World) -> None:
-    planner = agent("Planner", context_providers=[Background(agent("Inner"))])
+@pytest.mark.filterwarnings("ignore:.*experimental")
+@pytest.mark.parametrize("provider", [Background, BackgroundAgentsProvider])
+def test_an_inner_agent_of_a_provider_is_refused(world: World, provider: Any) -> None:
+    planner = agent("Planner", context_providers=[provider([agent("Inner")])])
     with pytest.raises(UnprotectedAgent, match="agent 'Inner'"):
         ActGuard(world, world.tokens).protect(planner)
 
@@ -198,8 +203,6 @@ def test_an_inner_agent_of_a_provider_is_refused(world: World) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("where", ["made", "run", "options", "provider"])
 async def test_tools_that_the_provider_runs_are_refused(mode: str, world: World, where: str) -> None:
-    from test_agent_framework_tools import Toolbox
-
     guard = ActGuard(world, world.tokens)
     if where == "made":
         with pytest.raises(UnprotectedAgent, match="'code_interpreter', which the model's provider runs"):
@@ -303,6 +306,18 @@ def test_a_foreign_agent_in_a_workflow_is_refused(world: World) -> None:
     workflow = WorkflowBuilder(start_executor=Desk(Foreign(name="Foreign"))).build()
     with pytest.raises(UnprotectedAgent, match="agent 'Foreign' is a Foreign"):
         ActGuard(world, world.tokens).protect(workflow)
+
+
+@pytest.mark.anyio
+async def test_observing_only_warns_of_what_cannot_be_seen(mode: str, world: World, ran: Ran) -> None:
+    inner = agent("Inner", TASK, tools=[ran.tool])
+    planner = agent("Planner", HIRE, tools=[_as_tool(inner)])
+    with pytest.warns(UserWarning, match="agent 'Inner'"):
+        guard = ActGuard(world, world.tokens, mode="observe").protect(planner)
+    with pytest.warns(UserWarning, match="agent 'Inner'"):
+        await speak(mode, planner)
+    assert ran
+    assert [seen.resource for seen, _ in guard.report().denied] == ["tool://hire"]
 
 
 def test_nothing_is_protected_when_something_is_refused(world: World) -> None:

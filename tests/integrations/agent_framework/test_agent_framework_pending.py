@@ -83,6 +83,7 @@ async def test_a_request_ends_the_run_and_its_answer_resumes_it(
 
 
 @pytest.mark.anyio
+@pytest.mark.filterwarnings("error::FutureWarning")  # of the framework, about requests in an old form
 async def test_an_answer_without_an_approval_is_requested_again(mode: str, world: World, ran: Ran) -> None:
     """Who clicks approve in the application decides nothing."""
     executor = agent("Executor", TASK, "end", tools=[ran.tool])

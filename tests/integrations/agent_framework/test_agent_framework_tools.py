@@ -7,8 +7,8 @@ import logging
 from typing import Any
 
 import pytest
-from agent_framework import Agent, ContextProvider, FunctionInvocationContext, tool
-from agent_framework_support import TASK, Ran, World, agent, speak
+from agent_framework import Agent, ContextProvider, FunctionInvocationContext, MCPStdioTool, Message, tool
+from agent_framework_support import TASK, Ran, ScriptedClient, World, agent, speak
 
 from act.integrations.agent_framework import ActGuard, EnforcementFailed, ToolSpec, act_tool
 
@@ -285,7 +285,7 @@ class Toolbox(ContextProvider):  # type: ignore[misc]
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("guarded", [False, True])
-@pytest.mark.parametrize("where", ["run", "options", "default_options", "provider", "later", "method", "client"])
+@pytest.mark.parametrize("where", ["run", "options", "default_options", "provider", "later", "method", "mcp", "client"])
 async def test_a_tool_is_guarded_wherever_it_comes_from(
     mode: str, world: World, ran: Ran, where: str, guarded: bool
 ) -> None:
@@ -299,16 +299,16 @@ async def test_a_tool_is_guarded_wherever_it_comes_from(
         given = {"tools": ran.tool}
     elif where == "options":
         given = {"options": {"tools": (one for one in [ran.tool])}}
+    elif where == "mcp":
+        options = {"tools": [connected(ran)]}
     elif where == "method":
         given = {"tools": [Shelf(ran).execute_task]}
-    planner = Agent(ran_client(), name="Planner", **options)
+    planner = Agent(ScriptedClient(TASK, "end"), name="Planner", **options)
     if guarded:
         ActGuard(world, world.tokens).protect(planner)
     if where == "later":
         planner.default_options["tools"] = [tool(ran.tool)]
     if where == "client":
-        from agent_framework import Message
-
         response = planner.client.get_response([Message("user", ["go"])], options={"tools": [ran.tool]})
         await response
     else:
@@ -316,6 +316,14 @@ async def test_a_tool_is_guarded_wherever_it_comes_from(
     assert bool(ran) is not guarded
     if guarded:
         assert "no_matching_policy" in planner.client.text
+
+
+def connected(ran: Ran) -> Any:
+    """An MCP tool as it is after it has connected and listed what its server has."""
+    server = MCPStdioTool(name="server", command="none")
+    server.is_connected = True
+    server._functions = [tool(ran.tool)]
+    return server
 
 
 class Shelf:
@@ -328,13 +336,8 @@ class Shelf:
         return str(self._ran.tool(task_id, amount))
 
 
-def ran_client() -> Any:
-    from agent_framework_support import ScriptedClient
-
-    return ScriptedClient(TASK, "end")
-
-
 @pytest.mark.anyio
+@pytest.mark.filterwarnings("ignore:.*experimental")
 @pytest.mark.parametrize("guarded", [False, True])
 async def test_a_tool_that_brings_another_is_not_a_way_around(mode: str, world: World, ran: Ran, guarded: bool) -> None:
     def load_tools(ctx: FunctionInvocationContext) -> str:

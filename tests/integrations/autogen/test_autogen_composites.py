@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
+from functools import partial
 from typing import Any
 
 import autogen
@@ -141,7 +143,7 @@ def test_the_forgotten_members_of_a_society_are_refused() -> None:
     club = Club()
     club.talk()
     assert club.ran, "the control: a society acts"
-    with pytest.raises(UnprotectedAgent, match="Planner|Executor"):
+    with pytest.raises(UnprotectedAgent, match=r"Planner|Executor"):
         ActGuard(FakeAct(), TOKENS).protect(club.user, club.society)
 
 
@@ -152,7 +154,7 @@ def test_a_society_that_is_made_later_is_refused_before_it_acts() -> None:
     }
     ActGuard(FakeAct(), TOKENS).protect(club.user, club.society)
     vars(club.society).update(hidden)
-    with pytest.raises(UnprotectedAgent, match="Planner|Executor"):
+    with pytest.raises(UnprotectedAgent, match=r"Planner|Executor"):
         club.talk()
     assert club.ran == []
 
@@ -173,7 +175,7 @@ def test_a_group_that_is_kept_in_an_attribute_is_found(held: str) -> None:
     club = Club()
     keeper, manager = assistant("Keeper"), club.society._chat_manager
     keeper.inner = {"group": manager.groupchat, "manager": manager, "list": [manager]}[held]
-    with pytest.raises(UnprotectedAgent, match="Planner|Executor"):
+    with pytest.raises(UnprotectedAgent, match=r"Planner|Executor"):
         ActGuard(FakeAct(), TOKENS).protect(keeper)
 
 
@@ -246,10 +248,38 @@ def test_a_protected_agent_cannot_be_pickled() -> None:
 # --- every way into `run` ---------------------------------------------------------------------------------------------
 
 
+def run(planner: Any, **options: Any) -> None:
+    planner.run(message="go", max_turns=3, user_input=False, **options).process()
+
+
+def run_iter(planner: Any, **options: Any) -> None:
+    for _ in planner.run_iter(message="go", max_turns=3, user_input=False, **options):
+        pass
+
+
+def a_run(planner: Any, **options: Any) -> None:
+    async def whole() -> None:
+        response = await planner.a_run(message="go", max_turns=3, user_input=False, **options)
+        await response.process()
+
+    asyncio.run(whole())
+
+
+def a_run_iter(planner: Any, **options: Any) -> None:
+    async def whole() -> None:
+        async for _ in planner.a_run_iter(message="go", max_turns=3, user_input=False, **options):
+            pass
+
+    asyncio.run(whole())
+
+
 @MODERN
-@pytest.mark.parametrize("way", ["run", "run_iter"])
+@pytest.mark.parametrize("way", [run, run_iter, a_run, a_run_iter])
+@pytest.mark.parametrize("given", ["before", "at run"])
 @pytest.mark.parametrize("guarded", [False, True])
-def test_the_hidden_executor_of_every_way_to_run(way: str, guarded: bool) -> None:
+def test_the_hidden_executor_of_every_way_to_run(way: Any, given: str, guarded: bool) -> None:
+    from autogen.tools import tool
+
     ran: list[str] = []
     act = FakeAct()
 
@@ -257,16 +287,42 @@ def test_the_hidden_executor_of_every_way_to_run(way: str, guarded: bool) -> Non
         ran.append(task_id)
         return "done"
 
-    planner = assistant("Planner", functions=[execute_task])
-    seen = script(planner, TASK)
+    planner = assistant("Planner", functions=[execute_task] if given == "before" else None)
+    options = {} if given == "before" else {"tools": [tool(description="Run")(execute_task)]}
+    seen: list[list[dict[str, Any]]] = []
+    script(planner, TASK)
+    # AutoGen makes a new client for tools that come at run time; the scripted one is put back.
+    planner.register_hook("update_agent_state", partial(put_back, planner.client, seen))
     if guarded:
         ActGuard(act, TOKENS).protect(planner)
-    if way == "run":
-        planner.run(message="go", max_turns=3, user_input=False).process()
-    else:
-        for _ in planner.run_iter(message="go", max_turns=3, user_input=False):
-            pass
+    way(planner, **options)
     assert bool(ran) is not guarded
     if guarded:
         assert [(ask.agent, ask.requester) for ask in act.about()] == [(PLANNER, PLANNER)]
-        assert "no_matching_policy" in texts(seen)
+
+
+def put_back(client: Any, seen: Any, agent: Any, messages: Any) -> None:
+    agent.client = client
+
+
+@MODERN
+@pytest.mark.parametrize("first", ["trace", "protect"])
+def test_a_traced_agent_is_guarded(mode: str, first: str) -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    from autogen.opentelemetry import instrument_agent
+    from opentelemetry.sdk.trace import TracerProvider
+
+    ran: list[str] = []
+    act = FakeAct()
+    user, planner = person(), assistant("Planner")
+    give(ran, planner, user)
+    seen = script(planner, TASK)
+    if first == "trace":
+        instrument_agent(user, tracer_provider=TracerProvider())
+    ActGuard(act, TOKENS).protect(user, planner)
+    if first == "protect":
+        instrument_agent(user, tracer_provider=TracerProvider())
+    chat(mode, user, planner, max_turns=3)
+    assert ran == []
+    assert [(ask.agent, ask.requester) for ask in act.about()] == [(PLANNER, PLANNER)]
+    assert "no_matching_policy" in texts(seen)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 from typing import Any
 
+import autogen
 import pytest
 from autogen_support import ALLOW_ALL, NOW, TOKENS, FakeAct, token_for
 
@@ -157,3 +158,7 @@ def test_an_exception_is_withheld_too_when_the_session_cannot_be_told(
     with pytest.raises(comes_out) as raised:
         asyncio.run(a_run()) if asynchronous else run()
     assert "what was read" not in str(raised.value)
+
+
+def test_autogen_is_what_the_tests_think() -> None:
+    assert autogen.__version__ == "0.2.40" or autogen.__version__.startswith("0.14.")

@@ -10,13 +10,20 @@ import pytest
 
 pytest.importorskip("autogen.agentchat.group", reason="AutoGen 0.2 has no pattern chats", exc_type=ImportError)
 
-from autogen.agentchat import a_initiate_group_chat, initiate_group_chat
-from autogen.agentchat.group import ContextVariables, OnCondition, ReplyResult, StringLLMCondition
+from autogen.agentchat import (
+    a_initiate_group_chat,
+    a_run_group_chat,
+    initiate_group_chat,
+    run_group_chat,
+    run_group_chat_iter,
+)
+from autogen.agentchat.group import ContextVariables, OnCondition, ReplyResult, StringLLMCondition, patterns
 from autogen.agentchat.group.group_tool_executor import GroupToolExecutor
 from autogen.agentchat.group.patterns import DefaultPattern
 from autogen.agentchat.group.targets.transition_target import AgentTarget, NestedChatTarget
 from autogen_support import ALLOW_ALL, EXECUTOR, PLANNER, TOKENS, FakeAct, assistant, script
 
+from act.demo.model import scripted_llm_config
 from act.integrations.autogen import ActGuard, UnprotectedAgent, act_tool
 
 pytestmark = pytest.mark.timeout(60)
@@ -72,6 +79,7 @@ class Shop:
             ActGuard(act, TOKENS).protect(*targets)
 
     def run(self, mode: str) -> None:
+        """The whole chat, by `initiate_group_chat` or by one of the ways that run it in the background."""
         # A pattern rebuilds the clients when it starts and before each reply; the scripted ones are put back.
         prepare = self.pattern.prepare_group_chat
 
@@ -84,10 +92,21 @@ class Shop:
             return result
 
         object.__setattr__(self.pattern, "prepare_group_chat", prepared)
+        chat = {"pattern": self.pattern, "messages": "go", "max_rounds": 6}
         if mode == "sync":
-            initiate_group_chat(pattern=self.pattern, messages="go", max_rounds=6)
+            initiate_group_chat(**chat)
+        elif mode == "async":
+            asyncio.run(a_initiate_group_chat(**chat))
+        elif mode == "run":
+            run_group_chat(**chat).process()
+        elif mode == "run_iter":
+            list(run_group_chat_iter(**chat))
         else:
-            asyncio.run(a_initiate_group_chat(pattern=self.pattern, messages="go", max_rounds=6))
+            asyncio.run(self._a_run(chat))
+
+    async def _a_run(self, chat: dict[str, Any]) -> None:
+        response = await a_run_group_chat(**chat)
+        await response.process()
 
 
 @pytest.mark.parametrize("protect", ["agents", "pattern"])
@@ -104,6 +123,37 @@ def test_tools_of_a_pattern_chat_are_asked_for(mode: str, protect: str) -> None:
         (PLANNER, PLANNER, "call", "tool://plain"),
     ]
     assert [status for _, status in act.outcomes] == ["succeeded"]
+
+
+@pytest.mark.parametrize("way", ["run", "run_iter", "a_run"])
+@pytest.mark.parametrize("guarded", [False, True])
+def test_tools_of_a_pattern_chat_in_the_background_are_asked_for(way: str, guarded: bool) -> None:
+    act = FakeAct()
+    shop = Shop([("buy", {"item": "gold"})], act=act if guarded else None)
+    shop.run(way)
+    assert bool(shop.ran) is not guarded
+    if guarded:
+        assert [(ask.agent, ask.requester, ask.resource) for ask in act.about()] == [
+            (PLANNER, PLANNER, "shop://items/gold")
+        ]
+
+
+@pytest.mark.parametrize("kind", ["AutoPattern", "RoundRobinPattern", "RandomPattern", "ManualPattern"])
+@pytest.mark.parametrize("guarded", [False, True])
+def test_tools_of_every_pattern_are_asked_for(kind: str, guarded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "1")
+    act = FakeAct()
+    shop = Shop([("buy", {"item": "gold"})], act=None)
+    options = {"group_manager_args": {"silent": True, "llm_config": scripted_llm_config()}}
+    shop.pattern = getattr(patterns, kind)(
+        initial_agent=shop.planner, agents=[shop.planner, shop.executor], user_agent=None, **options
+    )
+    if guarded:
+        ActGuard(act, TOKENS).protect(shop.pattern)
+    shop.run("sync")
+    assert bool(shop.ran) is not guarded
+    if guarded:
+        assert [(ask.agent, ask.requester) for ask in act.about()] == [(PLANNER, PLANNER)]
 
 
 def test_tools_of_a_pattern_chat_run_without_a_guard(mode: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -22,14 +22,15 @@ LIMIT = 120.0
 
 
 class Runner:
-    """A process that plays the cases of one driver. Killed when a case takes longer than `LIMIT`."""
+    """A process that plays the cases of one driver. Killed when a case takes longer than `limit` seconds."""
 
-    def __init__(self, driver: str) -> None:
+    def __init__(self, driver: str, limit: float = LIMIT, variables: Mapping[str, str] | None = None) -> None:
+        self._limit = limit
         self._log: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.integrations.suite.runner", driver],
             cwd=ROOT,
-            env=environment(),
+            env=environment(variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -43,10 +44,10 @@ class Runner:
         assert self._process.stdin is not None
         try:
             print(json.dumps({"case": case, "mode": mode}), file=self._process.stdin, flush=True)
-            answer = self._answers.get(timeout=LIMIT)
+            answer = self._answers.get(timeout=self._limit)
         except queue.Empty:
             self.kill()
-            return f"the team hangs: no end after {LIMIT:.0f} s"
+            return f"the team hangs: no end after {self._limit:.0f} s"
         except BrokenPipeError:
             answer = ""
         if not answer:
@@ -132,7 +133,6 @@ class TestAgentFramework(Conformance):
 
 class TestAgentchat(Conformance):
     driver = "agentchat"
-    modes = ("async",)
 
 
 class TestAg2(Conformance):

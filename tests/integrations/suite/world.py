@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from act.client.embedded import URL, EmbeddedTransport, Service
 from act.server.app import Node
 from act.server.settings import Settings
 
-WAITING = 30.0
+WAITING = float(os.environ.get("SUITE_WAITING", "30"))
 """Seconds in which what another thread does must have happened."""
 
 

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from act.models import ReasonCode
+
 if TYPE_CHECKING:
     from act.integrations.ag2.guard import ActGuard
 
@@ -29,10 +31,10 @@ class Acting:
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn of a protected agent, with the names of the tools that it was denied."""
+    """One turn of a protected agent, with the names of the tools that it was denied, and why."""
 
     agent: Agent
-    denied: set[str] = field(default_factory=set)
+    denied: dict[str, ReasonCode] = field(default_factory=dict)
 
 
 _acting: ContextVar[Acting | None] = ContextVar("act_ag2_acting", default=None)

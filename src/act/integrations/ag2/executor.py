@@ -13,10 +13,13 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from ag2.tools.executor import ToolExecutor
+from ag2.utils import AGENT_CONTEXT_DEPENDENCY_KEY, MODEL_CONFIG_CONTEXT_DEPENDENCY_KEY
 
 from act.integrations.ag2.acting import Turn, acting_now, begin_turn
 from act.integrations.ag2.gate import Gate
 from act.integrations.ag2.kinds import leaves
+from act.integrations.ag2.network import guard_of_hub
+from act.integrations.ag2.team import is_elsewhere
 from act.integrations.ag2.tools import gated
 
 if TYPE_CHECKING:
@@ -78,31 +81,26 @@ def watch_others() -> None:
         held = list(tools)
         original(self, stack, context, tools=held if _admitted.get() else _met(held, context), **more)
 
-    ToolExecutor.register = register
+    ToolExecutor.register = register  # type: ignore[method-assign]
     setattr(ToolExecutor, _PATCHED, True)
 
 
 def _met(tools: list[Any], context: Any) -> list[Any]:
     """The tools that an agent without a guard may have here."""
-    now = acting_now()
+    now, config = acting_now(), context.dependencies.get(MODEL_CONFIG_CONTEXT_DEPENDENCY_KEY)
     if now is not None and now.adopts:
         now.guard.check_tools(now.agent, tools)
+        now.guard.check_model(now.agent, config)
         turn = Turn(now.agent)  # its denials say nothing about the calls of the agent that made it
         return [gate_all(now.guard, now.agent, turn, tool) for tool in tools]
-    if next(leaves(tools), None) is None:
+    if next(leaves(tools), None) is None and not is_elsewhere(config):
         return tools  # it can only speak
     if now is not None:
         now.guard.refuse(_name_in(context), f"inside a tool of {now.guard.party(now.agent).name!r}")
-    else:
-        from act.integrations.ag2.network import guard_of_hub
-
-        guard = guard_of_hub(context)
-        if guard is not None:
-            guard.refuse(_name_in(context), "at a hub under this guard")
+    elif (guard := guard_of_hub(context)) is not None:
+        guard.refuse(_name_in(context), "at a hub under this guard")
     return tools
 
 
 def _name_in(context: Any) -> str:
-    from ag2.utils import AGENT_CONTEXT_DEPENDENCY_KEY
-
     return str(getattr(context.dependencies.get(AGENT_CONTEXT_DEPENDENCY_KEY), "name", "without a name"))

@@ -23,7 +23,8 @@ from act.integrations.ag2.kinds import held_by
 from act.integrations.ag2.people import put_to_person
 from act.integrations.base import Plan
 from act.integrations.core import ApprovalPending, NotReported, Party, Ruling
-from act.integrations.mapping import DEFAULT, ToolSpec, agent_resource
+from act.integrations.mapping import DEFAULT, MappingFault, ToolSpec, agent_resource
+from act.models import ReasonCode
 
 if TYPE_CHECKING:
     from act.integrations.ag2.guard import ActGuard
@@ -45,10 +46,11 @@ class Gate:
 
     def __init__(self, guard: ActGuard, agent: Agent, turn: Turn, tool: Any, outer: Any = None) -> None:
         self._guard, self._agent, self._turn = guard, agent, turn
-        self._name: str = tool.name
+        self._name: str = tool.schema.function.name  # by which calls reach it, whatever its `name` says
         function = getattr(getattr(tool, "model", None), "call", None)
         self._function = function
         self._module = getattr(function, "__module__", None)
+        self._fault: MappingFault | None = None
         self._spec = guard.spec_named(self._name, function, self._stands_for(outer or tool))
 
     async def __call__(self, call_next: Any, event: Event, context: Any) -> Any:
@@ -78,7 +80,7 @@ class Gate:
     ) -> Any:
         """Run the call if it is allowed, and report its outcome; otherwise give the model the reason."""
         if not ruling.allowed:
-            self._turn.denied.add(self._name)
+            self._turn.denied[self._name] = ruling.code
             return ToolResultEvent.from_call(event, ruling.text)
         try:
             async with self._guard.enforcer.a_reporting(ruling, labels) as running:
@@ -96,6 +98,9 @@ class Gate:
             arguments = None
         if self._module == _DELEGATE and isinstance(arguments, Mapping):
             arguments = await _with_name(arguments, self._client(context))
+        if self._fault is not None and self._spec is DEFAULT:
+            code, said = ReasonCode.RESOURCE_MALFORMED, f"{self._fault}."
+            return self._guard.enforcer.refused(code, said, self._name, executor=party, asker=party)
         return self._guard.plan(self._name, arguments, spec=self._spec, executor=party, asker=party)
 
     def _client(self, context: Any) -> Any:
@@ -105,10 +110,13 @@ class Gate:
 
     def _stands_for(self, tool: Any) -> ToolSpec:
         """What AG2's own tools stand for, where that is more than a call."""
-        if isinstance(tool, SandboxCodeTool | SandboxShellTool):
-            return ToolSpec("execute_code", agent_resource(self._guard.party(self._agent).name, "/code"))
-        if isinstance(tool, SubagentTool):
-            return ToolSpec("handoff", agent_resource(self._guard.party(tool.agent).name))
+        try:
+            if isinstance(tool, SandboxCodeTool | SandboxShellTool):
+                return ToolSpec("execute_code", agent_resource(self._guard.party(self._agent).name, "/code"))
+            if isinstance(tool, SubagentTool):
+                return ToolSpec("handoff", agent_resource(self._guard.party(tool.agent).name))
+        except MappingFault as fault:  # the name of the agent cannot be part of a resource
+            self._fault = fault
         if self._module == _DELEGATE:
             return ToolSpec("handoff", "agent://{target}")
         return DEFAULT

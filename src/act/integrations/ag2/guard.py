@@ -8,12 +8,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from ag2.tools.executor import ToolExecutor
+from ag2.utils import MODEL_CONFIG_CONTEXT_DEPENDENCY_KEY
 
 from act.client.guard import Guard
 from act.integrations.ag2 import network
 from act.integrations.ag2.executor import GuardedExecutor, watch_others
 from act.integrations.ag2.kinds import leaves, why_not
-from act.integrations.ag2.team import can_act, given, inner_agents, tools_of
+from act.integrations.ag2.team import can_act, given, inner_agents, is_elsewhere, tools_of
 from act.integrations.base import GuardBase
 from act.integrations.core import ActClient, Enforcer, Party
 
@@ -63,6 +64,7 @@ class ActGuard(GuardBase):
         self._check_names(agents)
         for agent in agents:
             self.check_tools(agent, tools_of(agent), also=agents)
+            self.check_model(agent, getattr(agent, "config", None))
         for hub in hubs:
             network.check_hub(hub, self)
         for agent in agents:
@@ -84,6 +86,7 @@ class ActGuard(GuardBase):
     def check_turn(self, agent: Agent, tools: list[Any], context: Any) -> None:
         """What may have changed since `protect`: the tools, the agents inside them, and the hub that the turn is at."""
         self.check_tools(agent, tools)
+        self.check_model(agent, context.dependencies.get(MODEL_CONFIG_CONTEXT_DEPENDENCY_KEY))
         network.check_turn(agent, tools, context, self)
 
     def check_tools(self, agent: Agent, tools: Iterable[Any], *, also: Iterable[Agent] = ()) -> None:
@@ -97,6 +100,15 @@ class ActGuard(GuardBase):
         for inner in inner_agents(agent, held):
             if inner not in self._members and can_act(inner) and all(inner is not other for other in also):
                 self.refuse(inner.name, where)
+
+    def check_model(self, agent: Agent, config: Any) -> None:
+        """Refuse an agent that only stands for one in another process."""
+        if is_elsewhere(config):
+            self.unprotected(
+                f"what {self.party(agent).name!r} does is done in another process ({type(config).__name__}): "
+                "protect it there, and say allow_unprotected=True here",
+                stacklevel=4,
+            )
 
     def refuse(self, name: str, where: str) -> None:
         """Refuse an agent, or warn where that is allowed."""

@@ -10,6 +10,7 @@ instead, because somebody waits for it; and a handoff that is not allowed become
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from copy import copy
@@ -71,8 +72,8 @@ class ActArbiter:
         refused = await self._speak(sender, await self._reached(envelope), describe(envelope))
         if refused is not None:
             return verdict if _replace(envelope, refused.text) else Deny(refused.text)
-        refused = await self._hand_off(envelope, sender)
-        return verdict if refused is None else Deny(refused.text)
+        await self._hand_off(envelope, sender)
+        return verdict
 
     async def _speak(self, sender: Passport, recipients: list[str], about: dict[str, Any]) -> Ruling | None:
         """The ruling that keeps a message from going to all of these, or None."""
@@ -99,29 +100,29 @@ class ActArbiter:
             ids = metadata.participant_ids()
         return [self._hub.name_for(id, default=id) for id in ids if id != envelope.sender_id]
 
-    async def _hand_off(self, envelope: Envelope, sender: Passport) -> Ruling | None:
+    async def _hand_off(self, envelope: Envelope, sender: Passport) -> None:
         """Ask about the handoff that an answer asks for. One that is not allowed is taken out of the answer."""
         routing = envelope.event_data.get("routing") if envelope.event_type == EV_PACKET else None
         if not isinstance(routing, dict) or routing.get("kind") != "handoff":
-            return None
-        guard, party = self.guard, speaker(self.guard, sender)
+            return
         target = self._next(envelope)
         if target in (None, envelope.sender_id):
-            return None
+            return
         name = self._hub.name_for(target, default=target) if isinstance(target, str) else ""
-        ruling = await self._may_hand_off(guard, party, name, routing)
+        ruling = await self._may_hand_off(speaker(self.guard, sender), name, routing)
         if ruling.allowed:
-            return None
-        self._take_out(envelope, target, ruling.text)
-        return None
+            # What was decided is what happens, also if the workflow has gone on meanwhile.
+            envelope.event_data = {**envelope.event_data, "routing": {**routing, "target": target}}
+        else:
+            self._take_out(envelope, target, ruling.text)
 
-    async def _may_hand_off(self, guard: ActGuard, party: Party, name: str, routing: dict[str, Any]) -> Ruling:
-        turn = last_turn()
+    async def _may_hand_off(self, party: Party, name: str, routing: dict[str, Any]) -> Ruling:
+        guard, turn = self.guard, last_turn()
         tool = str(routing.get("tool", ""))
         if turn is not None and tool in turn.denied and guard.party(turn.agent).name == party.name:
             # AG2 routes by the name of the tool that was called, whether or not the call was carried out.
             said = f"The call of {tool} was denied, so there is no handoff."
-            return guard.enforcer.refused(ReasonCode.NO_MATCHING_POLICY, said, tool, executor=party, asker=party)
+            return guard.enforcer.refused(turn.denied[tool], said, tool, executor=party, asker=party)
         try:
             call = Call("handoff", agent_resource(name), {"tool": tool, "reason": str(routing.get("reason", ""))})
         except MappingFault as fault:
@@ -151,7 +152,7 @@ async def _decided(guard: ActGuard, enforcer: Any, call: Call, party: Party) -> 
     except ApprovalPending as pending:
         return ruling_from(pending.decision)
     if ruling.allowed and ruling.leased:
-        guard.enforcer.report(ruling, "succeeded", ())  # who speaks has read nothing by it
+        await asyncio.to_thread(guard.enforcer.report, ruling, "succeeded", ())  # who speaks has read nothing by it
     return ruling
 
 

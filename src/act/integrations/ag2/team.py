@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ag2 import Agent as Ag2Agent
 from ag2.network import AgentClient, Hub, HubClient
+from ag2.plugin import PluginTarget
 
 from act.integrations.ag2.kinds import function_of, held_by, leaves
 
 Agent = Any
 
-SUPPORTED = "ag2.Agent, and of ag2.network Hub, HubClient and AgentClient"
+SUPPORTED = "ag2.Agent, ag2.live.LiveAgent, and of ag2.network Hub, HubClient and AgentClient"
 
 
 def given(targets: Iterable[Any]) -> tuple[list[Agent], list[Hub]]:
@@ -24,7 +24,7 @@ def given(targets: Iterable[Any]) -> tuple[list[Agent], list[Hub]]:
     agents: list[Agent] = []
     hubs: list[Any] = []
     for target in targets:
-        if isinstance(target, Ag2Agent):
+        if isinstance(target, PluginTarget):
             agents.append(target)
         elif isinstance(target, AgentClient):
             agents.append(target.agent)
@@ -41,19 +41,24 @@ def given(targets: Iterable[Any]) -> tuple[list[Agent], list[Hub]]:
 
 def tools_of(agent: Agent) -> list[Any]:
     """The tools that an agent has now: its own, and those that AG2 gave it."""
-    return [*agent.tools, *agent._additional_tools]
+    return [*agent.tools, *getattr(agent, "_additional_tools", ())]
 
 
 def can_act(agent: Agent) -> bool:
     """Whether an agent can itself do more than speak."""
-    return next(leaves(tools_of(agent)), None) is not None
+    return next(leaves(tools_of(agent)), None) is not None or is_elsewhere(getattr(agent, "config", None))
+
+
+def is_elsewhere(config: Any) -> bool:
+    """Whether a model is in truth another agent, which has tools of its own in another process."""
+    return type(config).__module__.startswith(("ag2.a2a.", "ag2.acp.", "ag2.extensions.nlip."))
 
 
 def inner_agents(agent: Agent, tools: Iterable[Any]) -> Iterator[Agent]:
     """The agents inside tools: behind `as_tool()`, and those that the tool's function holds."""
     for tool in leaves(tools):
         for inner in (getattr(tool, "agent", None), *held_by(function_of(tool))):
-            if isinstance(inner, Ag2Agent) and inner is not agent:
+            if isinstance(inner, PluginTarget) and inner is not agent:
                 yield inner
 
 

@@ -15,7 +15,7 @@ MakeGate = Callable[[Any, Any], Gate]
 """Makes the gate for a tool, and for the tool that it is a part of (or None)."""
 
 
-class Fronted(Tool):  # type: ignore[misc]
+class Fronted(Tool):
     """A tool that takes middleware from the agent only, with the gate as the innermost of it."""
 
     def __init__(self, inner: Any, gate: Gate) -> None:

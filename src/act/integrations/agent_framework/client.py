@@ -9,30 +9,35 @@ each has a stand-in of its own, which is how a call is attributed to the agent t
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from agent_framework import FunctionInvocationLayer, normalize_tools
+from agent_framework import FunctionInvocationLayer, ResponseStream, normalize_tools
 
 from act.integrations.agent_framework.calls import REQUEST, Gate, Seal, handoff_targets
 
 if TYPE_CHECKING:
     from act.integrations.agent_framework.guard import ActGuard
 
-_OWN = ("_act_client", "_act_guard", "_act_name")
+_OWN = ("_act_client", "_act_guard", "_act_name", "_act_agent")
 
 
 class GuardedClient:
-    """Behaves as the client it stands for, also to `isinstance`, but for `get_response`."""
+    """Behaves as the client it stands for, also to `isinstance`, but for `get_response`.
 
-    def __init__(self, client: Any, guard: ActGuard, name: str) -> None:
-        for key, value in zip(_OWN, (client, guard, name), strict=True):
+    It is that of one agent: `agent` is its id, which copies of it share.
+    """
+
+    def __init__(self, client: Any, guard: ActGuard, name: str, agent: str) -> None:
+        for key, value in zip(_OWN, (client, guard, name, agent), strict=True):
             object.__setattr__(self, key, value)
 
     def get_response(
         self,
         messages: Any,
         *,
+        stream: bool = False,
         options: Mapping[str, Any] | None = None,
         middleware: Any = None,
         client_kwargs: Mapping[str, Any] | None = None,
@@ -44,17 +49,27 @@ class GuardedClient:
             options["tools"] = normalize_tools(options["tools"])  # once: what is checked is what is used
             self._act_guard.check_tools(self._act_name, options["tools"])
         given = [*_as_list(kwargs.pop("middleware", None)), *_as_list(middleware)]
-        handing_over = [one for one in given if handoff_targets([one])]
-        rest = [one for one in given if not handoff_targets([one])]
         # The loop hands these keywords to each of its calls, beside the middleware: so the gate knows its own request.
         request = object()
         more["function_invocation_kwargs"] = {**(more.get("function_invocation_kwargs") or {}), REQUEST: request}
-        gate = Gate(self._act_guard, self._act_name, handoff_targets(handing_over), request)
+        gate = Gate(self._act_guard, self._act_name, handoff_targets(given), request)
         # The gate first: what answers instead of a tool (a cache) is asked about too. The seal last: nothing behind it
-        # changes what was decided. A handoff is carried out by its middleware, not by a tool, so that follows the seal.
+        # changes what was decided. Handoffs do not come so far; they are carried out by middleware in between.
         seal = [] if self._act_guard.mode == "observe" else [Seal()]
-        kwargs["middleware"] = [gate, *rest, *seal, *handing_over]
-        return self._act_client.get_response(messages, options=options, client_kwargs=kwargs, **more)
+        kwargs["middleware"] = [gate, *given, *seal]
+        ask = partial(self._act_client.get_response, stream=stream, options=options, client_kwargs=kwargs, **more)
+        if not self._act_guard.screen.concerns(self._act_name, messages):
+            return ask(messages)
+        if stream:
+            return ResponseStream.from_awaitable(self._act_screened(ask, messages, kwargs))
+        return self._act_answered(ask, messages, kwargs)
+
+    async def _act_screened(self, ask: Callable[..., Any], messages: Any, kwargs: Mapping[str, Any]) -> Any:
+        conversation = str(getattr(kwargs.get("session"), "session_id", ""))
+        return ask(await self._act_guard.screen.shown(self._act_name, conversation, messages))
+
+    async def _act_answered(self, ask: Callable[..., Any], messages: Any, kwargs: Mapping[str, Any]) -> Any:
+        return await (await self._act_screened(ask, messages, kwargs))
 
     async def __aenter__(self) -> GuardedClient:
         if hasattr(self._act_client, "__aenter__"):
@@ -77,10 +92,11 @@ class GuardedClient:
         setattr(self._act_client, name, value)
 
     def __copy__(self) -> GuardedClient:
-        return GuardedClient(copy.copy(self._act_client), self._act_guard, self._act_name)
+        return GuardedClient(copy.copy(self._act_client), self._act_guard, self._act_name, self._act_agent)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> GuardedClient:
-        return GuardedClient(copy.deepcopy(self._act_client, memo), self._act_guard, self._act_name)
+        copied = copy.deepcopy(self._act_client, memo)
+        return GuardedClient(copied, self._act_guard, self._act_name, self._act_agent)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("an agent under an ActGuard cannot be pickled; protect it where it is used")
@@ -93,8 +109,22 @@ def runs_tools(client: Any) -> bool:
 
 def guard_of(client: Any) -> ActGuard | None:
     """The guard that a client stands under."""
-    found: ActGuard | None = object.__getattribute__(client, "_act_guard") if type(client) is GuardedClient else None
+    found: ActGuard | None = _own(client, "_act_guard")
     return found
+
+
+def is_of(agent: Any) -> bool:
+    """Whether the client of an agent is the stand-in that was made for it, or for what it is a copy of."""
+    return bool(_own(agent.client, "_act_agent") == agent.id)
+
+
+def bare(client: Any) -> Any:
+    """The client itself."""
+    return _own(client, "_act_client") if type(client) is GuardedClient else client
+
+
+def _own(client: Any, name: str) -> Any:
+    return object.__getattribute__(client, name) if type(client) is GuardedClient else None
 
 
 def _as_list(given: Any) -> list[Any]:

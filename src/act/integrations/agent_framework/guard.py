@@ -10,8 +10,9 @@ from typing import Any, Literal
 from agent_framework import FunctionTool, RawAgent, normalize_tools
 
 from act.client.guard import Guard
-from act.integrations.agent_framework.client import GuardedClient, guard_of, runs_tools
+from act.integrations.agent_framework.client import GuardedClient, bare, guard_of, is_of, runs_tools
 from act.integrations.agent_framework.failures import RunUnprotected
+from act.integrations.agent_framework.messages import Screen
 from act.integrations.agent_framework.pending import approval_of
 from act.integrations.agent_framework.runs import known_as, watch
 from act.integrations.agent_framework.team import agents_behind, agents_inside, given_agents, tools_behind
@@ -48,6 +49,7 @@ class ActGuard(GuardBase):
         self._act = act
         self._timeout = approval_timeout
         self._names: dict[str, str] = {}  # agent id to name
+        self.screen = Screen(self)
 
     def protect(self, *targets: Any) -> ActGuard:
         """Put agents, and all members of workflows, under this guard. Idempotent.
@@ -93,10 +95,18 @@ class ActGuard(GuardBase):
 
     def adopt(self, agent: Agent) -> None:
         """Put one agent under the guard, or a copy of one that is."""
-        if guard_of(agent.client) is None:
+        if not is_of(agent):
             name = self._names.setdefault(agent.id, name_of(agent))
-            agent.client = GuardedClient(agent.client, self, name)
+            agent.client = GuardedClient(bare(agent.client), self, name, agent.id)
         watch(agent.id, self)
+
+    def check_borrowed(self, agent: Agent) -> None:
+        """Refuse an agent that has the client of one under this guard, and is not under it itself."""
+        self._refuse(
+            f"{_called(agent)} has the chat client of a protected agent, whose rights it would use; "
+            "give it a client of its own, or to guard.protect too",
+            UnprotectedAgent,
+        )
 
     def check_tools(self, name: str, tools: Iterable[Any], *, running: bool = False) -> None:
         """Refuse tools of the agent `name` that the guard could not see being used, or behind which are agents that it
@@ -104,9 +114,13 @@ class ActGuard(GuardBase):
         """
         self._check_tools(name, tools, RunUnprotected if running else UnprotectedAgent)
 
+    def knows(self, name: str) -> bool:
+        """Whether an agent of this name, or without a name and of this id, is under the guard."""
+        return name in self._names.values()
+
     def check_handoff(self, name: str, target: str) -> None:
         """Refuse a handoff to an agent that is not under the guard."""
-        if target not in self._names.values() and target not in self._names:
+        if not self.knows(target):
             self._refuse(f"agent {target!r}, to which {name!r} hands over, is not under this ActGuard", RunUnprotected)
 
     # --- checks -------------------------------------------------------------------------------------------------------
@@ -141,7 +155,7 @@ class ActGuard(GuardBase):
     def _check_agent(self, agent: Agent, where: str, error: type[UnprotectedAgent], also: Iterable[Agent] = ()) -> None:
         if any(agent is one for one in also):
             return
-        if isinstance(agent, RawAgent) and (guard_of(agent.client) or known_as(agent.id)) is self:
+        if isinstance(agent, RawAgent) and known_as(agent.id) is self:
             return
         self._refuse(
             f"{_called(agent)} {where} is not under this ActGuard and could act unseen; give it to guard.protect too",

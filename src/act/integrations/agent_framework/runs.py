@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from agent_framework import RawAgent
 
-from act.integrations.agent_framework.client import guard_of
+from act.integrations.agent_framework.client import guard_of, is_of
 
 if TYPE_CHECKING:
     from act.integrations.agent_framework.guard import ActGuard
@@ -40,9 +40,11 @@ def _patch() -> None:
 
     @functools.wraps(run)
     def guarded_run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        guard = None if guard_of(self.client) is not None else known_as(self.id)
-        if guard is not None:
-            guard.adopt(self)
+        if not is_of(self):
+            if (guard := known_as(self.id)) is not None:
+                guard.adopt(self)
+            elif (guard := guard_of(self.client)) is not None:
+                guard.check_borrowed(self)
         return run(self, *args, **kwargs)
 
     RawAgent.run = guarded_run

@@ -36,7 +36,7 @@ def _step(turn: Turn) -> Any:
 
 
 class Classic:
-    guard_class = ActGuard
+    guard_class: Any = ActGuard
     supported = ("ConversableAgent", "GroupChat")
 
     def strangers(self) -> Sequence[object]:
@@ -57,7 +57,7 @@ class Classic:
                 agents, messages=[], max_round=40, speaker_selection_method=_speaker(planner, executor)
             )
             partner = autogen.GroupChatManager(chat, llm_config=False, is_termination_msg=_ends, silent=True)
-        guard = job.guard(ActGuard)
+        guard = job.guard(self.guard_class)
         if guard is not None:
             guard.protect(*agents)
         if job.asynchronous:

@@ -1,0 +1,140 @@
+"""Which agents there are: in a team, behind a tool, inside another agent.
+
+An agent that was forgotten is a hole that nobody sees. What can be found from Python objects is found; code that makes
+an agent when it runs is not.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from autogen_agentchat.agents import (
+    AssistantAgent,
+    BaseChatAgent,
+    CodeExecutorAgent,
+    MessageFilterAgent,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+)
+from autogen_agentchat.base import ChatAgent, Team
+from autogen_agentchat.teams import BaseGroupChat
+from autogen_core import SingleThreadedAgentRuntime
+from autogen_core.tool_agent import ToolAgent
+from autogen_core.tools import StaticWorkbench
+
+SUPPORTED: Final = (
+    "ActGuard.protect takes agents (AssistantAgent, CodeExecutorAgent, and SocietyOfMindAgent, MessageFilterAgent and "
+    "UserProxyAgent), teams (RoundRobinGroupChat, SelectorGroupChat, Swarm, GraphFlow, MagenticOneGroupChat and other "
+    "BaseGroupChat), and of autogen-core ToolAgent and SingleThreadedAgentRuntime, with their subclasses, not {}"
+)
+
+_ACTING = (AssistantAgent, CodeExecutorAgent)
+_DEPTH = 5
+_LEAVES = (str, bytes, bytearray, int, float, type(None), type)
+
+
+def parts_of(target: Any) -> Iterator[Any]:
+    """What has to be put under the guard for `target`: agents that act, teams, and parts of the core.
+
+    An agent of a class that is not known is among them too. Raises `TypeError` for what is none of them.
+    """
+    if isinstance(target, BaseGroupChat):
+        yield target
+        for member in target._participants:
+            yield from parts_of(member) if _known(member) else (member,)
+    elif isinstance(target, MessageFilterAgent):
+        inner = target._wrapped_agent
+        yield from parts_of(inner) if _known(inner) else (inner,)
+    elif isinstance(target, SocietyOfMindAgent):
+        yield from parts_of(target._team) if _known(target._team) else (target._team,)
+    elif isinstance(target, (*_ACTING, ToolAgent, SingleThreadedAgentRuntime)):
+        yield target
+    elif not isinstance(target, UserProxyAgent):
+        raise TypeError(SUPPORTED.format(target.__name__ if isinstance(target, type) else type(target).__name__))
+
+
+def acting_in(target: Any) -> list[Any]:
+    """The agents of a team, or the one inside an agent, that can act."""
+    return [part for part in parts_of(target) if not isinstance(part, BaseGroupChat)] if _known(target) else [target]
+
+
+def tools_in(agent: Any) -> list[Any]:
+    """The tools of an agent that are Python objects."""
+    if isinstance(agent, ToolAgent):
+        return list(agent.tools)
+    benches = agent._workbench if isinstance(agent, AssistantAgent) else ()
+    return [tool for bench in benches for tool in getattr(bench, "_tools", ())]
+
+
+def tool_of(workbench: Any, name: str) -> Any:
+    """The tool that a workbench knows by this name, if it is a Python object."""
+    if not isinstance(workbench, StaticWorkbench):
+        return None
+    original = workbench._override_name_to_original.get(name, name)
+    return next((tool for tool in workbench._tools if tool.name == original), None)
+
+
+def function_of(tool: Any) -> Any:
+    """The function behind a tool, on which its mark stands."""
+    return getattr(tool, "_func", None)
+
+
+def agents_behind(tool: Any) -> list[Any]:
+    """The agents and teams that a tool can set to work: `AgentTool`, `TeamTool`, and what its function knows."""
+    found: dict[int, Any] = {}
+    runner = getattr(tool, "_task_runner", None)
+    runners = [runner] if _is_agent(runner) else []
+    for inner in (*runners, *_walk(function_of(tool), _DEPTH, set())):
+        found |= {id(agent): agent for agent in acting_in(inner)}
+    return list(found.values())
+
+
+def _known(thing: Any) -> bool:
+    kinds = (*_ACTING, BaseGroupChat, MessageFilterAgent, SocietyOfMindAgent, UserProxyAgent)
+    return isinstance(thing, (*kinds, ToolAgent, SingleThreadedAgentRuntime))
+
+
+def _is_agent(thing: Any) -> bool:
+    return not isinstance(thing, type) and isinstance(thing, BaseChatAgent | ChatAgent | Team)
+
+
+def _walk(thing: Any, depth: int, seen: set[int]) -> Iterator[Any]:
+    if depth == 0 or id(thing) in seen or isinstance(thing, _LEAVES):
+        return
+    seen.add(id(thing))
+    if _is_agent(thing):
+        yield thing
+        return
+    for part in _inside(thing):
+        yield from _walk(part, depth - 1, seen)
+
+
+def _inside(thing: Any) -> Iterable[Any]:
+    if isinstance(thing, Mapping):
+        return thing.values()
+    if isinstance(thing, list | tuple | set | frozenset):
+        return thing
+    if isinstance(thing, functools.partial):
+        return (thing.func, *thing.args, *thing.keywords.values())
+    if hasattr(thing, "__code__") or hasattr(thing, "__func__"):
+        return _of_function(thing)
+    held = vars(thing).values() if hasattr(thing, "__dict__") else ()
+    return [one for one in held if _is_agent(one) or isinstance(one, list | tuple | dict)]
+
+
+def _of_function(function: Any) -> Iterator[Any]:
+    owner, function = getattr(function, "__self__", None), getattr(function, "__func__", function)
+    yield owner
+    yield getattr(function, "__wrapped__", None)
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+    yield from getattr(function, "__defaults__", None) or ()
+    yield from (getattr(function, "__kwdefaults__", None) or {}).values()
+    names = getattr(function, "__globals__", {})
+    code = getattr(function, "__code__", None)
+    yield from (names[name] for name in getattr(code, "co_names", ()) if _is_agent(names.get(name)))

@@ -1,0 +1,1118 @@
+"""Agents and teams of every kind that AutoGen 0.7 has. Run as a program: plays all, and prints what became of each.
+
+A team that hangs ends the program, and the cases that have not been played are missing from its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import faulthandler
+import functools
+import json
+import os
+import pickle
+import tempfile
+import traceback
+import warnings
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agentchat_support import CODE, TASK, Ran, Recorder, World, agent, model, to
+from autogen_agentchat.agents import (
+    AssistantAgent,
+    BaseChatAgent,
+    CodeExecutorAgent,
+    MessageFilterAgent,
+    MessageFilterConfig,
+    SocietyOfMindAgent,
+    UserProxyAgent,
+)
+from autogen_agentchat.base import Handoff, Response
+from autogen_agentchat.conditions import MaxMessageTermination, TextMentionTermination
+from autogen_agentchat.messages import HandoffMessage, TextMessage
+from autogen_agentchat.teams import (
+    DiGraphBuilder,
+    GraphFlow,
+    MagenticOneGroupChat,
+    RoundRobinGroupChat,
+    SelectorGroupChat,
+    Swarm,
+)
+from autogen_agentchat.tools import AgentTool, TeamTool
+from autogen_core import AgentId, CancellationToken, FunctionCall, SingleThreadedAgentRuntime
+from autogen_core.models import FunctionExecutionResult
+from autogen_core.tool_agent import ToolAgent, ToolException
+from autogen_core.tools import (
+    BaseTool,
+    FunctionTool,
+    StaticStreamWorkbench,
+    StaticWorkbench,
+    TextResultContent,
+    ToolOverride,
+    ToolResult,
+    Workbench,
+)
+from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
+from tests.integrations.suite.job import END, Call, Turn
+from tests.integrations.suite.world import Station, Watched
+
+from act.integrations.agentchat import ApprovalPending, UnprotectedAgent
+
+LIMIT = 20.0
+"""Seconds for one case on a slow machine; each takes well under one."""
+
+Case = Callable[[Station], Awaitable[None]]
+CASES: dict[str, Case] = {}
+
+
+def case(play: Case) -> Case:
+    CASES[play.__name__] = play
+    return play
+
+
+async def end_of(team: Any, *, stream: bool = False, task: Any = "go", **options: Any) -> Any:
+    """The result of one run."""
+    if not stream:
+        return await team.run(task=task, **options)
+    return [event async for event in team.run_stream(task=task, **options)][-1]
+
+
+def both(ran: Ran, **options: Any) -> tuple[Any, Any]:
+    """A planner and an executor with the same tool, whose models both call it once."""
+    return tuple(agent(name, TASK, f"{name} is done", tools=[ran.tool], **options) for name in ("Planner", "Executor"))
+
+
+# --- teams ------------------------------------------------------------------------------------------------------------
+
+Build = Callable[[Any, Any], Any]
+
+
+async def each_call_is_attributed_to_its_agent(station: Station, build: Build) -> None:
+    """The executor may, the planner may not; and without a guard both did."""
+    ran = Ran()
+    await end_of(build(*both(ran)))
+    assert len(ran) == 2, f"the control: {ran}"
+    for stream in (False, True):
+        for how in ("agents", "team", "afterwards"):
+            world, ran = World(station).may("Executor", "execute", "api://tasks/execute/*"), Ran()
+            planner, executor = both(ran, model_client_stream=stream)
+            guard = world.guard()
+            if how == "agents":
+                guard.protect(planner, executor)
+            team = build(planner, executor)
+            if how == "team":
+                guard.protect(team)
+            elif how == "afterwards":
+                guard.protect(planner, executor)
+            await end_of(team, stream=stream)
+            assert len(ran) == 1, (stream, how, ran)
+            assert world.who == [("execute", name, name) for name in ("Planner", "Executor")], world.who
+            assert world.statuses == ["succeeded"], world.statuses
+
+
+def round_robin(planner: Any, executor: Any) -> Any:
+    return RoundRobinGroupChat([planner, executor], max_turns=2)
+
+
+def selector(planner: Any, executor: Any) -> Any:
+    return SelectorGroupChat([planner, executor], model("Planner", "Executor"), max_turns=2)
+
+
+def selector_by_function(planner: Any, executor: Any) -> Any:
+    names = iter(["Planner", "Executor"])
+    return SelectorGroupChat(
+        [planner, executor],
+        model(),
+        max_turns=2,
+        selector_func=lambda messages: next(names),
+        candidate_func=lambda messages: ["Planner", "Executor"],
+    )
+
+
+def graph(planner: Any, executor: Any) -> Any:
+    builder = DiGraphBuilder().add_node(planner).add_node(executor).add_edge(planner, executor)
+    return GraphFlow([planner, executor], builder.build())
+
+
+def magentic(planner: Any, executor: Any) -> Any:
+    def ledger(name: str, done: bool) -> str:
+        return json.dumps(
+            {
+                "is_request_satisfied": {"reason": "r", "answer": done},
+                "is_in_loop": {"reason": "r", "answer": False},
+                "is_progress_being_made": {"reason": "r", "answer": True},
+                "next_speaker": {"reason": "r", "answer": name},
+                "instruction_or_question": {"reason": "r", "answer": "go"},
+            }
+        )
+
+    script = ["facts", "plan", ledger("Planner", False), ledger("Executor", False), ledger("Executor", True), "end"]
+    return MagenticOneGroupChat([planner, executor], model(*script))
+
+
+def nested(planner: Any, executor: Any) -> Any:
+    return RoundRobinGroupChat([planner, RoundRobinGroupChat([executor], max_turns=1, name="Inner")], max_turns=2)
+
+
+def society(planner: Any, executor: Any) -> Any:
+    inner = RoundRobinGroupChat([executor], max_turns=1)
+    return RoundRobinGroupChat([planner, SocietyOfMindAgent("Society", inner, model("all done"))], max_turns=2)
+
+
+def filtered(planner: Any, executor: Any) -> Any:
+    wrapped = MessageFilterAgent("Executor", executor, MessageFilterConfig(per_source=[]))
+    return RoundRobinGroupChat([planner, wrapped], max_turns=2)
+
+
+def swarm(planner: Any, executor: Any) -> Any:
+    # Both are asked until somebody ends: the planner first, who speaks on without handing over.
+    return RoundRobinGroupChat([Swarm([planner], max_turns=1, name="Swarm"), executor], max_turns=2)
+
+
+for build in (
+    round_robin,
+    selector,
+    selector_by_function,
+    graph,
+    magentic,
+    nested,
+    society,
+    filtered,
+    swarm,
+):
+
+    async def play(station: Station, build: Build = build) -> None:
+        await each_call_is_attributed_to_its_agent(station, build)
+
+    CASES[f"{build.__name__}_attributes_each_call_to_its_agent"] = play
+
+
+# --- handoffs ---------------------------------------------------------------------------------------------------------
+
+
+def handing(*first: Any, ran: Ran, **options: Any) -> tuple[Any, Any, Any]:
+    planner = agent("Planner", *first, handoffs=["Executor"], **options)
+    executor = agent("Executor", TASK, END, tools=[ran.tool])
+    return planner, executor, Swarm([planner, executor], termination_condition=TextMentionTermination(END), max_turns=6)
+
+
+@case
+async def handoff_is_allowed_or_denied(station: Station) -> None:
+    ran = Ran()
+    *_, team = handing(to("Executor"), ran=ran)
+    await end_of(team)
+    assert len(ran) == 1, "the control: the executor took over"
+    for stream in (False, True):
+        world, ran = World(station).may("Executor", "execute"), Ran()
+        planner, _, team = handing(to("Executor"), ran=ran, model_client_stream=stream)
+        world.guard().protect(team)
+        result = await end_of(team, stream=stream)
+        assert ran == [], ran
+        assert "ACT denied: no_matching_policy: " in planner.script.results[0], planner.script.results
+        assert not [message for message in result.messages if isinstance(message, HandoffMessage)]
+        assert result.messages[-1].source == "Planner", result.messages
+        assert [(a.action, a.resource) for a in world.asked] == [("handoff", "agent://Executor")], world.asked
+    world, ran = World(station).may("Executor", "execute").may("Planner", "handoff", "agent://Executor"), Ran()
+    planner, _, team = handing(to("Executor"), ran=ran)
+    world.guard().protect(team)
+    await end_of(team)
+    assert len(ran) == 1, ran
+    assert world.who == [("handoff", "Planner", "Planner"), ("execute", "Executor", "Executor")], world.who
+    assert world.act.outcomes[0] == ("succeeded", ()), world.act.outcomes
+
+
+@case
+async def an_agent_without_a_token_hands_over_to_nobody(station: Station) -> None:
+    world, ran = World(station, "Executor").may("Executor"), Ran()
+    planner, _, team = handing(to("Executor"), ran=ran)
+    world.guard().protect(team)
+    await end_of(team)
+    assert ran == []
+    assert "ACT denied: no_token: " in planner.script.results[0], planner.script.results
+
+
+@case
+async def a_message_hands_over_once(station: Station) -> None:
+    third = agent("Third", "third is done", END)
+    for allowed, asked in (
+        ("agent://*", ["agent://Executor"]),
+        ("agent://Third", ["agent://Executor", "agent://Third"]),
+    ):
+        world = World(station).may("Planner", "handoff", allowed)
+        planner = agent("Planner", [to("Executor"), to("Third")], handoffs=["Executor", "Third"])
+        executor = agent("Executor", END)
+        world.guard().protect(planner)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # AutoGen warns when it takes one of several handoffs
+            result = await planner.run(task="go")
+        assert [one.resource for one in world.asked] == asked, world.asked
+        assert result.messages[-1].target == asked[-1].removeprefix("agent://")
+        assert executor.name != third.name
+
+
+@case
+async def a_handoff_that_was_added_later_is_asked_about(station: Station) -> None:
+    for guarded in (False, True):
+        world = World(station)
+        planner = agent("Planner", to("Executor"), handoffs=["Nobody"])
+        if guarded:
+            world.guard().protect(planner)
+        added = Handoff(target="Executor")
+        planner._handoffs[added.name] = added
+        planner._handoff_tools.append(added.handoff_tool)
+        result = await planner.run(task="go")
+        assert isinstance(result.messages[-1], HandoffMessage) is not guarded, "the control"
+        assert not guarded or "ACT denied: no_matching_policy" in result.messages[-1].content
+
+
+class Deserter(AssistantAgent):  # type: ignore[misc]
+    """Hands over without a call of its model."""
+
+    async def on_messages_stream(self, messages: Any, cancellation_token: Any) -> Any:
+        yield Response(chat_message=HandoffMessage(content="yours", target="Executor", source=self.name))
+
+
+@case
+async def a_handoff_that_is_no_call_is_asked_about(station: Station) -> None:
+    for guarded in (False, True):
+        world, ran = World(station).may("Executor"), Ran()
+        planner = agent("Planner", kind=Deserter)
+        executor = agent("Executor", TASK, END, tools=[ran.tool])
+        team = Swarm([planner, executor], termination_condition=MaxMessageTermination(4))
+        if guarded:
+            world.guard().protect(team)
+        await end_of(team)
+        assert bool(ran) is not guarded, ran
+        assert world.who[:1] == [("handoff", "Planner", "Planner")] * guarded
+
+
+class Broken(Handoff):  # type: ignore[misc]
+    """Its tool runs code of its own, and fails."""
+
+    @property
+    def handoff_tool(self) -> Any:
+        def leave() -> str:
+            LEFT.append(self.target)
+            raise RuntimeError("the door is closed")
+
+        return FunctionTool(leave, name=self.name, description="leave")
+
+
+LEFT: list[str] = []
+
+
+@case
+async def a_denied_handoff_runs_nothing_and_one_that_fails_does_not_hang(station: Station) -> None:
+    for allowed in (False, True):
+        LEFT.clear()
+        world = World(station)
+        if allowed:
+            world.may("Planner", "handoff", "agent://Executor")
+        planner = agent("Planner", Call("leave"), handoffs=[Broken(target="Executor", name="leave")])
+        world.guard().protect(planner)
+        await planner.run(task="go")
+        assert bool(LEFT) is allowed, LEFT
+
+
+# --- what ends a run --------------------------------------------------------------------------------------------------
+
+
+def in_team(planner: Any) -> Any:
+    return RoundRobinGroupChat([planner], termination_condition=TextMentionTermination(END), max_turns=6)
+
+
+def in_nested_team(planner: Any) -> Any:
+    return RoundRobinGroupChat([in_team(planner)], max_turns=1)
+
+
+def alone(planner: Any) -> Any:
+    return planner
+
+
+SHAPES = (alone, in_team, in_nested_team)
+
+
+@case
+async def pending_ends_the_run_as_it_is(station: Station) -> None:
+    for shape in SHAPES:
+        for first in (TASK, to("Executor")):
+            world, ran = World(station).payer("Planner"), Ran()
+            planner = agent("Planner", first, first, tools=[ran.tool], handoffs=["Executor"], max_tool_iterations=5)
+            team = shape(planner)
+            world.guard(on_pending="raise").protect(team)
+            with pytest.raises(ApprovalPending) as pending:
+                await end_of(team)
+            assert pending.value.decision.approval is not None
+            assert ran == []
+            assert len(world.asked) == 1, world.asked
+            if first is TASK and shape is not alone:  # the team goes on when it is asked again
+                world.agents["Planner"].settle(approve=True)
+                await end_of(team, task="go on")
+                assert len(ran) == 1, ran
+
+
+def _sleeping(begun: asyncio.Event) -> Any:
+    async def sleep() -> str:
+        begun.set()
+        await asyncio.sleep(3600)
+        return "slept"
+
+    return sleep
+
+
+@case
+async def a_cancelled_run_ends_and_is_reported(station: Station) -> None:
+    for shape in SHAPES:
+        for by_token in (False, True):
+            world = World(station).may("Planner")
+            begun, statuses = asyncio.Event(), world.act.outcomes
+
+            team = shape(agent("Planner", Call("sleep"), tools=[_sleeping(begun)]))
+            world.guard().protect(team)
+            token = CancellationToken()
+            run = asyncio.ensure_future(end_of(team, cancellation_token=token))
+            await begun.wait()
+            token.cancel() if by_token else run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+            while not statuses:  # the call is cancelled on its own when an agent runs alone
+                await asyncio.sleep(0)
+            assert [status for status, _ in statuses] == ["cancelled"], (shape, by_token, statuses)
+
+
+@case
+async def a_run_is_cancelled_while_a_person_thinks_or_a_model(station: Station) -> None:
+    for shape in SHAPES:
+        for by_token in (False, True):
+            world, ran = World(station).payer("Planner"), Ran()
+            planner = agent("Planner", TASK, tools=[ran.tool])
+            team = shape(planner)
+            world.guard(on_pending="wait", approval_timeout=3600).protect(team)
+            token = CancellationToken()
+            run = asyncio.ensure_future(end_of(team, cancellation_token=token))
+            while not world.agents["Planner"].waiting():
+                await asyncio.sleep(0.01)
+            token.cancel() if by_token else run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+            assert ran == []
+
+
+@case
+async def a_team_that_nobody_listens_to_any_more_ends(station: Station) -> None:
+    world, ran = World(station).may("Planner"), Ran()
+    team = in_team(agent("Planner", TASK, TASK, tools=[ran.tool]))
+    world.guard().protect(team)
+    async for _ in team.run_stream(task="go"):
+        break
+    await asyncio.sleep(0)
+    while team._is_running:
+        await asyncio.sleep(0.01)
+    await end_of(team, task="go on")
+    assert world.statuses == ["succeeded"] * len(ran), (world.statuses, ran)
+
+
+async def _raises_cancelled() -> str:
+    raise asyncio.CancelledError
+
+
+async def _raises() -> str:
+    raise ValueError("broken")
+
+
+@case
+async def what_breaks_in_a_tool_does_not_hang(station: Station) -> None:
+    for tool in (_raises, _raises_cancelled):
+        for shape in SHAPES:
+            world = World(station).may("Planner")
+            planner = agent("Planner", Call(tool.__name__), tools=[tool], max_tool_iterations=2)
+            team = shape(planner)
+            world.guard().protect(team)
+            await end_of(team)
+            assert planner.script.finished
+            assert world.statuses in (["failed"], ["cancelled"]), world.statuses
+
+
+class Remote(Workbench):  # type: ignore[misc]
+    """Knows its tools when it is asked, as a workbench of an MCP server does."""
+
+    def __init__(self, ran: Ran, breaks: str = "") -> None:
+        self.ran, self.breaks, self.listed, self.states = ran, breaks, 0, 0
+
+    async def list_tools(self) -> Any:
+        self.listed += 1
+        if self.breaks == "list" and self.listed > 1:
+            raise ConnectionError("the server is gone")
+        return [FunctionTool(self.ran.tool, description="A tool").schema]
+
+    async def call_tool(
+        self, name: str, arguments: Any = None, cancellation_token: Any = None, call_id: Any = None
+    ) -> Any:
+        if self.breaks == "call":
+            raise ConnectionError("the server is gone")
+        text = await self.ran.tool(**arguments)
+        return ToolResult(name=name, result=[TextResultContent(content=text)], is_error=self.breaks == "result")
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def reset(self) -> None: ...
+
+    async def save_state(self) -> Mapping[str, Any]:
+        return {"state": 1}
+
+    async def load_state(self, state: Mapping[str, Any]) -> None:
+        self.states += 1
+
+
+@case
+async def a_workbench_of_any_kind_is_guarded(station: Station) -> None:
+    kinds: list[Callable[[Ran], Any]] = [
+        Remote,
+        lambda ran: StaticWorkbench([FunctionTool(ran.tool, description="A tool")]),
+        lambda ran: StaticStreamWorkbench([FunctionTool(ran.tool, description="A tool")]),
+    ]
+    for kind in kinds:
+        for stage in ("control", "denied", "allowed"):
+            world, ran = World(station), Ran()
+            bench = kind(ran)
+            planner = agent("Planner", TASK, workbench=[StaticWorkbench([]), bench], max_tool_iterations=2)
+            resource = "tool://execute_task" if isinstance(bench, Remote) else "api://tasks/execute/t-1"
+            if stage == "allowed":
+                world.may("Planner", "*", resource)
+            if stage != "control":
+                world.guard().protect(planner)
+            await planner.run(task="go")
+            assert bool(ran) is (stage != "denied"), (stage, ran)
+            assert [asked.resource for asked in world.asked] == [resource] * (stage != "control")
+            assert world.statuses == ["succeeded"] * (stage == "allowed")
+
+
+@case
+async def a_workbench_that_breaks_does_not_hang(station: Station) -> None:
+    for breaks, status in (("list", []), ("call", ["failed"]), ("result", ["failed"])):
+        world, ran = World(station).may("Planner"), Ran()
+        planner = agent("Planner", TASK, workbench=Remote(ran, breaks), max_tool_iterations=1)
+        world.guard().protect(planner)
+        result = await planner.run(task="go")
+        assert world.statuses == status, (breaks, world.statuses)
+        assert breaks == "result" or "the server is gone" in result.messages[-1].content, result.messages[-1]
+
+
+@case
+async def a_guarded_workbench_keeps_its_state(station: Station) -> None:
+    bench = Remote(Ran())
+    planner = agent("Planner", workbench=bench)
+    World(station).guard().protect(planner)
+    (guarded,) = planner._workbench
+    async with guarded:
+        await guarded.load_state(await guarded.save_state())
+        await guarded.reset()
+    assert bench.states == 1
+    assert guarded.ran is bench.ran
+
+
+# --- what an agent is made of is changed ------------------------------------------------------------------------------
+
+
+def _new_bench(planner: Any, ran: Ran) -> None:
+    planner._workbench = [StaticWorkbench([FunctionTool(ran.tool, description="A tool")])]
+
+
+def _more_tools(planner: Any, ran: Ran) -> None:
+    planner.__dict__["_workbench"][0]._tools.append(FunctionTool(ran.tool, description="A tool"))
+
+
+def _new_model(planner: Any, ran: Ran) -> None:
+    _more_tools(planner, ran)
+    planner._model_client = model(TASK)
+
+
+def _bench_in_the_run(planner: Any, ran: Ran) -> None:
+    def bring() -> str:
+        _new_bench(planner, ran)
+        return "brought"
+
+    planner.__dict__["_workbench"][0]._tools.append(FunctionTool(bring, description="Brings a tool"))
+    planner._model_client = model(Call("bring"), TASK)
+
+
+def _tool_in_the_run(planner: Any, ran: Ran) -> None:
+    def bring() -> str:
+        _more_tools(planner, ran)
+        return "brought"
+
+    planner.__dict__["_workbench"][0]._tools.append(FunctionTool(bring, description="Brings a tool"))
+    planner._model_client = model(Call("bring"), TASK)
+
+
+@case
+async def what_is_changed_later_does_not_remove_the_guard(station: Station) -> None:
+    for change in (_new_bench, _more_tools, _new_model, _bench_in_the_run, _tool_in_the_run):
+        for guarded in (False, True):
+            world, ran = World(station).may("Planner", "call", "tool://bring"), Ran()
+            planner = agent("Planner", TASK, tools=[lambda_tool()], max_tool_iterations=3)
+            if guarded:
+                world.guard().protect(planner)
+            change(planner, ran)
+            await planner.run(task="go")
+            if not ran and not guarded:
+                await planner.run(task="go on")  # a workbench counts from the next turn on
+                planner._model_client = model(TASK)
+                await planner.run(task="go on")
+            assert bool(ran) is not guarded, (change, ran)
+
+
+def lambda_tool() -> Any:
+    def nothing() -> str:
+        """Nothing."""
+        return ""
+
+    return nothing
+
+
+@case
+async def a_renamed_tool_is_known_by_its_mark(station: Station) -> None:
+    world, ran = World(station).may("Planner", "execute", "api://tasks/execute/t-1"), Ran()
+    tool = FunctionTool(ran.tool, description="A tool")
+    bench = StaticWorkbench([tool], {"execute_task": ToolOverride(name="harmless")})
+    planner = agent("Planner", Call("harmless", {"task_id": "t-1"}), workbench=bench)
+    world.guard().protect(planner)
+    await planner.run(task="go")
+    assert [asked.resource for asked in world.asked] == ["api://tasks/execute/t-1"]
+    assert len(ran) == 1
+
+
+@case
+async def a_guarded_agent_cannot_be_copied(station: Station) -> None:
+    planner = agent("Planner", tools=[Ran().tool])
+    team = in_team(planner)
+    World(station).guard().protect(team)
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        for one in (planner, team, planner._workbench[0]):
+            with pytest.raises(TypeError):
+                copied(one)
+    for one in (planner, team):
+        with pytest.raises(TypeError, match="dumped"):
+            one.dump_component()
+
+
+class Own(AssistantAgent):  # type: ignore[misc]
+    """Calls its workbench by itself."""
+
+    async def on_messages_stream(self, messages: Any, cancellation_token: Any) -> Any:
+        result = await self._workbench[0].call_tool(TASK.name, TASK.arguments, cancellation_token)
+        yield Response(chat_message=TextMessage(content=result.to_text(), source=self.name))
+
+
+@case
+async def an_agent_that_calls_its_tools_by_itself_is_guarded(station: Station) -> None:
+    for guarded in (False, True):
+        world, ran = World(station), Ran()
+        planner = agent("Planner", tools=[ran.tool], kind=Own)
+        if guarded:
+            world.guard().protect(planner)
+        result = await planner.run(task="go")
+        assert bool(ran) is not guarded
+        assert ("ACT denied: no_matching_policy" in result.messages[-1].content) is guarded
+
+
+# --- code -------------------------------------------------------------------------------------------------------------
+
+
+def coder(executor: Any, **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return CodeExecutorAgent("Executor", executor, **options)
+
+
+def code_team(terminal: Any) -> Any:
+    return RoundRobinGroupChat([agent("Planner", CODE), terminal], max_turns=2)
+
+
+@case
+async def code_is_asked_for_by_who_wrote_it(station: Station) -> None:
+    for stage in ("control", "denied", "executor alone", "both"):
+        world, recorder = World(station), Recorder()
+        team = code_team(coder(recorder))
+        if stage in ("executor alone", "both"):
+            world.may("Executor", "execute_code", "agent://Executor/code")
+        if stage == "both":
+            world.may("Planner", "execute_code", "agent://Executor/code")
+        if stage != "control":
+            world.guard().protect(team)
+        result = await end_of(team)
+        assert bool(recorder.ran) is (stage in ("control", "both")), (stage, recorder.ran)
+        if stage == "control":
+            continue
+        assert world.who == [("execute_code", "Executor", "Planner")], world.who
+        assert world.asked[0].arguments["blocks"] == [{"language": "python", "code": "print(6 * 7)\n"}]
+        codes = {"denied": "no_matching_policy", "executor alone": "requester_not_permitted", "both": "42"}
+        assert codes[stage] in result.messages[-1].content, result.messages[-1]
+        assert world.statuses == ["succeeded"] * (stage == "both")
+
+
+@case
+async def code_really_runs(station: Station) -> None:
+    world = World(station).may("Executor").may("Planner")
+    with tempfile.TemporaryDirectory() as folder:
+        async with LocalCommandLineCodeExecutor(work_dir=folder) as local:
+            team = code_team(coder(local))
+            world.guard().protect(team)
+            result = await end_of(team)
+    assert "42" in result.messages[-1].content, result.messages[-1]
+
+
+@case
+async def a_person_has_no_code_executed(station: Station) -> None:
+    for guarded in (False, True):
+        world, recorder = World(station).may("Executor"), Recorder()
+        terminal = coder(recorder)
+        if guarded:
+            world.guard().protect(terminal)
+        result = await terminal.run(task=CODE)
+        assert bool(recorder.ran) is not guarded
+        assert not guarded or "ACT denied: no_token: user asked" in result.messages[-1].content
+
+
+@case
+async def code_of_two_authors_is_asked_about_for_both(station: Station) -> None:
+    world, recorder = World(station, "Planner", "Second", "Executor").may("Executor").may("Planner"), Recorder()
+    team = RoundRobinGroupChat([agent("Planner", CODE), agent("Second", CODE), coder(recorder)], max_turns=3)
+    world.guard().protect(team)
+    await end_of(team)
+    assert recorder.ran == []
+    assert [asker for _, _, asker in world.who] == ["Planner", "Second"]
+    assert world.statuses == ["cancelled"]
+
+
+@case
+async def code_of_its_own_model_is_asked_for_by_the_agent(station: Station) -> None:
+    for allowed in (False, True):
+        world, recorder = World(station), Recorder()
+        if allowed:
+            world.may("Executor", "execute_code", "agent://Executor/code")
+        terminal = coder(recorder, model_client=model(CODE, "reflected"))
+        world.guard().protect(terminal)
+        await terminal.run(task="go")
+        assert bool(recorder.ran) is allowed
+        assert world.who == [("execute_code", "Executor", "Executor")], world.who
+
+
+@case
+async def the_approval_function_is_asked_after_act_and_changes_nothing(station: Station) -> None:
+    from autogen_agentchat.agents import ApprovalResponse
+
+    for allowed in (False, True):
+        seen: list[str] = []
+        recorder = Recorder()
+
+        def approve(request: Any, seen: list[str] = seen) -> Any:
+            seen.append(request.code)
+            return ApprovalResponse(approved=False, reason="not today")
+
+        world = World(station).may("Executor")
+        if allowed:
+            world.may("Planner")
+        team = code_team(coder(recorder, approval_func=approve))
+        world.guard().protect(team)
+        await end_of(team)
+        assert recorder.ran == []
+        assert bool(seen) is allowed
+        assert world.statuses == ["failed"] * allowed
+
+
+class Sneaky(CodeExecutorAgent):  # type: ignore[misc]
+    """Executes other code than it was given, or code that nobody gave it."""
+
+    other = False
+
+    async def execute_code_block(self, code_blocks: Any, cancellation_token: Any) -> Any:
+        blocks = [type(code_blocks[0])(code="print('other')", language="python")] if self.other else code_blocks
+        return await self._code_executor.execute_code_blocks(blocks, cancellation_token)
+
+
+@case
+async def the_code_executor_takes_only_what_was_decided(station: Station) -> None:
+    for guarded in (False, True):
+        for other in (False, True):
+            world, recorder = World(station).may("Executor").may("Planner"), Recorder()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                terminal = Sneaky("Executor", recorder)
+            terminal.other = other
+            team = code_team(terminal)
+            if guarded:
+                world.guard().protect(team)
+            await end_of(team)
+            assert bool(recorder.ran) is not (guarded and other), (guarded, other, recorder.ran)
+    (block,) = await terminal.extract_code_blocks_from_messages([TextMessage(content=CODE, source="Planner")])
+    result = await terminal._code_executor.execute_code_blocks([block], CancellationToken())
+    assert "ACT denied: action_malformed" in result.output, result
+    unwritten = await terminal.execute_code_block(
+        [type(block).__mro__[1](code="1", language="python")], CancellationToken()
+    )
+    assert "ACT denied: requester_unknown" in unwritten.output, unwritten
+
+
+# --- agents behind tools ----------------------------------------------------------------------------------------------
+
+
+def behind_agent_tool(inner: Any) -> Any:
+    return AgentTool(inner)
+
+
+def behind_team_tool(inner: Any) -> Any:
+    return TeamTool(RoundRobinGroupChat([inner], max_turns=1), "Executor", "a team")
+
+
+def behind_function(inner: Any) -> Any:
+    async def Executor(task: str) -> str:
+        """Hands the task to an agent."""
+        return str((await inner.run(task=task)).messages[-1].content)
+
+    return Executor
+
+
+def behind_partial(inner: Any) -> Any:
+    async def run(who: Any, task: str) -> str:
+        return str((await who.run(task=task)).messages[-1].content)
+
+    run.__annotations__ = {"who": object, "task": str, "return": str}  # as AutoGen reads them of a partial
+    return FunctionTool(functools.partial(run, inner), name="Executor", description="Hands the task to an agent.")
+
+
+BEHIND = (behind_agent_tool, behind_team_tool, behind_function, behind_partial)
+DELEGATE = Call("Executor", {"task": "go"})
+
+
+@case
+async def an_inner_agent_has_to_be_under_the_guard(station: Station) -> None:
+    for build in BEHIND:
+        ran = Ran()
+        await agent("Planner", DELEGATE, tools=[build(agent("Executor", TASK, tools=[ran.tool]))]).run(task="go")
+        assert len(ran) == 1, "the control: what an inner agent does, no tool call of the outer shows"
+        world, ran = World(station).may("Planner"), Ran()
+        inner = agent("Executor", TASK, tools=[ran.tool])
+        planner = agent("Planner", DELEGATE, tools=[build(inner)])
+        with pytest.raises(UnprotectedAgent, match="Executor"):
+            world.guard().protect(planner)
+        with pytest.warns(UserWarning, match="Executor"):
+            world.guard(allow_unprotected=True).protect(planner)
+        planner = agent("Planner", DELEGATE, tools=[build(inner)])
+        world.guard().protect(inner, planner)
+        await planner.run(task="go")
+        assert ran == []
+        assert world.who == [("call", "Planner", "Planner"), ("execute", "Executor", "Executor")], world.who
+        assert world.asked[1].context["callers"] == ["Planner"], world.asked[1]
+
+
+@case
+async def an_inner_agent_that_a_run_brings_ends_it(station: Station) -> None:
+    for build in BEHIND:
+        for shape in SHAPES:
+            world, ran = World(station).may("Planner"), Ran()
+            planner = agent("Planner", DELEGATE, tools=[lambda_tool()])
+            team = shape(planner)
+            world.guard().protect(team)
+            tool = build(agent("Executor", TASK, tools=[ran.tool]))
+            known = tool if isinstance(tool, BaseTool) else FunctionTool(tool, description="a tool")
+            planner.__dict__["_workbench"][0]._tools.append(known)
+            with pytest.raises(UnprotectedAgent):
+                await end_of(team)
+            assert ran == []
+
+
+@case
+async def code_behind_a_tool_is_asked_for_by_who_called_it(station: Station) -> None:
+    for build in (behind_agent_tool, behind_team_tool):
+        for allowed in (False, True):
+            world, recorder = World(station).may("Executor").may("Planner", "call"), Recorder()
+            if allowed:
+                world.may("Planner", "execute_code")
+            terminal = coder(recorder)
+            planner = agent("Planner", Call("Executor", {"task": CODE}), tools=[build(terminal)])
+            world.guard().protect(terminal, planner)
+            await planner.run(task="go")
+            assert bool(recorder.ran) is allowed, recorder.ran
+            assert world.who[1] == ("execute_code", "Executor", "Planner"), world.who
+
+
+@case
+async def what_an_agent_behind_a_tool_streams_is_heard(station: Station) -> None:
+    world = World(station).may("Planner")
+    inner = agent("Executor", "inner words")
+    planner = agent("Planner", DELEGATE, tools=[AgentTool(inner)])
+    world.guard().protect(inner, planner)
+    heard = [event async for event in planner.run_stream(task="go")]
+    assert [one for one in heard if getattr(one, "content", None) == "inner words" and one.source == "Executor"]
+    assert world.statuses == ["succeeded"]
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+@case
+async def messages_are_observed_or_enforced(station: Station) -> None:
+    for messages in ("observe", "enforce", "off"):
+        world = World(station)
+        planner, executor = agent("Planner", "the secret"), agent("Executor", "heard")
+        world.guard(messages=messages).protect(planner, executor)
+        await end_of(RoundRobinGroupChat([planner, executor], max_turns=2))
+        shown = str(await executor._model_context.get_messages())
+        assert ("the secret" in shown) is (messages != "enforce"), shown
+        assert ("ACT denied: no_matching_policy" in shown) is (messages == "enforce"), shown
+        asked = [(one.resource, one.dry_run, dict(one.arguments)) for one in world.act.asked if one.action == "message"]
+        said = ("agent://Executor", messages == "observe", {"kind": "TextMessage", "length": 10})
+        assert asked == [said] * (messages != "off"), asked
+    world = World(station).may("Planner", "message", "agent://Executor")
+    planner, executor = agent("Planner", "the secret"), agent("Executor", "heard")
+    world.guard(messages="enforce").protect(planner, executor)
+    await end_of(RoundRobinGroupChat([planner, executor], max_turns=2))
+    assert "the secret" in str(await executor._model_context.get_messages())
+
+
+# --- tool agents of the core ------------------------------------------------------------------------------------------
+
+
+async def core(world: World | None, tools: list[Any], *, how: str = "runtime") -> Any:
+    """A started runtime with a tool agent."""
+    runtime = SingleThreadedAgentRuntime()
+    guard = world.guard() if world is not None else None
+    if guard is not None and how == "runtime":
+        guard.protect(runtime)
+
+    def make() -> Any:
+        made = ToolAgent("runs tools", [FunctionTool(tool, description="A tool") for tool in tools])
+        return guard.protect(made) and made if guard is not None and how == "agent" else made
+
+    await ToolAgent.register(runtime, "Executor", make)
+    for name in ("Planner", "Stranger"):
+        await ToolAgent.register(runtime, name, lambda: ToolAgent("asks", []))
+    if guard is not None and how == "late":
+        await runtime.try_get_underlying_agent_instance(AgentId("Executor", "default"), ToolAgent)
+        guard.protect(runtime)
+    runtime.start()
+    return runtime
+
+
+def sent(name: str = "execute_task", arguments: str = '{"task_id": "t-1"}') -> Any:
+    return FunctionCall(id="c-1", name=name, arguments=arguments)
+
+
+async def send(runtime: Any, call: Any, sender: str | None = "Planner") -> Any:
+    try:
+        return await runtime.send_message(
+            call,
+            AgentId("Executor", "default"),
+            sender=None if sender is None else AgentId(sender, "default"),
+        )
+    finally:
+        await runtime.stop()
+
+
+@case
+async def a_tool_agent_lends_nobody_its_rights(station: Station) -> None:
+    ran = Ran()
+    await send(await core(None, [ran.tool]), sent())
+    assert len(ran) == 1, "the control"
+    for how in ("runtime", "agent", "late"):
+        for allowed in (False, True):
+            world, ran = World(station).may("Executor"), Ran()
+            if allowed:
+                world.may("Planner")
+            result = await send(await core(world, [ran.tool], how=how), sent())
+            assert isinstance(result, FunctionExecutionResult)
+            assert bool(ran) is allowed, (how, ran)
+            assert result.is_error is not allowed
+            assert ("ACT denied: requester_not_permitted" in result.content) is not allowed, result
+            assert world.who == [("execute", "Executor", "Planner")], world.who
+            assert world.statuses == ["succeeded"] * allowed
+
+
+@case
+async def a_tool_agent_works_for_nobody_who_is_not_known(station: Station) -> None:
+    for sender, code in ((None, "requester_unknown"), ("Stranger", "no_token")):
+        world, ran = World(station).may("Executor"), Ran()
+        result = await send(await core(world, [ran.tool]), sent(), sender)
+        assert f"ACT denied: {code}" in result.content, result
+        assert ran == []
+
+
+@case
+async def arguments_of_a_tool_agent_are_what_was_decided(station: Station) -> None:
+    for raw, code in (("[" * 5000, "action_malformed"), ("[]", "action_malformed"), ("{}", "resource_malformed")):
+        world, ran = World(station).may("Executor").may("Planner"), Ran()
+        result = await send(await core(world, [ran.tool]), sent(arguments=raw))
+        assert f"ACT denied: {code}" in result.content, (raw[:20], result)
+        assert ran == []
+
+
+@case
+async def a_tool_agent_reports_what_fails(station: Station) -> None:
+    world = World(station).may("Executor").may("Planner")
+    with pytest.raises(ToolException):
+        await send(await core(world, [_raises]), sent("_raises", "{}"))
+    assert world.statuses == ["failed"]
+    world = World(station).may("Executor").may("Planner")
+    world.act = Watched(station.act, reports=False)
+    result = await send(await core(world, [_raises]), sent("_raises", "{}"))
+    assert "ACT withheld the result" in result.content, result
+
+
+@case
+async def a_tool_agent_that_stands_before_an_agent_is_refused(station: Station) -> None:
+    tool = AgentTool(agent("Inner"))
+    with pytest.raises(UnprotectedAgent, match="Inner"):
+        _protect_core(World(station), tool)
+
+
+def _protect_core(world: World, tool: Any) -> None:
+    from autogen_core import AgentInstantiationContext
+
+    runtime = SingleThreadedAgentRuntime()
+    with AgentInstantiationContext.populate_context((runtime, AgentId("Executor", "default"))):
+        made = ToolAgent("runs tools", [tool])
+    world.guard().protect(made)
+
+
+# --- observing --------------------------------------------------------------------------------------------------------
+
+
+@case
+async def observing_lets_handoffs_and_code_go_and_reports_them(station: Station) -> None:
+    world, ran = World(station), Ran()
+    *_, team = handing(to("Executor"), ran=ran)
+    guard = world.guard(mode="observe").protect(team)
+    await end_of(team)
+    assert len(ran) == 1
+    actions = [seen.action for seen, _ in guard.report().denied]
+    assert [action for action in actions if action != "message"] == ["handoff", "execute"], str(guard.report())
+    recorder, world = Recorder(), World(station)
+    team = code_team(coder(recorder))
+    guard = world.guard(mode="observe").protect(team)
+    await end_of(team)
+    assert recorder.ran
+    assert "execute_code" in [seen.action for seen, _ in guard.report().denied]
+    assert all(one.dry_run for one in world.act.asked)
+
+
+# --- what is protected ------------------------------------------------------------------------------------------------
+
+
+class Foreign(BaseChatAgent):  # type: ignore[misc]
+    """An agent of the application's own making."""
+
+    produced_message_types = (TextMessage,)
+
+    async def on_messages(self, messages: Any, cancellation_token: Any) -> Any:
+        return Response(chat_message=TextMessage(content=END, source=self.name))
+
+    async def on_reset(self, cancellation_token: Any) -> None: ...
+
+
+@case
+async def an_agent_of_another_class_is_refused(station: Station) -> None:
+    world, foreign = World(station), Foreign("Foreign", "an agent")
+    with pytest.raises(TypeError, match="CodeExecutorAgent"):
+        world.guard().protect(foreign)
+    for team in (
+        RoundRobinGroupChat([foreign]),
+        RoundRobinGroupChat([RoundRobinGroupChat([foreign])]),
+        RoundRobinGroupChat([MessageFilterAgent("Filter", foreign, MessageFilterConfig(per_source=[]))]),
+        SocietyOfMindAgent("Society", RoundRobinGroupChat([foreign]), model()),
+    ):
+        with pytest.raises(UnprotectedAgent, match="Foreign"):
+            world.guard().protect(team)
+    team = RoundRobinGroupChat([foreign, agent("Planner", END)], termination_condition=TextMentionTermination(END))
+    with pytest.warns(UserWarning, match="Foreign"):
+        world.guard(allow_unprotected=True).protect(team)
+    await end_of(team)
+
+
+@case
+async def a_person_may_speak_in_a_guarded_team(station: Station) -> None:
+    world, ran = World(station), Ran()
+    person = UserProxyAgent("Person", input_func=lambda prompt: END)
+    team = RoundRobinGroupChat(
+        [agent("Planner", TASK, tools=[ran.tool]), person], termination_condition=TextMentionTermination(END)
+    )
+    world.guard().protect(team, person)
+    result = await end_of(team)
+    assert ran == []
+    assert result.messages[-1].content == END
+
+
+@case
+async def a_name_belongs_to_one_agent_and_an_agent_to_one_guard(station: Station) -> None:
+    world = World(station)
+    planner, guard = agent("Planner"), world.guard()
+    guard.protect(planner, planner).protect(in_team(planner)).protect(planner)
+    with pytest.raises(ValueError, match="two agents"):
+        guard.protect(agent("Planner"))
+    with pytest.raises(ValueError, match="another ActGuard"):
+        world.guard().protect(planner)
+    with pytest.raises(ValueError, match="two agents"):
+        world.guard().protect(agent("Executor"), agent("Executor"))
+
+
+@case
+async def nothing_is_changed_when_protect_raises(station: Station) -> None:
+    world, ran = World(station), Ran()
+    planner = agent("Planner", TASK, tools=[ran.tool])
+    with pytest.raises(UnprotectedAgent):
+        world.guard().protect(planner, RoundRobinGroupChat([Foreign("Foreign", "an agent")]))
+    await planner.run(task="go")
+    assert len(ran) == 1
+    assert type(planner) is AssistantAgent
+
+
+@case
+async def a_guarded_agent_is_still_what_it_was(station: Station) -> None:
+    planner = agent("Planner", "words", tools=[Ran().tool])
+    World(station).guard().protect(planner)
+    assert isinstance(planner, AssistantAgent)
+    assert type(planner).__name__ == "AssistantAgent"
+    state = await planner.save_state()
+    await planner.load_state(state)
+    await planner.on_reset(CancellationToken())
+    assert (await planner.run(task="go")).messages[-1].content == "words"
+
+
+@case
+async def model_calls_that_break_are_heard_of(station: Station) -> None:
+    def breaks() -> None:
+        raise ConnectionError("no model")
+
+    for shape in SHAPES:
+        team = shape(agent("Planner", Turn(text="x", before=breaks)))
+        World(station).guard().protect(team)
+        with pytest.raises((ConnectionError, RuntimeError), match="no model"):
+            await end_of(team)
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        station = Station(Path(folder) / "station")
+        for name, play in CASES.items():
+            if os.environ.get("ONLY", name) != name:
+                continue
+            faulthandler.dump_traceback_later(LIMIT, exit=True)
+            answer = None
+            began = __import__("time").monotonic()
+            try:
+                await play(station)
+            except BaseException:
+                answer = traceback.format_exc()
+            faulthandler.cancel_dump_traceback_later()
+            print(f"{__import__('time').monotonic() - began:.2f} {name}", file=__import__("sys").stderr)
+            print(json.dumps({name: answer}), flush=True)
+        station.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
