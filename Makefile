@@ -6,10 +6,11 @@ UV := .tools/uv/bin/uv
 RUN := $(UV) run --no-sync
 READY := .venv/.ready
 CLASSIC02 := .tools/classic02
+COMPILED := .compiled
 
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: setup demo serve test test-integrations test-deep soak lint fmt bench bench-engine bench-http bench-tokens bench-limits bench-search bench-integrations mutants verifier-checks clean help
+.PHONY: setup demo serve test test-integrations test-deep compiled test-compiled soak lint fmt bench bench-engine bench-http bench-tokens bench-limits bench-search bench-integrations mutants verifier-checks clean help
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,18 @@ test-deep: setup  ## The same properties and differential tests on many more exa
 	-$(UV) sync --quiet --locked --inexact --all-extras --group deep --no-build-package atheris --python $(PYTHON)
 	ACT_DEEP=1 $(RUN) pytest -q -n auto tests/properties tests/deep tests/limits tests/attacks/test_counting_limits.py \
 	  tests/e2e/test_crash_limits.py tests/e2e/test_kill.py tests/audit/test_sumdb.py
+
+compiled: $(COMPILED)/.ready  ## A copy of ACT whose decision core is compiled, in .compiled (needs a C compiler)
+
+$(COMPILED)/.ready: $(UV) pyproject.toml hatch_build.py $(shell find src -name '*.py')
+	rm -rf $(COMPILED) && mkdir -p $(COMPILED)
+	ACT_COMPILE=1 $(UV) build --quiet --wheel --python $(PYTHON) --out-dir $(COMPILED)/dist
+	$(PYTHON) -m zipfile -e $(COMPILED)/dist/*.whl $(COMPILED)
+	@touch $@
+
+test-compiled: setup compiled  ## Test the compiled decision core (long)
+	PYTHONPATH=$(CURDIR)/$(COMPILED) ACT_COMPILED=1 $(RUN) pytest -q -n auto --dist loadscope tests/test_compiled.py \
+	  tests/conformance tests/properties tests/policies tests/enforcement tests/tokens tests/delegations tests/limits tests/attacks
 
 soak: setup  ## A real server under a mixed load: is it as small, fast and right as before? (MINUTES=10)
 	$(RUN) python -u -m tests.deep.soak --minutes $(or $(MINUTES),10)

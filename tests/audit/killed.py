@@ -67,10 +67,14 @@ def archive(folder: Path, at: int) -> None:
 
 
 class Os:
-    """`os`, whose fsync is a step."""
+    """`os`, whose fsync is a step: of the file, and of the first folder above it."""
 
     def __init__(self, step: Callable[[str], None]) -> None:
-        self.fsync = before(os.fsync, step, "sync")
+        self._left, self._sync = 2, before(os.fsync, step, "sync")
+
+    def fsync(self, descriptor: int) -> None:
+        self._left -= 1
+        (self._sync if self._left >= 0 else os.fsync)(descriptor)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)

@@ -55,7 +55,25 @@ LOOKS = {
     "JSON in JSON": ('{\\"secret\\": \\"hunter2\\"}', "hunter2"),
     "header": ("Authorization: Basic aHVudGVyMg==", "aHVudGVyMg"),
     "cookies": ("Cookie: a=b; session=hunter2", "hunter2"),
+    "cookies in quotes": ('Cookie: a="b"; session=hunter2', "hunter2"),
+    "digest": ('Authorization: Digest username="me", response="hunter2"', "hunter2"),
+    "column of spaces": ("password      = hunter2", "hunter2"),
+    "column of tabs": ("password:\t\t\t\t\t\thunter2", "hunter2"),
+    "option in a column": ("login --password      hunter2", "hunter2"),
+    "Go": ('password := "hunter2"', "hunter2"),
+    "Ruby": ("'password' => 'hunter2'", "hunter2"),
+    "in brackets": ('os.environ["DB_PASSWORD"] = "hunter2"', "hunter2"),
+    "form": ("user[password]=hunter2", "hunter2"),
+    "JSON in JSON in JSON": ('{\\\\\\"secret\\\\\\": \\\\\\"hunter2\\\\\\"}', "hunter2"),
+    "quote in it": ('{"password": "my \\" hunter2"}', "hunter2"),
+    "long path": (f"spring.{'x' * 60}.client-secret=hunter2", "hunter2"),
 }
+PAIRS = [
+    {"env": [{"name": "DB_PASSWORD", "value": "hunter2"}]},
+    {"Tags": [{"Key": "api-key", "Value": ["hunter2"]}]},
+    {"headers": [["Authorization", "hunter2"], ["Accept", "*/*"]]},
+    {"argv": ["login", "--password", "hunter2"]},
+]
 HARMLESS = [
     "please pay the invoice 4711",
     "finance@example.com",
@@ -129,6 +147,23 @@ def test_a_look_is_known_wherever_it_stands(name: str) -> None:
         kept = shown(arguments)
         assert piece not in kept
         assert MARK in kept
+
+
+@pytest.mark.parametrize("arguments", PAIRS, ids=["variable", "tag", "header", "option"])
+def test_a_name_is_known_beside_its_value(arguments: dict[str, Any]) -> None:
+    kept = REDACTED.kept(arguments)
+    assert "hunter2" not in json.dumps(kept)
+    assert MARK in json.dumps(kept)
+    assert REDACTED.kept(kept or {}) == kept
+
+
+def test_what_stands_beside_another_name_is_kept() -> None:
+    arguments = {
+        "env": [{"name": "HOST", "value": "a"}, {"value": "b"}, {"name": 1, "value": "c"}],
+        "headers": [["Accept", "*/*"], ["password"], ["token", None]],
+        "argv": ["--user", "me", "--password", "--verbose", "--token"],
+    }
+    assert REDACTED.kept(arguments) is arguments
 
 
 @given(ARGUMENTS, st.sampled_from(list(LOOKS)), PATHS, st.sampled_from(["", " ", "\n", "see ", "ü: ", "("]))

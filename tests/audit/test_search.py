@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event, insert
 
-from act.audit import archive_store, block_store, search, store
+from act.audit import archive_store, block_store, routes, search, store
 from act.audit.blocks import BLOCK, mark, mark_of_pattern, marks_of_block
 from act.audit.store import Filter
 from act.audit.summaries import Summaries
@@ -282,7 +286,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         ("reasonCode=because", "/reasonCode"),
         ("resource=a*b*c*d*e*f*g*h*i*", "/resource"),
         ("resource=a%00b", "/resource"),
-        ("agent=" + "x" * 2049, "/agent"),
+        pytest.param("agent=" + "x" * 2049, "/agent", id="a long agent"),
         ("limit=0", "/limit"),
         ("limit=10001", "/limit"),
         ("limit=abc", "/limit"),
@@ -326,6 +330,44 @@ def cut_small(span: tuple[int, int], newest_first: bool) -> list[tuple[int, int]
     begin, end = span
     pieces = [(index, index + 1) for index in range(begin, end)]
     return (pieces[::-1] if newest_first else pieces)[:3]
+
+
+def test_few_search_at_once_and_not_too_many_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "SEARCHES_WAITING", 5)
+    node = InProcess(tmp_path)
+    gate, now, most, lock = threading.Event(), 0, 0, threading.Lock()
+    found = store.search
+
+    def slow(*of: Any) -> Any:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        gate.wait(30)
+        with lock:
+            now -= 1
+        return found(*of)
+
+    monkeypatch.setattr(store, "search", slow)
+    with ThreadPoolExecutor(30) as pool:
+        asked = [pool.submit(node.api.send, "GET", "/v1/audit?kind=decision") for _ in range(30)]
+        wait_for(lambda: sum(one.done() for one in asked) >= 30 - 5 - routes.SEARCHES_AT_ONCE)
+        token = node.api.token(node.api.agent())
+        assert node.api.enforce(token, "run", "x")["reasonCode"] == "no_matching_policy"
+        gate.set()
+        answers = [one.result() for one in asked]
+    assert most == routes.SEARCHES_AT_ONCE
+    refused = [answer.json() for answer in answers if answer.status_code == 503]
+    assert {problem["code"] for problem in refused} == {"overloaded"}
+    assert [answer.status_code for answer in answers].count(200) == 30 - len(refused) == 5 + routes.SEARCHES_AT_ONCE
+    node.close()
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
 
 
 def test_begin_is_the_first_index(node: InProcess) -> None:

@@ -99,6 +99,13 @@ CASES: list[tuple[Callable[[Act], Any], str, str, Any]] = [
     (lambda a: a.tenants.update("t", max_token_ttl=60), "PATCH", "/v1/tenants/t", {"maxTokenTtl": 60}),
     (lambda a: a.tenants.update("t", default_labels=iter(["a"])), "PATCH", "/v1/tenants/t", {"defaultLabels": ["a"]}),
     (lambda a: a.tenants.update("t", default_labels=[]), "PATCH", "/v1/tenants/t", {"defaultLabels": []}),
+    (lambda a: a.tenants.update("t", audit_retention=86400), "PATCH", "/v1/tenants/t", {"auditRetention": 86400}),
+    (lambda a: a.tenants.update("t", audit_retention="forever"), "PATCH", "/v1/tenants/t", {"auditRetention": None}),
+    (lambda a: list(a.audit.archives()), "GET", "/v1/audit/archives", None),
+    (lambda a: a.audit.archive(), "POST", "/v1/audit/archives", {}),
+    (lambda a: a.audit.archive(86400), "POST", "/v1/audit/archives", {"olderThan": 86400}),
+    (lambda a: list(a.audit.list(begin=7)), "GET", "/v1/audit?begin=7", None),
+    (lambda a: list(a.audit.export_lines(7)), "GET", "/v1/audit/export?format=jsonl&begin=7", None),
     (lambda a: a.tenants.freeze("t"), "POST", "/v1/tenants/t/freeze", {}),
     (lambda a: a.tenants.freeze("t", "why"), "POST", "/v1/tenants/t/freeze", {"reason": "why"}),
     (lambda a: a.tenants.unfreeze("t"), "POST", "/v1/tenants/t/unfreeze", {}),
@@ -205,9 +212,10 @@ def test_delete_answers_nothing(act: Act, server: Server) -> None:
 
 def test_export_is_read_line_by_line(act: Act, server: Server) -> None:
     lines = [f'{{"index":{n},"leafHash":"00","record":{{"t":"a\u2028b"}}}}' for n in range(3)]
+    lines.insert(0, json.dumps({"begin": {"index": 7, "roots": []}}))
     lines.append(json.dumps({"checkpoint": CHECKPOINT}))
     server.answers(Reply(200, "\n".join(lines) + "\n"))
-    assert len(list(act.audit.export_lines())) == 4
+    assert len(list(act.audit.export_lines())) == 5
     assert [(line.index, line.record["t"]) for line in act.audit.export()] == [(n, "a\u2028b") for n in range(3)]
 
     async def work() -> list[int]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,8 @@ from act.database.head import Reached
 from act.database.soundness import DatabaseDamaged
 from act.server.app import Node
 from act.server.settings import Settings
+from tests.attacks.log import keep
+from tests.audit.old_records import write_old
 from tests.e2e.test_crash import serve
 from tests.in_process import InProcess
 
@@ -399,9 +403,41 @@ def test_a_backup_that_was_changed_is_none(database: Path, tmp_path: Path, part:
     backup.seal(saved, Reached(RECORDS, 1), datetime.now(UTC))
     assert backup.read(saved).records == RECORDS
     file = next(iter(sorted(saved.glob(part))))
-    overwrite(file, file.stat().st_size // 2, b"\x00")
+    middle = file.stat().st_size // 2
+    overwrite(file, middle, bytes([file.read_bytes()[middle] ^ 0xFF]))
     with pytest.raises(backup.BackupUnusable):
         backup.read(saved)
+
+
+def test_a_backup_of_a_server_that_runs(tmp_path: Path) -> None:
+    """It is of one moment; restored, tokens of before are good, and the log goes on."""
+    served, saved, place = tmp_path / "served", tmp_path / "saved", tmp_path / "restored"
+    served.mkdir()
+    place.mkdir()
+    node = InProcess(served)
+    node.api.policy(["run"])
+    token = node.api.token(node.api.agent())
+    with ThreadPoolExecutor(1) as meanwhile:
+        ending = threading.Event()
+        asking = meanwhile.submit(lambda: [node.api.enforce(token, "run", "x") for _ in iter(ending.is_set, True)])
+        made = ctl("backup", str(saved), "--database", f"sqlite:///{served / 'act.db'}")
+        ending.set()
+        told = asking.result(60)
+    at = node.clock.now()
+    node.close()
+    assert made.returncode == 0, made.stderr
+    size = backup.read(saved).records
+    back = ctl("restore", str(saved), "--database", f"sqlite:///{place / 'act.db'}")
+    assert back.returncode == 0, back.stderr
+    again = InProcess(place, at)
+    assert [keep(again.api).size, size] == [size, size]
+    for answer in told:
+        if answer["audit"]["index"] < size:
+            assert again.api.get(f"/v1/audit/{answer['audit']['index']}")["leafHash"] == answer["audit"]["leafHash"]
+    assert again.api.enforce(token, "run", "x")["decision"] == "allowed"
+    again.close()
+    refused = ctl("restore", str(saved), "--database", f"sqlite:///{place / 'act.db'}")
+    assert "--move-away" in refused.stderr
 
 
 def test_a_damaged_database_makes_no_backup(database: Path, tmp_path: Path) -> None:
@@ -413,3 +449,42 @@ def test_a_damaged_database_makes_no_backup(database: Path, tmp_path: Path) -> N
     refused = ctl("restore", str(saved), "--database", f"sqlite:///{tmp_path / 'new.db'}")
     assert "is no backup" in refused.stderr
     assert not (tmp_path / "new.db").exists()
+
+
+# --- large files, and logs that are archived in part ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["a late record edited", "another head", "the tail removed, and the head made to fit"])
+def test_a_file_that_is_too_large_to_be_looked_through(
+    database: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("act.database.soundness.LOOKED_THROUGH", 0)
+    assert start(database) == RECORDS
+    change, words = NOTICED[how]
+    change(database)
+    with pytest.raises(DatabaseDamaged, match=words):
+        start(database)
+
+
+def test_a_log_that_is_archived_in_part(tmp_path: Path) -> None:
+    """Of records that are in archives the hashes are here, and are looked at as all others."""
+    node = InProcess(tmp_path, datetime.now(UTC) - timedelta(days=30))
+    node.clock.move(30 * 86400)
+    write_old(node.node._writer, 600)
+    assert node.api.post("/v1/audit/archives", {"olderThan": 10 * 86400})["archive"]["end"] == 512
+    node.node.archives.remove()
+    size = node.node._writer.head(TENANT).size
+    node.close()
+    database = tmp_path / "act.db"
+    assert start(database) == size
+    whole = ctl("audit", "verify", "--database", f"sqlite:///{database}", "-o", "json")
+    assert whole.returncode == 0, whole.stderr
+    assert '"archived": 512' in whole.stdout
+    rewrite(database, "UPDATE audit_tiles SET hashes = zeroblob(length(hashes)) WHERE number = 0")
+    found = ctl("audit", "verify", "--database", f"sqlite:///{database}", "-o", "json")
+    assert found.returncode == 1
+    assert '"badIndex": 0' in found.stdout
+    rewrite(database, "DELETE FROM audit_tiles WHERE number = 1")
+    with pytest.raises(DatabaseDamaged, match=r"Its head is of|hashes of level"):
+        rewrite(database, "DELETE FROM audit_records WHERE idx < ?", size - 1)
+        start(database)

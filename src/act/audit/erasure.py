@@ -80,6 +80,7 @@ class ErasureService:
         approvals = sorted({row.approval_id for row in found if row.approval_id is not None})
 
         def work(transaction: Transaction) -> tuple[int, int, Sealed]:
+            refuse_archived(transaction.connection, tenant_id, indexes[0])  # sealed since it was looked for
             erased = erasure_store.erase(transaction.connection, tenant_id, indexes)
             forgotten = self._forget(transaction, tenant_id, approvals)
             told = {

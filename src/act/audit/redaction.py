@@ -62,6 +62,8 @@ SECRET_NAMES: Final = (
 _SHORTEST: Final = 4
 """A text with fewer characters, `pw=x`, cannot hold a secret."""
 _CACHED_NAME: Final = 64
+_NAMED_BY: Final = ("name", "key", "header", "field", "Name", "Key")
+_VALUE: Final = ("value", "Value")
 
 # Every alternative begins with a literal: so the search skips to places where one of these letters stands.
 _LOOKS = re.compile(
@@ -97,11 +99,12 @@ _DIGITS = re.compile(r"[0-9](?<![0-9]{2})[0-9]++(?:[ -][0-9]{2,}+)*+")
 _GROUP = re.compile(r"[0-9]+")
 _DOUBLED = str.maketrans("0123456789", "0246813579")
 # `name=value`, `name: value`, `"name": "value"` and `--name value` within a text: up to the value.
-_ASSIGNS = re.compile(r"([^\W\d](?<!\w\w)[\w.-]{1,63}+)\\?[\"']?[ \t]{0,4}+[=:][ \t]{0,4}+")
-_FLAG = re.compile(r"--([^\W\d][\w-]{1,63}+)[ \t]{1,4}+(?!-)")
-_ASSIGNED = re.compile(r"""\\?"[^"\n]*+"?|'[^'\n]*+'?|[^\s&;,"'<>]++""")
-_TO_THE_END = re.compile(r"""["']?[^"'\n]++""")
-"""A cookie, or credentials with the name of their scheme, go on to the end of the line."""
+# Behind the name may stand what ends it in code (`x["name"] = `) or in JSON within JSON, and columns of spaces.
+_ASSIGNS = re.compile(r"""([^\W\d](?<!\w\w)[\w.-]{1,127}+)[\\"'\])]{0,9}+[ \t]*+[=:]{1,3}+>?[ \t]*+""")
+_FLAG = re.compile(r"--([^\W\d][\w-]{1,63}+)[ \t]++(?!-)")
+_ASSIGNED = re.compile(r""""(?:[^"\\\n]++|\\.)*+"?|\\++"[^"\n]*+"?|'[^'\n]*+'?|[^\s&;,"'<>]++""")
+_TO_THE_END = re.compile(r"""["']?[^"'\n]++(?:(?:(?<==)|(?<==\\))["'][^"'\n]*+["'][^"'\n]*+)*+""")
+"""A cookie, or credentials with the name of their scheme, go on to the end of the line, with quoted parts in them."""
 
 
 _Pointer = tuple[Matcher, ...]
@@ -165,12 +168,16 @@ class Rules:
             return MARK if _is_card_number(value) else value
         return value
 
+    def _look(self, name: str) -> tuple[bool, str]:
+        # Long names are looked at each time, so that nobody fills the memory with them.
+        return self._known(name) if len(name) <= _CACHED_NAME else self._name(name)
+
     def _object(self, value: Mapping[str, Any], pointers: tuple[_Pointer, ...]) -> Mapping[str, Any]:
         changed: dict[str, tuple[str, Any]] = {}
+        named = ("value" in value or "Value" in value) and self._names_a_secret(value)
         for name, item in value.items():
-            # Long names are looked at each time, so that nobody fills the memory with them.
-            secret, shown = self._known(name) if len(name) <= _CACHED_NAME else self._name(name)
-            if secret and item is not None:
+            secret, shown = self._look(name)
+            if (secret or (named and name in _VALUE)) and item is not None:
                 new = MARK
             elif pointers:
                 new = self._pointed(name, item, pointers)
@@ -185,7 +192,26 @@ class Rules:
             items = [self._pointed(str(at), item, pointers) for at, item in enumerate(value)]
         else:
             items = [self._value(item, ()) for item in value]
+        for at, item in enumerate(value):
+            if type(item) is list and len(item) == 2 and self._is_pair(item) and type(items[at]) is list:
+                items[at] = [items[at][0], MARK]
+            elif type(item) is str and item[:2] == "--" and self._is_option(value[at : at + 2]):
+                items[at + 1] = MARK
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
+
+    def _names_a_secret(self, value: Mapping[str, Any]) -> bool:
+        """Whether it is a header or a variable, as `{"name": "DB_PASSWORD", "value": ...}`, whose value is a secret."""
+        return any(type(name := value.get(by)) is str and self._look(name)[0] for by in _NAMED_BY)
+
+    def _is_pair(self, items: list[Any]) -> bool:
+        """Whether it is `["Authorization", ...]`."""
+        return type(items[0]) is str and items[1] is not None and self._look(items[0])[0]
+
+    def _is_option(self, items: list[Any]) -> bool:
+        """Whether it is `["--password", ...]`, two neighbours of a command line."""
+        if len(items) < 2 or (type(items[1]) is str and items[1][:1] == "-"):
+            return False
+        return self._look(items[0][2:])[0]
 
     def _pointed(self, name: str, item: Any, pointers: tuple[_Pointer, ...]) -> Any:
         left = tuple(pointer[1:] for pointer in pointers if pointer[0](name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Literal
 
 from anyio import CapacityLimiter, to_thread
@@ -47,7 +47,7 @@ _BINARY = "application/octet-stream"
 def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
     router = APIRouter(prefix="/v1/audit", tags=["audit"])
     needed = Depends(access.requires(Scope.AUDIT))
-    exporting, searching = CapacityLimiter(EXPORTS_AT_ONCE), CapacityLimiter(SEARCHES_AT_ONCE)
+    exporting, searching = CapacityLimiter(EXPORTS_AT_ONCE), _Searches()
 
     async def in_turn(lines: Iterator[bytes]) -> AsyncIterator[bytes]:
         pieces = gathered(lines)
@@ -95,10 +95,8 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
             since=rfc3339(since) if since else None,
             until=rfc3339(until) if until else None,
         )
-        if searching.statistics().tasks_waiting >= SEARCHES_WAITING:
-            raise overloaded("Too many searches wait already; try again.")
-        found = await to_thread.run_sync(
-            lambda: service.search(caller, wanted, limit, cursor, order, begin).model_dump_json(), limiter=searching
+        found = await searching.run(
+            lambda: service.search(caller, wanted, limit, cursor, order, begin).model_dump_json()
         )
         return Response(found, media_type="application/json")
 
@@ -156,6 +154,28 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
         return service.get(caller, index)
 
     return router
+
+
+class _Searches:
+    """Few at a time, and some that wait for their turn."""
+
+    def __init__(self) -> None:
+        self._limiter = CapacityLimiter(SEARCHES_AT_ONCE)
+        self._here = 0
+
+    async def run(self, search: Callable[[], str]) -> str:
+        """Search, in a thread.
+
+        Raises:
+            ProblemError: 503, too many wait.
+        """
+        if self._here >= SEARCHES_AT_ONCE + SEARCHES_WAITING:
+            raise overloaded("Too many searches wait already; try again.")
+        self._here += 1
+        try:
+            return await to_thread.run_sync(search, limiter=self._limiter)
+        finally:
+            self._here -= 1
 
 
 def refuse_other_parameters(request: Request, known: frozenset[str]) -> None:

@@ -21,6 +21,7 @@ from act.audit.notes import Checkpoint
 from act.audit.proofs import fold
 from act.audit.tiles import HEIGHT, WIDTH
 from act.audit.verify import Finding
+from act.database import tables
 from act.database.changes import last_revision
 from act.database.head import Head, Reached
 from act.database.soundness import damaged, faults, looking, small
@@ -49,12 +50,12 @@ def check(path: Path, head: Head) -> None:
     """
     if not path.exists():
         return
-    if not examine(path):
-        if (wanted := head.read()) is not None and wanted.records:
-            raise damaged(path, f"It has no tables, and {wanted.records} records were answered.")
-        return
+    served = examine(path)
     with looking(path) as connection:
-        if lost := missing(connection, head):
+        wanted = head.read()
+        if not served and wanted is not None and wanted.records and not inspect(connection).get_table_names():
+            raise damaged(path, f"It has no tables, and {wanted.records} records were answered.")
+        if served and (lost := missing(connection, head)):
             accept = f"actctl recover --accept-loss --database sqlite:///{path}"
             raise damaged(path, f"{lost} To go on without them: {accept}")
 
@@ -100,8 +101,8 @@ def missing(connection: Connection, head: Head) -> str | None:
 
 
 def tenants(connection: Connection) -> list[str]:
-    """Those that have a log, or a part of one."""
-    kept = select(audit_trees.c.tenant_id).union(select(audit_records.c.tenant_id).distinct())
+    """Those that have a log, which is each: its first record is that it was made."""
+    kept = select(audit_trees.c.tenant_id).union(select(tables.tenants.c.id))
     return sorted(connection.execute(kept).scalars())
 
 

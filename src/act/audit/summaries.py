@@ -16,7 +16,7 @@ from act.audit.writer import Writer
 AT_ONCE: Final = 16
 """Blocks that one sweep makes; more records than this in a second are not written."""
 PAUSE: Final = 0.002
-"""Seconds in which others get the interpreter, between two blocks."""
+"""Seconds in which others get the interpreter, after each field of a block."""
 
 
 class Summaries:
@@ -33,7 +33,6 @@ class Summaries:
         for tenant_id in tenant_ids:
             while made < at_once and self._next(tenant_id):
                 made += 1
-                time.sleep(PAUSE)
         return made
 
     def _next(self, tenant_id: str) -> bool:
@@ -49,7 +48,10 @@ class Summaries:
             rows = block_store.content(connection, tenant_id, number)
         columns = list(zip(*rows, strict=True)) or [()] * (1 + len(FIELDS))
         times = [at for at in columns[0] if isinstance(at, str)]
-        marks = marks_of_block(dict(zip(FIELDS, columns[1:], strict=True)))
+        marks = dict[str, bytes]()
+        for field, column in zip(FIELDS, columns[1:], strict=True):
+            marks |= marks_of_block({field: column})
+            time.sleep(PAUSE)
         # A block without a time that can be read is of any time.
         first, last = (min(times), max(times)) if len(times) == len(rows) and times else ("", "\uffff")
         self._writer.tidy(partial(_add, tenant_id, number, first, last, marks))

@@ -160,8 +160,8 @@ def export(file: Path | None, resume: Path | None) -> None:
 def archive(older_than: int | None) -> None:
     """Move the oldest records into archives.
 
-    Archives are files beside the server's database. Each proves itself (`actctl audit verify FILE...`), and is read back before anything is removed. At least the
-    last day stays. See `actctl audit archives` for what is where.
+    Archives are files beside the server's database. Each proves itself (`actctl audit verify FILE...`), and is read
+    back before anything is removed. At least the last day stays. `actctl audit archives` says what is where.
 
     \b
     Example:

@@ -139,10 +139,11 @@ def _reached(head: Any) -> int | None:
 @DATABASE
 @click.option("--accept-loss", is_flag=True, help="Go on without what is missing. This cannot be taken back.")
 def recover(database: str | None, accept_loss: bool) -> None:
-    """Go on with a database that is sound but older than what was answered. Stop the server first.
+    """Go on with a database that lacks records.
 
-    Without --accept-loss it only says what is missing. A backup of the damaged files, and `actctl restore` of an
-    older backup, are what to think of first.
+    It must be sound, and only older than what was answered. Stop the server first.
+
+    Without --accept-loss it only says what is missing. Copy the files before, and think of `actctl restore` first.
     """
     with opened(database) as path:
         from act.audit.soundness import examine, missing, reached
@@ -197,7 +198,7 @@ def logs(path: Path, tenant: str | None = None, checkpoints: tuple[Checkpoint, .
 def verify_database(
     context: click.Context, url: str, tenant: str | None, notes: dict[str, str], key: str | None
 ) -> NoReturn:
-    """`actctl audit verify --database`: the logs as they are in the file, and whether all that was answered is there."""
+    """`actctl audit verify --database`: the logs as they are in the file; is all that was answered in it?"""
     from act.audit import notes as signed
 
     if notes and key is None:

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from act.database.engine import DatabaseUnusable
 
 LOOKED_THROUGH: Final = 256 * 1024 * 1024
-"""Bytes of a file up to which every start looks through all of its pages; that takes less than a second."""
+"""Bytes of a file up to which every start looks through all of its pages; that takes about a second."""
 
 _SHOWN: Final = 5
 _PASSING: Final = frozenset(

@@ -58,8 +58,9 @@ class OutcomeService:
         Who says nothing of labels is taken to have read what the tenant's default labels say.
 
         Raises:
-            ProblemError: 404 for an unknown decision, 410 for one that may be in an archive, 409 for one that allowed nothing or ended otherwise, and for a
-                session that has no room: then nothing is recorded, and the lease goes on.
+            ProblemError: 404 for an unknown decision, 410 for one that may be in an archive, 409 for one that allowed
+                nothing or ended otherwise, and for a session that has no room: then nothing is recorded, and the lease
+                goes on.
         """
         labels = None if body.labels is None else sorted(set(body.labels))
         created = list(dict.fromkeys(body.created))

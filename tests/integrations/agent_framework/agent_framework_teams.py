@@ -318,6 +318,7 @@ async def messages_are_enforced_or_not_asked_about(node: Node) -> None:
             assert ("done t-1" in str(executor.client.results)) is (option == "off"), shown
             assert bool(world.messages) is (option == "enforce")
             if option == "enforce":
+                assert [message.role for message in executor.client.seen[0]] == ["user", "assistant", "assistant"]
                 assert not any(asked.said["dry_run"] for asked in world.messages)
                 world.allow("Planner", action="message", resource="agent://Executor")
                 planner.client.steps[:], executor.client.steps[:] = ["hello"], ["hello"]

@@ -12,10 +12,13 @@ import functools
 import json
 import os
 import pickle
+import sys
 import tempfile
 import traceback
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +45,16 @@ from autogen_agentchat.teams import (
     Swarm,
 )
 from autogen_agentchat.tools import AgentTool, TeamTool
-from autogen_core import AgentId, CancellationToken, FunctionCall, SingleThreadedAgentRuntime
+from autogen_core import (
+    AgentId,
+    CancellationToken,
+    FunctionCall,
+    MessageContext,
+    SingleThreadedAgentRuntime,
+    TopicId,
+    TypeSubscription,
+    message_handler,
+)
 from autogen_core.models import FunctionExecutionResult
 from autogen_core.tool_agent import ToolAgent, ToolException
 from autogen_core.tools import (
@@ -56,6 +68,7 @@ from autogen_core.tools import (
     Workbench,
 )
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
+from autogen_ext.tools.mcp import McpWorkbench, StdioServerParams
 from tests.integrations.suite.job import END, Call, Turn
 from tests.integrations.suite.world import Station, Watched
 
@@ -78,6 +91,12 @@ async def end_of(team: Any, *, stream: bool = False, task: Any = "go", **options
     if not stream:
         return await team.run(task=task, **options)
     return [event async for event in team.run_stream(task=task, **options)][-1]
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Wait for what another thread or task does; the limit of the case is the limit."""
+    while not happened():  # noqa: ASYNC110 - what happens there sets no event of ours
+        await asyncio.sleep(0.01)
 
 
 def both(ran: Ran, **options: Any) -> tuple[Any, Any]:
@@ -109,7 +128,7 @@ async def each_call_is_attributed_to_its_agent(station: Station, build: Build) -
                 guard.protect(planner, executor)
             await end_of(team, stream=stream)
             assert len(ran) == 1, (stream, how, ran)
-            assert world.who == [("execute", name, name) for name in ("Planner", "Executor")], world.who
+            assert sorted(world.who) == [("execute", name, name) for name in ("Executor", "Planner")], world.who
             assert world.statuses == ["succeeded"], world.statuses
 
 
@@ -135,6 +154,13 @@ def selector_by_function(planner: Any, executor: Any) -> Any:
 def graph(planner: Any, executor: Any) -> Any:
     builder = DiGraphBuilder().add_node(planner).add_node(executor).add_edge(planner, executor)
     return GraphFlow([planner, executor], builder.build())
+
+
+def parallel(planner: Any, executor: Any) -> Any:
+    start = agent("Start", "start")
+    builder = DiGraphBuilder().add_node(start).add_node(planner).add_node(executor)
+    builder.add_edge(start, planner).add_edge(start, executor)
+    return GraphFlow([start, planner, executor], builder.build())
 
 
 def magentic(planner: Any, executor: Any) -> Any:
@@ -177,6 +203,7 @@ for build in (
     selector,
     selector_by_function,
     graph,
+    parallel,
     magentic,
     nested,
     society,
@@ -317,6 +344,53 @@ async def a_denied_handoff_runs_nothing_and_one_that_fails_does_not_hang(station
         assert bool(LEFT) is allowed, LEFT
 
 
+class Misnamed(Handoff):  # type: ignore[misc]
+    """Its tool has another name, which the model calls."""
+
+    @property
+    def handoff_tool(self) -> Any:
+        return Broken(target=self.target, name="leave").handoff_tool
+
+
+@case
+async def a_handoff_tool_that_hands_nothing_over_is_not_run(station: Station) -> None:
+    for guarded in (False, True):
+        LEFT.clear()
+        world = World(station)
+        planner = agent("Planner", Call("leave"), handoffs=[Misnamed(target="Executor")])
+        if guarded:
+            world.guard().protect(planner)
+        run = asyncio.ensure_future(planner.run(task="go"))
+        if not guarded:  # the control hangs, because the tool raises
+            await until(lambda: bool(LEFT))
+            run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+        assert bool(LEFT) is not guarded, LEFT
+
+
+def _bringing(planner: list[Any]) -> Any:
+    def bring() -> str:
+        added = Handoff(target="Executor")
+        planner[0]._handoffs[added.name] = added
+        return "brought"
+
+    return bring
+
+
+@case
+async def a_handoff_that_a_call_beside_it_brings_is_asked_about(station: Station) -> None:
+    for guarded in (False, True):
+        world, known = World(station).may("Planner", "call"), []
+        planner = agent("Planner", [Call("bring"), to("Executor")], tools=[_bringing(known)])
+        known.append(planner)
+        if guarded:
+            world.guard().protect(planner)
+        result = await planner.run(task="go")
+        assert isinstance(result.messages[-1], HandoffMessage) is not guarded, result.messages[-1]
+        assert not guarded or "ACT denied: no_matching_policy" in result.messages[-1].content
+
+
 # --- what ends a run --------------------------------------------------------------------------------------------------
 
 
@@ -350,8 +424,9 @@ async def pending_ends_the_run_as_it_is(station: Station) -> None:
             assert len(world.asked) == 1, world.asked
             if first is TASK and shape is not alone:  # the team goes on when it is asked again
                 world.agents["Planner"].settle(approve=True)
-                await end_of(team, task="go on")
+                again = await end_of(team, task="go on")
                 assert len(ran) == 1, ran
+                assert again.messages[-1].content == END, again
 
 
 def _sleeping(begun: asyncio.Event) -> Any:
@@ -378,9 +453,11 @@ async def a_cancelled_run_ends_and_is_reported(station: Station) -> None:
             token.cancel() if by_token else run.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await run
-            while not statuses:  # the call is cancelled on its own when an agent runs alone
-                await asyncio.sleep(0)
+            await until(lambda statuses=statuses: bool(statuses))  # an agent alone leaves the call to the loop
             assert [status for status, _ in statuses] == ["cancelled"], (shape, by_token, statuses)
+            again = await end_of(team, task="go on")  # and what was cancelled can run again
+            assert again.messages[-1].content == END, again
+            assert again.stop_reason is None or END in again.stop_reason or "turns" in again.stop_reason, again
 
 
 @case
@@ -393,12 +470,31 @@ async def a_run_is_cancelled_while_a_person_thinks_or_a_model(station: Station) 
             world.guard(on_pending="wait", approval_timeout=3600).protect(team)
             token = CancellationToken()
             run = asyncio.ensure_future(end_of(team, cancellation_token=token))
-            while not world.agents["Planner"].waiting():
-                await asyncio.sleep(0.01)
+            await until(lambda world=world: bool(world.agents["Planner"].waiting()))
             token.cancel() if by_token else run.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await run
             assert ran == []
+
+
+@case
+async def a_team_is_cancelled_while_a_person_does_not_answer(station: Station) -> None:
+    for by_token in (False, True):
+        asked = asyncio.Event()
+
+        async def never(prompt: str, token: Any = None, asked: asyncio.Event = asked) -> str:
+            asked.set()
+            await asyncio.sleep(3600)
+            return END
+
+        team = RoundRobinGroupChat([UserProxyAgent("Person", input_func=never), agent("Planner")], max_turns=2)
+        World(station).guard().protect(team)
+        token = CancellationToken()
+        run = asyncio.ensure_future(end_of(team, cancellation_token=token))
+        await asked.wait()
+        token.cancel() if by_token else run.cancel()
+        with pytest.raises((asyncio.CancelledError, RuntimeError)):
+            await run
 
 
 @case
@@ -408,9 +504,7 @@ async def a_team_that_nobody_listens_to_any_more_ends(station: Station) -> None:
     world.guard().protect(team)
     async for _ in team.run_stream(task="go"):
         break
-    await asyncio.sleep(0)
-    while team._is_running:
-        await asyncio.sleep(0.01)
+    await until(lambda: not team._is_running)
     await end_of(team, task="go on")
     assert world.statuses == ["succeeded"] * len(ran), (world.statuses, ran)
 
@@ -425,6 +519,9 @@ async def _raises() -> str:
 
 @case
 async def what_breaks_in_a_tool_does_not_hang(station: Station) -> None:
+    bare = agent("Planner", Call("_raises_cancelled"), tools=[_raises_cancelled])
+    with pytest.raises(TimeoutError):  # the control: without a guard the agent waits for ever
+        await asyncio.wait_for(bare.run(task="go"), 0.5)
     for tool in (_raises, _raises_cancelled):
         for shape in SHAPES:
             world = World(station).may("Planner")
@@ -501,6 +598,45 @@ async def a_workbench_that_breaks_does_not_hang(station: Station) -> None:
         result = await planner.run(task="go")
         assert world.statuses == status, (breaks, world.statuses)
         assert breaks == "result" or "the server is gone" in result.messages[-1].content, result.messages[-1]
+
+
+SERVER = """
+import sys
+from mcp.server.fastmcp import FastMCP
+
+server = FastMCP("tasks", log_level="ERROR")
+
+@server.tool()
+def execute_task(task_id: str, amount: int = 0) -> str:
+    open(sys.argv[1], "a").write(task_id)
+    return "done " + task_id
+
+server.run()
+"""
+
+
+@case
+async def tools_of_an_mcp_server_are_guarded(station: Station) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ran, program = Path(folder) / "ran", Path(folder) / "server.py"
+        program.write_text(SERVER)
+        params = StdioServerParams(
+            command=sys.executable, args=[str(program), str(ran)], env=dict(os.environ), read_timeout_seconds=LIMIT
+        )
+        async with McpWorkbench(params) as bench:
+            for stage in ("control", "denied", "allowed"):
+                ran.write_text("")
+                world = World(station)
+                planner = agent("Planner", TASK, workbench=bench, max_tool_iterations=2)
+                if stage == "allowed":
+                    world.may("Planner", "call", "tool://execute_task")
+                if stage != "control":
+                    world.guard().protect(planner)
+                await planner.run(task="go")
+                assert bool(ran.read_text()) is (stage != "denied"), stage
+                told = "ACT denied: no_matching_policy" if stage == "denied" else "done t-1"
+                assert told in planner.script.results[0], planner.script.results
+                assert world.statuses == ["succeeded"] * (stage == "allowed")
 
 
 @case
@@ -853,6 +989,21 @@ async def what_an_agent_behind_a_tool_streams_is_heard(station: Station) -> None
     assert world.statuses == ["succeeded"]
 
 
+@case
+async def an_agent_that_runs_twice_at_once_is_guarded_twice(station: Station) -> None:
+    for allowed in (False, True):
+        world, ran = World(station).may("Planner"), Ran()
+        if allowed:
+            world.may("Executor")
+        inner = agent("Executor", TASK, TASK, tools=[ran.tool])
+        planner = agent("Planner", [DELEGATE, DELEGATE], tools=[AgentTool(inner)])
+        world.guard().protect(inner, planner)
+        await planner.run(task="go")
+        assert len(ran) == 2 * allowed, ran
+        assert sorted(world.who) == [("call", "Planner", "Planner")] * 2 + [("execute", "Executor", "Executor")] * 2
+        assert world.statuses == ["succeeded"] * (2 + 2 * allowed), world.statuses
+
+
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
@@ -879,18 +1030,27 @@ async def messages_are_observed_or_enforced(station: Station) -> None:
 # --- tool agents of the core ------------------------------------------------------------------------------------------
 
 
-async def core(world: World | None, tools: list[Any], *, how: str = "runtime") -> Any:
+@dataclass
+class Relayed:
+    """A call inside of another message."""
+
+    call: FunctionCall
+
+
+async def core(
+    world: World | None, tools: list[Any], *, how: str = "runtime", kind: Any = ToolAgent, **options: Any
+) -> Any:
     """A started runtime with a tool agent."""
     runtime = SingleThreadedAgentRuntime()
-    guard = world.guard() if world is not None else None
+    guard = world.guard(**options) if world is not None else None
     if guard is not None and how == "runtime":
         guard.protect(runtime)
 
     def make() -> Any:
-        made = ToolAgent("runs tools", [FunctionTool(tool, description="A tool") for tool in tools])
+        made = kind("runs tools", [FunctionTool(tool, description="A tool") for tool in tools])
         return guard.protect(made) and made if guard is not None and how == "agent" else made
 
-    await ToolAgent.register(runtime, "Executor", make)
+    await kind.register(runtime, "Executor", make)
     for name in ("Planner", "Stranger"):
         await ToolAgent.register(runtime, name, lambda: ToolAgent("asks", []))
     if guard is not None and how == "late":
@@ -932,6 +1092,55 @@ async def a_tool_agent_lends_nobody_its_rights(station: Station) -> None:
             assert ("ACT denied: requester_not_permitted" in result.content) is not allowed, result
             assert world.who == [("execute", "Executor", "Planner")], world.who
             assert world.statuses == ["succeeded"] * allowed
+
+
+@case
+async def a_call_that_is_published_is_asked_about(station: Station) -> None:
+    for stage in ("control", "denied", "allowed"):
+        world, ran = World(station).may("Executor"), Ran()
+        if stage == "allowed":
+            world.may("Planner")
+        runtime = await core(None if stage == "control" else world, [ran.tool])
+        await runtime.add_subscription(TypeSubscription("calls", "Executor"))
+        await runtime.publish_message(sent(), TopicId("calls", "default"), sender=AgentId("Planner", "default"))
+        await runtime.stop_when_idle()
+        assert bool(ran) is (stage != "denied"), (stage, ran)
+        assert world.who == [("execute", "Executor", "Planner")] * (stage != "control"), world.who
+        assert world.statuses == ["succeeded"] * (stage == "allowed")
+
+
+class Relay(ToolAgent):  # type: ignore[misc]
+    """Takes calls in another shape, and makes them by itself."""
+
+    @message_handler
+    async def take(self, message: Relayed, ctx: MessageContext) -> FunctionExecutionResult:
+        return await self.handle_function_call(message.call, ctx)
+
+
+@case
+async def a_tool_agent_that_calls_itself_is_guarded(station: Station) -> None:
+    for guarded in (False, True):
+        world, ran = World(station).may("Executor"), Ran()
+        runtime = await core(world if guarded else None, [ran.tool], kind=Relay)
+        await send(runtime, Relayed(sent()))
+        assert bool(ran) is not guarded
+        assert world.who == [("execute", "Executor", "Planner")] * guarded, world.who
+
+
+@case
+async def a_tool_agent_waits_for_no_person_when_the_sender_is_gone(station: Station) -> None:
+    world, ran = World(station).may("Planner").payer("Executor"), Ran()
+    runtime = await core(world, [ran.tool], on_pending="wait", approval_timeout=3600)
+    token = CancellationToken()
+    address, sender = AgentId("Executor", "default"), AgentId("Planner", "default")
+    call = asyncio.ensure_future(runtime.send_message(sent(), address, sender=sender, cancellation_token=token))
+    await until(lambda: bool(world.agents["Executor"].waiting()))
+    token.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    world.agents["Executor"].settle(approve=True)
+    await runtime.stop()
+    assert ran == []
 
 
 @case
@@ -1103,13 +1312,11 @@ async def main() -> None:
                 continue
             faulthandler.dump_traceback_later(LIMIT, exit=True)
             answer = None
-            began = __import__("time").monotonic()
             try:
                 await play(station)
             except BaseException:
                 answer = traceback.format_exc()
             faulthandler.cancel_dump_traceback_later()
-            print(f"{__import__('time').monotonic() - began:.2f} {name}", file=__import__("sys").stderr)
             print(json.dumps({name: answer}), flush=True)
         station.close()
 

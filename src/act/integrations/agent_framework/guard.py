@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from agent_framework import FunctionTool, RawAgent, normalize_tools
@@ -17,7 +18,7 @@ from act.integrations.agent_framework.pending import approval_of
 from act.integrations.agent_framework.runs import known_as, watch
 from act.integrations.agent_framework.team import agents_behind, agents_inside, given_agents, tools_behind
 from act.integrations.base import GuardBase
-from act.integrations.core import ActClient, OnPending, UnprotectedAgent
+from act.integrations.core import ActClient, OnPending, UnprotectedAgent, in_own_thread
 
 Agent = Any
 
@@ -88,7 +89,13 @@ class ActGuard(GuardBase):
         approval_id = approval_of(request)
         if approval_id is None:
             raise ValueError("this is not a request for an approval of ACT")
-        await asyncio.to_thread(self._settled, approval_id, self._timeout if timeout is None else timeout)
+        stop = threading.Event()
+        try:
+            await in_own_thread(
+                partial(self._settled, approval_id, self._timeout if timeout is None else timeout, stop)
+            )
+        finally:
+            stop.set()
         return request.to_function_approval_response(True)
 
     # --- what the client and the gate ask ---------------------------------------------------------------------------
@@ -168,14 +175,14 @@ class ActGuard(GuardBase):
         except UnprotectedAgent:
             raise error(said) from None
 
-    def _settled(self, approval_id: str, timeout: float) -> None:
+    def _settled(self, approval_id: str, timeout: float, stop: threading.Event) -> None:
         deadline = time.monotonic() + timeout
-        while (left := deadline - time.monotonic()) > 0:
+        while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
             asked_at = time.monotonic()
             if self._act.approvals.get(approval_id, wait=max(1, min(_POLL_SECONDS, int(left)))).status != "pending":
                 return
             if time.monotonic() - asked_at < _POLL_PAUSE:  # a server that answers at once is not asked in a busy loop
-                time.sleep(min(_POLL_PAUSE, left))
+                stop.wait(min(_POLL_PAUSE, left))
 
 
 def name_of(agent: Agent) -> str:

@@ -19,10 +19,11 @@ from autogen_core.tools import Workbench
 
 from act.integrations.agentchat.bench import guarded
 from act.integrations.agentchat.code import GuardedCodeExecutor, WrittenBlock, execute
-from act.integrations.agentchat.post import Post, Run
+from act.integrations.agentchat.post import RUN, Post, Run
 from act.integrations.core import ApprovalPending, UnprotectedAgent
 
 _POST = "_act_post"
+_END = object()
 
 
 def post_of(agent: Any) -> Post | None:
@@ -48,12 +49,12 @@ def _turns(base: Any, post: Post) -> Any:
         async def on_messages_stream(
             self, messages: Sequence[Any], cancellation_token: Any
         ) -> AsyncGenerator[Any, None]:
-            run = post.run = Run()
+            run = Run(post)
             post.ended = None
             shown = await post.guard.screen.shown(post.name, messages)
             try:
                 async with aclosing(super().on_messages_stream(shown, cancellation_token)) as events:
-                    async for event in events:
+                    while (event := await _next(events, run)) is not _END:
                         if run.failure is not None:
                             raise run.failure
                         yield await post.answered(event) if isinstance(event, Response) else event
@@ -71,6 +72,12 @@ def _turns(base: Any, post: Post) -> Any:
             raise TypeError("an agent under an ActGuard cannot be dumped: what is loaded from it would not be under it")
 
     return Guarded
+
+
+async def _next(events: AsyncGenerator[Any, None], run: Run) -> Any:
+    """The next event of a turn, in whose steps all tasks know that they belong to it."""
+    RUN.set(run)
+    return await anext(events, _END)
 
 
 def _assistant(base: Any, post: Post) -> Any:

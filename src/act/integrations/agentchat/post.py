@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 CALLERS: ContextVar[tuple[str, ...]] = ContextVar("act_agentchat_callers", default=())
 """The agents whose tool calls led to what runs now, outermost first."""
 
+RUN: ContextVar[Run | None] = ContextVar("act_agentchat_run", default=None)
+
 ANOTHER: Final = "Not done: a message hands over once, and another handoff of this message was made."
 _LONGEST_NAME = 64  # of a tool, as models take it
 _CANCELLED = "Error: the call was cancelled"
@@ -46,6 +48,7 @@ class Run:
     `handed` are the calls that may hand over, and `handing_to` is who was asked about last and is to take over.
     """
 
+    post: Post
     calls: set[asyncio.Task[Any]] = field(default_factory=set)
     failure: BaseException | None = None
     handed: list[Any] = field(default_factory=list)
@@ -67,7 +70,6 @@ class Post:
 
     guard: ActGuard
     name: str
-    run: Run = field(default_factory=Run)
     ended: BaseException | None = None
     _denials: dict[str, str] = field(default_factory=dict)
     _numbers: Any = field(default_factory=count)
@@ -75,6 +77,12 @@ class Post:
     @property
     def party(self) -> Party:
         return self.guard.party_named(self.name)
+
+    @property
+    def run(self) -> Run:
+        """The turn that the running task belongs to: an agent may be at several at once."""
+        run = RUN.get()
+        return run if run is not None and run.post is self else Run(self)
 
     # --- tool calls -------------------------------------------------------------------------------------------------
 
@@ -117,15 +125,16 @@ class Post:
         """What a model said, with the handoffs that are denied renamed: AutoGen transfers by the name of the call."""
         if not isinstance(result, CreateResult) or isinstance(result.content, str):
             return result
-        self.run.handed, self.run.handing_to = [], None
+        run = self.run
+        run.handed, run.handing_to = [], None
         calls: list[Any] = []
         for call in result.content:
-            told = await self._handed_over(call, handoffs[call.name]) if call.name in handoffs else None
+            told = await self._handed_over(run, call, handoffs[call.name]) if call.name in handoffs else None
             calls.append(call if told is None else self._renamed(call, told))
         return result.model_copy(update={"content": calls})
 
-    async def _handed_over(self, call: Call, handoff: Any) -> str | None:
-        if self.guard.mode == "enforce" and self.run.handed:
+    async def _handed_over(self, run: Run, call: Call, handoff: Any) -> str | None:
+        if self.guard.mode == "enforce" and run.handed:
             return ANOTHER
         try:
             arguments = json.loads(call.arguments)
@@ -134,8 +143,8 @@ class Post:
         ruling = await self.ask_handoff(str(handoff.target), arguments)
         if not ruling.allowed:
             return ruling.text
-        self.run.handed.append(call)
-        self.run.handing_to = self.run.handing_to or str(handoff.target)
+        run.handed.append(call)
+        run.handing_to = run.handing_to or str(handoff.target)
         return None
 
     async def ask_handoff(self, target: str, arguments: Any) -> Ruling:

@@ -49,7 +49,7 @@ def put_tool_agent_under(agent: Any, guard: ActGuard) -> None:
     """Give a tool agent its guarded class."""
     if guard_of(agent) is not None:
         return
-    base = type(agent)
+    base: Any = type(agent)
 
     class GuardedToolAgent(base):  # type: ignore[misc]
         async def on_message_impl(self, message: Any, ctx: Any) -> Any:
@@ -58,6 +58,10 @@ def put_tool_agent_under(agent: Any, guard: ActGuard) -> None:
             if not isinstance(message, FunctionCall) or tool is None:
                 return await super().on_message_impl(message, ctx)
             return await _called(guard, self, tool, message, ctx, super().on_message_impl)
+
+        async def handle_function_call(self, message: Any, ctx: Any) -> Any:
+            """The same, for a subclass that calls it by itself."""
+            return await self.on_message_impl(message, ctx)
 
     kind: Any = GuardedToolAgent
     kind.__name__, kind.__qualname__, kind.__module__ = base.__name__, base.__qualname__, base.__module__
