@@ -98,14 +98,19 @@ class Writer:
         self._worker = threading.Thread(target=self._run, name="act-writer", daemon=True)
         self._trees: dict[str, Frontier] = {}
         self._revision = 0
+        self._records = 0
         self._stopped = threading.Event()
         self._admission = threading.Lock()
 
     def start(self) -> None:
         with self._engine.connect() as connection:
-            self._trees = rows.trees(connection)
-            self._revision = last_revision(connection)
+            self._load(connection)
         self._worker.start()
+
+    def _load(self, connection: Connection) -> None:
+        """What only the file knows."""
+        self._trees, self._revision = rows.trees(connection), last_revision(connection)
+        self._records = sum(tree.size for tree in self._trees.values())
 
     def stop(self) -> None:
         """Write what waits, then end. Later submissions fail."""
@@ -254,7 +259,8 @@ class Writer:
             self._trees |= transaction.grown
             self._revision = transaction.revision
             if transaction.rows:  # told before anybody is answered, so that what was answered is known to be there
-                self.committed(sum(tree.size for tree in self._trees.values()), self._revision)
+                self._records += len(transaction.rows)
+                self.committed(self._records, self._revision)
             self._metrics.committed(len(units), self._clock.monotonic() - started)
             self._follow()
         _deliver(units)
@@ -276,7 +282,7 @@ class Writer:
         """After a failed commit only the file knows what is in it."""
         try:
             with self._engine.connect() as connection:
-                self._trees, self._revision = rows.trees(connection), last_revision(connection)
+                self._load(connection)
         except Exception:
             log.exception("the database cannot be read after a failed commit; nothing was written")
 

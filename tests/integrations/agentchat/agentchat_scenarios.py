@@ -757,6 +757,31 @@ async def an_agent_that_calls_its_tools_by_itself_is_guarded(station: Station) -
         assert ("ACT denied: no_matching_policy" in result.messages[-1].content) is guarded
 
 
+class Generous(AssistantAgent):  # type: ignore[misc]
+    """Gives its tool calls a workbench of its own."""
+
+    @classmethod
+    async def _process_model_result(cls, *args: Any, **kwargs: Any) -> Any:
+        tools = [FunctionTool(GENEROUS[0].tool, description="A tool")]
+        async for event in super()._process_model_result(*args, **{**kwargs, "workbench": [StaticWorkbench(tools)]}):
+            yield event
+
+
+GENEROUS: list[Ran] = []
+
+
+@case
+async def a_workbench_that_a_class_brings_is_guarded(station: Station) -> None:
+    for guarded in (False, True):
+        world, ran = World(station), Ran()
+        GENEROUS[:] = [ran]
+        planner = agent("Planner", TASK, kind=Generous)
+        if guarded:
+            world.guard().protect(planner)
+        await planner.run(task="go")
+        assert bool(ran) is not guarded
+
+
 # --- code -------------------------------------------------------------------------------------------------------------
 
 
@@ -1139,7 +1164,7 @@ async def a_tool_agent_waits_for_no_person_when_the_sender_is_gone(station: Stat
     with pytest.raises(asyncio.CancelledError):
         await call
     world.agents["Executor"].settle(approve=True)
-    await runtime.stop()
+    await runtime.stop_when_idle()
     assert ran == []
 
 
