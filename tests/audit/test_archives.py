@@ -393,6 +393,16 @@ def test_arguments_that_are_erased_meanwhile_are_not_archived(
     assert judge(packed(lines)).ok
 
 
+def test_a_file_that_the_log_does_not_tell_of_is_not_left(node: InProcess, tmp_path: Path) -> None:
+    """Nobody would know that it has arguments which are erased from the database later."""
+    write_old(node.node._writer, 300)
+    node.node._writer.stop()
+    problem = node.api.post("/v1/audit/archives", {"olderThan": DAY}, status=503)
+    assert problem["code"] == "overloaded"
+    assert not list((tmp_path / "act.db.archives" / TENANT).iterdir())
+    assert held(node) == 0
+
+
 def test_what_is_kept_of_arguments_is_in_the_archive_with_its_proof(node: InProcess, tmp_path: Path) -> None:
     token = node.api.token(node.api.agent())
     index = node.api.enforce(token, "run", "x", arguments={"plain": "kept"})["audit"]["index"]

@@ -151,17 +151,24 @@ class ArchiveService:
                 times = archive_store.times(connection, tenant_id, first, end)
             name = f"{tenant_id}/{first:012d}-{end:012d}.jsonl.gz"
             lines = partial(self._lines, tenant_id, frontier, head)
-            archive_files.write(self._folder / name, gathered(self._paced(line + b"\n" for line in lines())))
-            self._check(self._folder / name, tenant_id, frontier, head, lines())
-            stored = archive_files.digest(self._folder / name)
-            told = partial(self._told, tenant_id, name, stored, first, head, times, seen, caller)
+            path = self._folder / name
+            archive_files.write(path, gathered(self._paced(line + b"\n" for line in lines())))
             try:
+                self._check(path, tenant_id, frontier, head, lines())
+                stored = archive_files.digest(path)
+                told = partial(self._told, tenant_id, name, stored, first, head, times, seen, caller)
                 return self._writer.write(told), more
-            except ArchiveInvalid:
-                (self._folder / name).unlink()
+            except Exception:
+                self._drop(path, tenant_id, first)
                 raise
         finally:
             self._one.release()
+
+    def _drop(self, path: Path, tenant_id: str, first: int) -> None:
+        """Delete a file that nothing rests on: it would keep what is erased from now on."""
+        with self._reader.begin() as connection:
+            if archive_store.held_from(connection, tenant_id) == first:
+                path.unlink(missing_ok=True)
 
     def _range(self, connection: Connection, tenant_id: str, before: datetime) -> tuple[int, int, bool]:
         """What goes into the next archive, and whether more is old enough. Whole tiles, and nothing still needed."""
