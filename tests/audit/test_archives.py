@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -20,6 +21,7 @@ import pytest
 from act.audit import archive_files
 from act.audit.merkle import frontier_of, leaf_hash
 from act.audit.record import encode
+from act.audit.stream import LogStream
 from act.cli.verify import Result, all_verified, spooled
 from tests.attacks.log import Kept, keep
 from tests.audit.old_records import TENANT, write_old
@@ -401,6 +403,22 @@ def test_a_file_that_the_log_does_not_tell_of_is_not_left(node: InProcess, tmp_p
     assert problem["code"] == "overloaded"
     assert not list((tmp_path / "act.db.archives" / TENANT).iterdir())
     assert held(node) == 0
+
+
+def test_a_listener_that_lags_behind_an_archive_is_not_led_past_it(node: InProcess) -> None:
+    write_old(node.node._writer, 600)
+    stream = LogStream(node.node._reading, lambda tenant_id: node.node._writer.head(tenant_id).size)
+
+    async def listened() -> list[bytes]:
+        place = stream.admit(TENANT)
+        events = stream.events(TENANT, -1, None, place, lambda: True)
+        seen = [await anext(events) for _ in range(500)]
+        await asyncio.to_thread(node.api.post, "/v1/audit/archives", {"olderThan": DAY})
+        await asyncio.to_thread(node.node.archives.remove)
+        return seen + [event async for event in events]
+
+    seen = asyncio.run(listened())
+    assert [event.split(b"\n")[0] for event in seen] == [b"id: %d" % index for index in range(500)]
 
 
 def test_what_is_kept_of_arguments_is_in_the_archive_with_its_proof(node: InProcess, tmp_path: Path) -> None:

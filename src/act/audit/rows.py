@@ -6,9 +6,10 @@ So many rows are one statement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -37,26 +38,19 @@ _GROW = (
 )
 
 
-def add(connection: Connection, rows: Sequence[RecordRow]) -> None:
+def add(driver: sqlite3.Connection, rows: Sequence[RecordRow]) -> None:
     """Append records, in their order."""
-    at, execute = 0, _driver(connection)
+    at = 0
     for count in _AT_ONCE:
         while len(rows) - at >= count:
-            execute(_INSERTS[count], tuple(chain.from_iterable(rows[at : at + count])))
+            driver.execute(_INSERTS[count], tuple(chain.from_iterable(rows[at : at + count])))
             at += count
 
 
-def grow(connection: Connection, trees: Mapping[str, Frontier]) -> None:
+def grow(driver: sqlite3.Connection, trees: Mapping[str, Frontier]) -> None:
     """Keep how far the logs of these tenants have grown."""
-    execute = _driver(connection)
     for tenant_id, tree in trees.items():
-        execute(_GROW, (tenant_id, tree.size, tree.to_bytes()))
-
-
-def _driver(connection: Connection) -> Callable[[str, tuple[Any, ...]], Any]:
-    """How to execute a statement without the layers above the driver, which take longer than these statements."""
-    execute: Callable[[str, tuple[Any, ...]], Any] = connection.connection.driver_connection.execute  # type: ignore[union-attr]
-    return execute
+        driver.execute(_GROW, (tenant_id, tree.size, tree.to_bytes()))
 
 
 def trees(connection: Connection) -> dict[str, Frontier]:

@@ -17,7 +17,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
 from starlette.types import Receive, Scope, Send
 
-from act.audit import store
+from act.audit import archive_store, store
 from act.audit.store import Record
 
 BATCH: Final = 500
@@ -34,6 +34,10 @@ MAX_EVENTS: Final = 2**53
 
 class TooManyListeners(Exception):
     """As many listen as may listen at once."""
+
+
+class _Archived(Exception):
+    """The next record is in an archive by now."""
 
 
 class LogStream:
@@ -97,6 +101,8 @@ class LogStream:
     ) -> AsyncIterator[bytes]:
         """The records after index `after` and all that come, `limit` of them, until the server stops.
 
+        It ends rather than leave records out that were archived meanwhile; who comes back is told (410).
+
         Args:
             event: the place that the listener was admitted to.
             allowed: whether it may still listen, asked before every look and every record.
@@ -106,8 +112,11 @@ class LogStream:
             event.clear()
             found: Sequence[Record] = ()
             if self._size(tenant_id) > after + 1:
-                async with self._looks:
-                    found = await asyncio.to_thread(self._look, tenant_id, after, min(BATCH, left))
+                try:
+                    async with self._looks:
+                        found = await asyncio.to_thread(self._look, tenant_id, after, min(BATCH, left))
+                except _Archived:
+                    return
             for row in found:
                 if not allowed():
                     return
@@ -124,6 +133,8 @@ class LogStream:
 
     def _look(self, tenant_id: str, after: int, limit: int) -> Sequence[Record]:
         with self._reader.begin() as connection:
+            if archive_store.held_from(connection, tenant_id) > after + 1:
+                raise _Archived
             return store.following(connection, tenant_id, after, limit)
 
 

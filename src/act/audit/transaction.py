@@ -15,6 +15,7 @@ from act.audit.record import VERSION, fitted, without_secrets
 from act.audit.rows import RecordRow
 from act.audit.tiles import HEIGHT, WIDTH
 from act.database.clock import Clock
+from act.database.session import WriteSession
 from act.database.tables import changes
 from act.models import rfc3339
 
@@ -33,8 +34,8 @@ class Sealed:
 class Transaction:
     """What a unit of work may do. Every unit must leave at least one record."""
 
-    def __init__(self, connection: Connection, clock: Clock, trees: Mapping[str, Frontier], revision: int) -> None:
-        self._connection = connection
+    def __init__(self, session: WriteSession, clock: Clock, trees: Mapping[str, Frontier], revision: int) -> None:
+        self._session = session
         self._savepoint: NestedTransaction | None = None
         self._trees = trees
         self.grown: dict[str, Frontier] = {}
@@ -48,13 +49,13 @@ class Transaction:
     def connection(self) -> Connection:
         """For statements of this unit; the first use makes a savepoint, so that the unit can be taken back alone."""
         if self._savepoint is None:
-            self._savepoint = self._connection.begin_nested()
+            self._savepoint = self._session.connection.begin_nested()
         return self._savepoint.connection
 
     @property
     def open(self) -> bool:
         """Whether the database is still in this transaction; SQLite can end one by itself."""
-        return bool(getattr(self._connection.connection.driver_connection, "in_transaction", False))
+        return self._session.open
 
     def attempt(self, work: Callable[[Transaction], T], *, recorded: bool = True) -> T:
         """Run one unit; when it fails, nothing of it is left.

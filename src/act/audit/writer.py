@@ -27,6 +27,7 @@ from act.audit.merkle import Frontier
 from act.audit.transaction import AtEnd, Transaction
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import Clock
+from act.database.session import WriteSession
 from act.database.tables import instance
 from act.metrics import Metrics
 
@@ -239,14 +240,14 @@ class Writer:
     def _commit(self, units: list[_Unit[Any]]) -> None:
         started = self._clock.monotonic()
         try:
-            with self._engine.begin() as connection:
+            with WriteSession(self._engine) as session:
                 self._check_file()
-                transaction = Transaction(connection, self._clock, self._trees, self._revision)
+                transaction = Transaction(session, self._clock, self._trees, self._revision)
                 for unit in units:
                     _attempt(transaction, unit)
                 if not transaction.open:
                     raise WriteFailed("The database ended the transaction by itself.")
-                _flush(connection, transaction)
+                _flush(session, transaction)
         except Exception as error:  # noqa: BLE001 - every waiting unit is told
             self._metrics.commit_failed()
             log.error("commit failed, %d units taken back: %s", len(units), error)
@@ -318,14 +319,14 @@ def _attempt(transaction: Transaction, unit: _Unit[Any]) -> None:
         unit.failure = error
 
 
-def _flush(connection: Connection, transaction: Transaction) -> None:
+def _flush(session: WriteSession, transaction: Transaction) -> None:
     together: dict[AtEnd, list[Any]] = {}
     for write, item in transaction.ending:
         together.setdefault(write, []).append(item)
     for write, items in together.items():
-        write(connection, items)
-    rows.add(connection, transaction.rows)
-    rows.grow(connection, transaction.grown)
+        write(session.connection, items)
+    rows.add(session.driver, transaction.rows)
+    rows.grow(session.driver, transaction.grown)
 
 
 def _deliver(units: list[_Unit[Any]]) -> None:

@@ -71,7 +71,8 @@ def writing_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if not connection.connection.driver_connection.in_transaction:  # a `WriteSession` begins by itself
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
