@@ -411,7 +411,7 @@ def test_a_listener_that_lags_behind_an_archive_is_not_led_past_it(node: InProce
 
     async def listened() -> list[bytes]:
         place = stream.admit(TENANT)
-        events = stream.events(TENANT, -1, None, place, lambda: True)
+        events = stream.events(TENANT, -1, 510, place, lambda: True)
         seen = [await anext(events) for _ in range(500)]
         await asyncio.to_thread(node.api.post, "/v1/audit/archives", {"olderThan": DAY})
         await asyncio.to_thread(node.node.archives.remove)
