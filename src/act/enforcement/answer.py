@@ -47,7 +47,7 @@ def answer(
             "nearMisses": [_near(near) for near in ruling.near] if ruling else [],
             "obligations": dict(ruling.obligations) if ruling and allowed else {},
             "lease": None if lease is None else {"expiresAt": rfc3339(now + timedelta(seconds=lease))},
-            "limits": [left.model_dump(mode="json") for left in limits],
+            "limits": limits,
             "retryAfter": retry_after,
             "approval": {"id": approval.id, "expiresAt": rfc3339(approval.expires_at)} if approval else None,
             "audit": {"index": sealed.index, "leafHash": sealed.leaf_hash},

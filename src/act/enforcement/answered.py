@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from act.enforcement.rate_headers import rate_headers
 from act.models import Decision, Verdict
 
 
@@ -30,8 +31,9 @@ class Answered(NamedTuple):
         return Decision.model_validate_json(self.body)
 
 
-def again(decision: Decision, headers: Mapping[str, str]) -> Answered:
+def again(decision: Decision) -> Answered:
     """An earlier decision as the answer to a retry."""
     assert decision.decision_id is not None
+    headers = rate_headers([left.model_dump(mode="json") for left in decision.limits], decision.retry_after)
     body = decision.model_copy(update={"replayed": True}).model_dump_json().encode()
     return Answered(body, decision.decision, decision.decision_id, headers=headers)

@@ -10,7 +10,7 @@ from act.enforcement.ruling import Limit, Ruling
 from act.limits.book import Demand, Exceeded
 from act.limits.counters import Room, Series, Spend
 from act.limits.leases import LeaseKey, Wanted
-from act.models import Decision, LimitLeft, ReasonCode
+from act.models import Decision, ReasonCode
 from act.policies.budgets import BudgetTerms, shown, written
 from act.policies.constraints import ConcurrencyTerms, Counted, QuotaTerms
 from act.policies.rates import RateTerms
@@ -67,8 +67,8 @@ def refusal(ruling: Ruling, exceeded: Exceeded) -> tuple[ReasonCode, str]:
     return ReasonCode.QUOTA_EXCEEDED, f"'{name}' allows {requests} with a token, and they are used up."
 
 
-def left_of(rooms: Sequence[Room]) -> list[LimitLeft]:
-    """What is left of each counted limit, as an answer tells it."""
+def left_of(rooms: Sequence[Room]) -> list[dict[str, Any]]:
+    """What is left of each counted limit, as an answer tells it: an `act.models.LimitLeft` in JSON."""
     return [_left(room.spend.cause, room) for room in rooms]
 
 
@@ -118,16 +118,16 @@ def _constraint(terms: Counted) -> Constraint:
     return "maxRequests" if isinstance(terms, QuotaTerms) else "rateLimit"
 
 
-def _left(limit: Limit, room: Room) -> LimitLeft:
+def _left(limit: Limit, room: Room) -> dict[str, Any]:
     terms, left, window = limit.terms, max(room.left, 0), room.spend.series.seconds
     assert not isinstance(terms, ConcurrencyTerms)
     money = isinstance(terms, BudgetTerms)
-    return LimitLeft(
-        policy_id=limit.policy.id,
-        constraint=_constraint(terms),
-        limit=shown(terms.limit) if money else terms.limit,
-        remaining=shown(left) if money else left,
-        window=window,
-        reset=None if room.more_in is None else math.ceil(room.more_in),
-        unit=terms.unit if isinstance(terms, BudgetTerms) else None,
-    )
+    return {
+        "policyId": limit.policy.id,
+        "constraint": _constraint(terms),
+        "limit": shown(terms.limit) if money else terms.limit,
+        "remaining": shown(left) if money else left,
+        "window": window,
+        "reset": None if room.more_in is None else math.ceil(room.more_in),
+        "unit": terms.unit if isinstance(terms, BudgetTerms) else None,
+    }

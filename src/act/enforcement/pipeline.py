@@ -23,7 +23,6 @@ from act.enforcement.answer import answer, record
 from act.enforcement.answered import Answered, again
 from act.enforcement.bearers import Asked
 from act.enforcement.judge import Judge, Judgement
-from act.enforcement.rate_headers import rate_headers
 from act.enforcement.replays import Entry, Key, Replays
 from act.metrics import Metrics
 from act.models import Decision
@@ -98,7 +97,7 @@ class Pipeline:
             decision = earlier.decision
             if decision is not None and self._stands(asked, decision):
                 self._metrics.replayed()
-                return _known(again(decision, rate_headers(decision.limits, decision.retry_after)))
+                return _known(again(decision))
             break
         attempt = self._judged(asked)
         return self._decide_once(asked, key, self._replays.begin(key, asked.digest, self._clock.monotonic()), attempt)

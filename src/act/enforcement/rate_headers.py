@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from act.models import LimitLeft
 
-
-def rate_headers(limits: Sequence[LimitLeft], retry_after: int | None) -> dict[str, str]:
+def rate_headers(limits: Sequence[Mapping[str, Any]], retry_after: int | None) -> dict[str, str]:
     """What the answer says of rates in its body, said again where HTTP clients look for it.
 
     Policies are named by their ids: `"pol_x";q=100;w=60` is 100 in 60 s, `"pol_x";r=57;t=12` that 57 are left and
     there are more in 12 s.
     """
-    rates = [left for left in limits if left.constraint == "rateLimit"]
+    rates = [left for left in limits if left["constraint"] == "rateLimit"]
     found: dict[str, str] = {}
     if rates:
-        found["RateLimit-Policy"] = ", ".join([f'"{left.policy_id}";q={left.limit};w={left.window}' for left in rates])
-        found["RateLimit"] = ", ".join([f'"{left.policy_id}";r={left.remaining};t={left.reset or 0}' for left in rates])
+        found["RateLimit-Policy"] = ", ".join([_policy(**left) for left in rates])
+        found["RateLimit"] = ", ".join([_left(**left) for left in rates])
     if retry_after is not None:
         found["Retry-After"] = str(retry_after)
     return found
+
+
+def _policy(*, policyId: str, limit: int, window: int, **_: Any) -> str:  # noqa: N803 - names of the answer
+    return f'"{policyId}";q={limit};w={window}'
+
+
+def _left(*, policyId: str, remaining: int, reset: int | None, **_: Any) -> str:  # noqa: N803
+    return f'"{policyId}";r={remaining};t={reset or 0}'

@@ -62,18 +62,20 @@ _add = _more.on_conflict_do_update(
 )
 
 
-def add_counts(connection: Connection, spent: Sequence[tuple[Spend, datetime]]) -> None:
+def add_counts(connection: Connection, spent: Sequence[tuple[Sequence[Spend], datetime]]) -> None:
     """Add to the counters, each with the wall-clock moment at which it was spent."""
     sums: dict[tuple[Series, str, int], dict[str, Any]] = {}
-    for spend, at in spent:
-        series, holder, _, amount, _ = spend
-        seconds = series.seconds
-        slot = FOREVER if seconds is None else int(at.timestamp() * SLOTS / seconds)
-        row = sums.get((series, holder, slot))
-        if row is not None:
-            row["amount"] += amount
-        elif amount:
-            sums[series, holder, slot] = _count(spend, slot, at)
+    for spends, at in spent:
+        moment = at.timestamp()
+        for spend in spends:
+            series, holder, _, amount, _ = spend
+            seconds = series.seconds
+            slot = FOREVER if seconds is None else int(moment * SLOTS / seconds)
+            row = sums.get((series, holder, slot))
+            if row is not None:
+                row["amount"] += amount
+            elif amount:
+                sums[series, holder, slot] = _count(spend, slot, at)
     if sums:
         connection.execute(_add, list(sums.values()))
 
