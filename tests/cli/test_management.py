@@ -189,6 +189,20 @@ def test_a_policy_that_is_no_json_names_what_is_wrong(ctl: Ctl) -> None:
     assert "\n  /wenn: " in unknown.err
 
 
+def test_a_policy_in_yaml(ctl: Ctl, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(f'name: policy {uuid4().hex}\nactions: [read]\nresources: ["api://a/*"]\neffect: deny\n')
+    made = ctl.json("policies", "create", file)
+    assert (made["effect"], made["actions"]) == ("deny", ["read"])
+    file.write_text(file.read_text().replace("[read]", "[read, list]"))
+    assert ctl.json("policies", "replace", made["id"], file)["actions"] == ["read", "list"]
+    ctl("policies", "delete", made["id"], "--yes").ok()
+    for text, fault in (("a: 1\na: 2", "/a: Line 2"), ("- a", "name: value"), ("a: [", "cannot be read")):
+        file.write_text(text)
+        run = ctl("policies", "create", file)
+        assert (run.code, fault in run.err) == (2, True), run.err
+
+
 # --- tokens and keys ---
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -38,6 +38,26 @@ def json_object(data: bytes) -> dict[str, Any]:
         raise click.BadParameter(str(error)) from None
     if not isinstance(found, dict):
         raise click.BadParameter('It must be a JSON object, for example {"amount": 3}.')
+    return found
+
+
+def object_in(file: IO[bytes]) -> dict[str, Any]:
+    """One object in a file: YAML in files named `*.yaml` or `*.yml`, otherwise JSON.
+
+    Raises:
+        click.BadParameter: names every fault.
+    """
+    if not str(file.name).endswith((".yaml", ".yml")):
+        return json_object(file.read())
+    from act.cli.documents import Unreadable, read_yaml  # of all commands few read YAML
+
+    try:
+        found = read_yaml(file.read())
+    except Unreadable as error:
+        faults = "".join(f"\n  {fault.pointer or '(document)'}: {fault.message}" for fault in error.faults)
+        raise click.BadParameter(f"The YAML cannot be read.{faults}") from None
+    if not isinstance(found, dict):
+        raise click.BadParameter("It must be an object: lines of the form name: value.")
     return found
 
 

@@ -8,7 +8,7 @@ import click
 
 from act.cli.command import Group, confirm, wants_json, yes_option
 from act.cli.connection import agent_id, connected
-from act.cli.inputs import json_object
+from act.cli.inputs import object_in
 from act.cli.output import Column, cell, print_json, print_list, print_one, say, warn
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def policies() -> None:
 def create(file: IO[bytes] | None, **options: Any) -> None:
     """Write a policy.
 
-    It is a JSON document in FILE (- is stdin), or written with options.
+    It is a document in FILE (JSON, or YAML in *.yaml; - is JSON on stdin), or written with options.
 
     Without --role and --agent ACT binds an allow policy to the role that its name begins with, and says so.
 
@@ -92,7 +92,7 @@ def create(file: IO[bytes] | None, **options: Any) -> None:
         raise click.UsageError("Either name a file or write the policy with options.")
     if file is None and not (options["name"] and options["actions"] and options["resources"]):
         raise click.UsageError("Name a file, or give at least --name, --action and --resource.")
-    document = json_object(file.read()) if file is not None else None
+    document = object_in(file) if file is not None else None
     with connected() as act:
         if document is None:
             named = [agent_id(act, agent) for agent in options["agents"]]
@@ -143,10 +143,10 @@ def show(id: str) -> None:
 def replace(id: str, file: IO[bytes]) -> None:
     """Write the next version of a policy.
 
-    FILE is its JSON document, - is stdin. A member that is left out has its default, not its former value; only
+    FILE is its document: JSON, or YAML in *.yaml; - is JSON on stdin. A member that is left out has its default, not its former value; only
     an allow policy without appliesTo stays bound as it was.
     """
-    document = json_object(file.read())
+    document = object_in(file)
     with connected() as act:
         written = act.policies.replace(id, document)
     _print_written(written)
