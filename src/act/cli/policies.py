@@ -143,8 +143,8 @@ def show(id: str) -> None:
 def replace(id: str, file: IO[bytes]) -> None:
     """Write the next version of a policy.
 
-    FILE is its document: JSON, or YAML in *.yaml; - is JSON on stdin. A member that is left out has its default, not its former value; only
-    an allow policy without appliesTo stays bound as it was.
+    FILE is its document: JSON, or YAML in *.yaml; - is JSON on stdin. A member that is left out has its default,
+    not its former value; only an allow policy without appliesTo stays bound as it was.
     """
     document = object_in(file)
     with connected() as act:
