@@ -8,6 +8,9 @@ READY := .venv/.ready
 CLASSIC02 := .tools/classic02
 COMPILED := .compiled
 
+# Tests wait for servers and disks half of their time.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
+
 export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: setup demo serve test test-integrations test-deep compiled test-compiled soak lint fmt bench bench-engine bench-http bench-tokens bench-limits bench-search bench-integrations mutants verifier-checks clean help
@@ -33,7 +36,7 @@ serve: setup  ## Run a server on ./act.db
 	@$(RUN) actctl serve
 
 test: setup  ## Run the tests, all but those of the integrations
-	$(RUN) pytest -q -n auto --dist loadscope --ignore=tests/integrations
+	$(RUN) pytest -q -n $(WORKERS) --dist loadscope --ignore=tests/integrations
 
 # AutoGen 0.2.40 imports as `autogen`, as 0.14 does, and so lives in an environment of its own. It needs Python 3.12 or older.
 $(CLASSIC02)/.ready: $(UV) pyproject.toml tests/integrations/classic02.txt

@@ -14,7 +14,7 @@ import platform
 import random
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ def crowd(path: Path, parts: Parts, live: int, revoked: int) -> tuple[list[str],
     strings: dict[int, str] = {}
     stored: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
     for number in range(live):
-        claims = replace(parts.claims, token_id=new_id("tok"), node=new_id("nod"), sequence=live * 10 + number)
+        claims = parts.claims._replace(token_id=new_id("tok"), node=new_id("nod"), sequence=live * 10 + number)
         dates = {"expires_at": datetime.fromtimestamp(claims.expires_at, UTC)}
         beside = {"tenant_id": TENANT, "agent_id": claims.agent_id, "sequence": claims.sequence, **dates}
         node = {"id": claims.node, "path": [], "grants": ["use"], "max_depth": 0, "created_at": now}
