@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -18,6 +19,7 @@ from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import SystemClock
 from act.database.engine import writing_engine
 from act.database.migrate import migrate
+from act.database.session import WriteSession
 from act.database.tables import audit_records, audit_subtrees, tenants
 
 
@@ -134,3 +136,11 @@ def test_whoever_listens_can_neither_hold_up_an_answer_nor_end_the_writer(engine
     writer._commit([unit])
     assert answered == [True]
     assert len(committed(writer, small)) == 1, "and the next one is written as well"
+
+
+def test_a_transaction_that_is_over_is_no_commit(engine: Engine) -> None:
+    """The driver commits nothing then, and says nothing: who waits would be told that it was written."""
+    with pytest.raises(sqlite3.OperationalError, match="by itself"), WriteSession(engine) as session:
+        session.driver.rollback()
+    with WriteSession(engine) as session:  # the connection was given back
+        assert session.open

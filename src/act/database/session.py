@@ -50,6 +50,9 @@ class WriteSession:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
+            if error is None and not self.open:
+                # The driver would commit nothing, and call it a success.
+                raise sqlite3.OperationalError("The database ended the transaction by itself.")
             if error is None:
                 self.driver.commit()
             else:
