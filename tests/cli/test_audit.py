@@ -51,6 +51,12 @@ def log(ctl: Ctl) -> Log:
     return Log(ctl.folder / "early.jsonl", ctl.folder / "late.jsonl", ctl.folder / "late.note", head["verifierKey"])
 
 
+def test_the_verifier_key_stands_alone_on_stdout(ctl: Ctl) -> None:
+    expected = ctl.json("audit", "checkpoint")["verifierKey"]
+    assert ctl("audit", "key").ok().out == f"{expected}\n"
+    assert ctl.json("audit", "key") == {"verifierKey": expected}
+
+
 def offline(ctl: Ctl, *arguments: object, **more: Any) -> Run:
     """Verify without any server or key."""
     return ctl("audit", "verify", *arguments, ACT_BASE_URL="http://127.0.0.1:9", ACT_API_KEY="", **more)

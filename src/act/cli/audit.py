@@ -249,6 +249,24 @@ def checkpoint(save: Path | None) -> None:
 
 
 @audit.command()
+def key() -> None:
+    """The verifier key of the log, alone on stdout.
+
+    Whoever has it elsewhere needs to trust nobody to verify an export.
+
+    \b
+    Example:
+      actctl audit key > act.vkey && actctl audit verify log.jsonl --key "$(cat act.vkey)"
+    """
+    with connected() as act:
+        head = act.audit.checkpoint()
+    if wants_json():
+        print_json({"verifierKey": head.verifier_key})
+    else:
+        click.echo(head.verifier_key)
+
+
+@audit.command()
 @filter_options
 @click.option("-n", "--lines", type=click.IntRange(0), default=10, show_default=True, help="Records to begin with.")
 @click.option("--interval", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds between looks.")
