@@ -99,7 +99,7 @@ def bench() -> Iterator[Bench]:
             caller = node.api_keys.find(KEY, datetime.now(UTC))
             assert caller is not None
             # What the node has joined is asked for from inside: there is no other way to it without HTTP.
-            pipeline = node.app._app._decisions[PATH]._pipeline  # type: ignore[attr-defined]
+            pipeline = node.app._decisions[PATH]._pipeline  # type: ignore[attr-defined]
             gc.collect()
             gc.freeze()  # as the server does when it has loaded
             yield Bench(node, caller, pipeline, pipeline._judge, tokens)

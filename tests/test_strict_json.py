@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act.strict_json import MAX_DEPTH, MAX_INTEGER, AmbiguousJson, MalformedJson, _sound, escape, faults_of, loads
+from act.strict_json import (
+    MAX_DEPTH,
+    MAX_INTEGER,
+    AmbiguousJson,
+    MalformedJson,
+    _loads_closely,
+    _sound,
+    escape,
+    faults_of,
+    loads,
+)
 
 VALUES = st.recursive(
     st.none()
@@ -149,3 +159,54 @@ def test_the_quick_look_never_overlooks_a_fault(value: Any) -> None:
 def test_pointers_are_unambiguous(keys: list[str]) -> None:
     pointer = "".join(f"/{escape(key)}" for key in keys)
     assert [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]] == keys
+
+
+PIECES = st.sampled_from(
+    [
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        '"a"',
+        '"b"',
+        '"\\u00e9"',
+        '"\\ud800"',
+        '"\u00e9"',
+        " ",
+        "0",
+        "-1",
+        "1.5",
+        "1e400",
+        "-1e-400",
+    ]
+    + [
+        "NaN",
+        "true",
+        "null",
+        "9007199254740991",
+        "9007199254740992",
+        "-9007199254740991",
+        "123456789012345",
+        "\n",
+        "\\",
+    ]
+)
+
+
+@given(
+    st.lists(PIECES, max_size=12).map("".join)
+    | VALUES.map(json.dumps)
+    | VALUES.map(lambda value: json.dumps(value, indent=1))
+)
+def test_the_quick_way_reads_what_the_close_one_reads(text: str) -> None:
+    def told(read: Any) -> Any:
+        try:
+            return repr(read(text.encode()))
+        except MalformedJson as error:
+            return str(error)
+        except AmbiguousJson as error:
+            return error.faults
+
+    assert told(loads) == told(_loads_closely)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from act import strict_json
@@ -54,12 +54,36 @@ async def read(headers: Headers, receive: Receive) -> bytes:
     declared = headers.get(_LENGTH)
     if declared is not None and declared.isdigit() and int(declared) > MAX_BODY:
         raise _too_large()
+    # Most bodies are there by now; a time-out for one of these would cost more than to read it.
+    waiting: Awaitable[bytes] = _collect(receive)
+    steps = waiting.__await__()
+    try:
+        begun = _Begun(steps, next(steps))
+    except StopIteration as done:
+        return bytes(done.value)
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            return await _collect(receive)
+            return await begun
     except TimeoutError:
         detail = f"The body did not arrive within {BODY_SECONDS:.0f} seconds."
         raise ProblemError(408, "body_timeout", "Request time-out", detail, headers={"Connection": "close"}) from None
+
+
+class _Begun(Generator[Any, Any, bytes]):
+    """What waits for `first`, to be awaited by whoever has made the step to it."""
+
+    def __init__(self, steps: Generator[Any, Any, bytes], first: Any) -> None:
+        self._steps = steps
+        self._first = [first]
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        return self
+
+    def send(self, value: Any) -> Any:
+        return self._first.pop() if self._first else self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._steps.throw(*error)
 
 
 def parse(headers: Headers, body: bytes) -> Any:

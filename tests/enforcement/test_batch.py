@@ -258,7 +258,7 @@ class TestInProcess:
 
         async def work() -> None:
             call = asyncio.ensure_future(node._service._app(scope, receive, send))
-            while not (route := node._service._app._app._decisions[PATH])._running:  # noqa: ASYNC110
+            while not (route := node._service._app._decisions[PATH])._running:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -272,7 +272,7 @@ class TestInProcess:
 
     def test_few_commits_for_many_decisions(self, node: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         asker = Asker(node.api)
-        writer = node._service._app._app._decisions[PATH]._pipeline._writer
+        writer = node._service._app._decisions[PATH]._pipeline._writer
         sizes: list[int] = []
         commit = writer._commit
         monkeypatch.setattr(writer, "_commit", lambda units: (sizes.append(len(units)), commit(units)))
@@ -282,7 +282,7 @@ class TestInProcess:
 
     def test_what_breaks_is_denied_in_its_place(self, node: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         asker = Asker(node.api)
-        pipeline = node._service._app._app._decisions[PATH]._pipeline
+        pipeline = node._service._app._decisions[PATH]._pipeline
         judge = pipeline._judge.judge
 
         def broken(asked: Any, *more: Any) -> Any:
@@ -297,7 +297,7 @@ class TestInProcess:
 
     def test_a_writer_that_fails_denies_all_and_takes_no_place(self, node: InProcess) -> None:
         asker = Asker(node.api)
-        pipeline = node._service._app._app._decisions[PATH]._pipeline
+        pipeline = node._service._app._decisions[PATH]._pipeline
         commit, pipeline._writer.commit = pipeline._writer.commit, _refuse
         try:
             assert asker.codes(asker.asking("run"), asker.asking("run"), asker.asking("run")) == [

@@ -20,8 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from act.client.embedded import URL, EmbeddedTransport, Service
 from act.server import telemetry
-from act.server.app import Node
-from act.server.middleware import RequestId
+from act.server.app import Node, Street
 from act.server.settings import Settings, SettingsInvalid
 from act.server.telemetry import MAX_TEXT, Telemetry
 from tests.in_process import InProcess
@@ -310,7 +309,7 @@ def test_a_collector_that_is_not_there_holds_nobody_up(tmp_path: Path) -> None:
 
 def test_off_it_stands_in_no_way(tmp_path: Path) -> None:
     inside = InProcess(tmp_path)
-    assert type(inside.node.app) is RequestId
+    assert type(inside.node.app) is Street
     inside.close()
 
 

@@ -6,14 +6,18 @@ it. Everything else, floats and names in other scripts, goes through the library
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Any
 
 import orjson
 import rfc8785
 
-from act.strict_json import MAX_INTEGER
-
-_SORTED = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS
+_SORTED = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_STRICT_INTEGER
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+)
 
 
 def canonical(value: Any) -> bytes:
@@ -26,24 +30,36 @@ def canonical(value: Any) -> bytes:
         return rfc8785.dumps(value)
     try:
         return orjson.dumps(value, option=_SORTED)
-    except TypeError as error:  # half a surrogate pair; or nested too deeply for the encoder
+    except TypeError as error:  # such an integer or half a pair; or nested too deeply for the encoder
         raise ValueError(str(error)) from None
 
 
 _NAMES = {str}
-_ALWAYS = frozenset((str, bool, type(None)))
-_PERHAPS = frozenset((int, dict, list))
+_LEAVES = frozenset((str, int, bool, type(None)))
+_CONTAINERS = frozenset((dict, list))
+_KINDS = _LEAVES | _CONTAINERS
+_contains = _CONTAINERS.__contains__
+_MOST = 200_000
+"""More than a request can hold; what has more of them may be a circle."""
 
 
 def _plain(value: Any) -> bool:
-    """Whether every encoder that sorts names writes the same. In doubt False."""
-    kind = type(value)
-    if kind is dict:
-        if value and (set(map(type, value)) != _NAMES or not "".join(value).isascii()):
+    """Whether every encoder that sorts names writes the same, or refuses it. In doubt False."""
+    if type(value) not in _CONTAINERS:
+        return type(value) in _LEAVES
+    found = [value]
+    for item in found:  # grows on the way
+        if len(found) > _MOST:
             return False
-        value = value.values()
-    elif kind is not list:
-        return kind in _ALWAYS or (kind is int and -MAX_INTEGER <= value <= MAX_INTEGER)
-    # Of most objects the kinds of their members say all, and are found without a step for each.
-    kinds = set(map(type, value)) - _ALWAYS
-    return not kinds or (kinds <= _PERHAPS and all(_plain(item) for item in value if type(item) in _PERHAPS))
+        members = item
+        if type(item) is dict:
+            if item and (set(map(type, item)) != _NAMES or not "".join(item).isascii()):
+                return False
+            members = item.values()
+        # What the kinds of the members tell together needs no step for each of them.
+        kinds = set(map(type, members))
+        if not kinds <= _KINDS:
+            return False
+        if not kinds <= _LEAVES:
+            found += compress(members, map(_contains, map(type, members)))
+    return True

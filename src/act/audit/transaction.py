@@ -103,7 +103,9 @@ class Transaction:
         Records of one commit that do not say when they were are all of its begin. `body` stands beside the record.
         """
         tree = self.grown.get(tenant_id) or self._trees.get(tenant_id) or Frontier()
-        record = {name: value for name, value in fields.items() if value is not None}
+        record = dict(fields)
+        if None in record.values():
+            record = {name: value for name, value in record.items() if value is not None}
         record["v"], record["index"], record["tenantId"], record["kind"] = VERSION, tree.size, tenant_id, kind
         if "at" not in record:
             record["at"] = self._at = self._at or rfc3339(self._clock.now())

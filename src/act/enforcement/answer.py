@@ -34,8 +34,8 @@ def answer(
     body = orjson.dumps(
         {
             "requestId": request.request_id,
-            "decision": settlement.verdict.value,
-            "reasonCode": settlement.code.value,
+            "decision": str(settlement.verdict),
+            "reasonCode": str(settlement.code),
             "reason": without_secrets(clip(settlement.reason)),  # it names what was asked, and clients log it
             "decisionId": decision_id,
             "agentId": judgement.agent_id,
@@ -76,43 +76,55 @@ def record(
 ) -> dict[str, Any]:
     """The record of a decision (2-semantics, "Audit"); enough of it to answer the same after a restart (`recall`)."""
     request, settlement, accepted = asked.request, judgement.settlement, judgement.accepted
-    conversation = request.context.get("conversationId")
-    ruling, allowed = judgement.ruling, settlement.verdict is Verdict.ALLOWED
-    return {
+    ruling, context = judgement.ruling, request.context
+    told: dict[str, Any] = {
         "decisionId": decision_id,
         "requestId": clip(request.request_id),
         "requestDigest": asked.digest.hex(),
         "keyId": asked.caller.id,
         "agentId": judgement.agent_id,
-        "agentName": accepted.agent.name if accepted else None,
         "tokenId": judgement.token_id,
-        "taskId": accepted.claims.task_id if accepted else None,
-        "rootNode": accepted.claims.root if accepted else None,
-        "chain": [link.agent.id for link in accepted.links] if accepted else None,
-        "onBehalfOf": clip(user) if accepted and (user := accepted.claims.on_behalf_of) else None,
-        "requesterId": judgement.requester.id if judgement.requester else None,
-        "requesterClaimed": clip(request.requester) if request.requester and not judgement.requester else None,
         "action": clip(request.action),
         "resourceId": clip(request.resource_id),
         **body.told,
-        "conversationId": clip(conversation) if isinstance(conversation, str) else None,
-        "traceparent": asked.traceparent,
         "policies": [
             {"id": policy.id, "version": policy.version, "effect": policy.effect}
             for policy in (ruling.policies if ruling else ())
         ],
-        "shadow": _shadow(ruling.shadow) if ruling and ruling.shadow else None,
         "decision": str(settlement.verdict),
         "reasonCode": str(settlement.code),
         "reason": clip(settlement.reason),
-        "approvalId": settlement.approval.id if settlement.approval else None,
-        "obligations": dict(ruling.obligations) if ruling and ruling.obligations and allowed else None,
-        "limits": counted(settlement.rooms) if settlement.effects and settlement.rooms else None,
-        "leaseSeconds": None if settlement.lease_seconds is None else int(settlement.lease_seconds),
-        "dryRun": True if request.dry_run else None,
         "revision": revision,
         "evaluatedAt": rfc3339(now),
     }
+    if accepted:
+        claims = accepted.claims
+        told["agentName"] = accepted.agent.name
+        told["taskId"], told["rootNode"] = claims.task_id, claims.root
+        told["chain"] = [link.agent.id for link in accepted.links]
+        if claims.on_behalf_of:
+            told["onBehalfOf"] = clip(claims.on_behalf_of)
+    if asked.traceparent:
+        told["traceparent"] = asked.traceparent
+    if judgement.requester:
+        told["requesterId"] = judgement.requester.id
+    elif request.requester:
+        told["requesterClaimed"] = clip(request.requester)
+    if context and isinstance(conversation := context.get("conversationId"), str):
+        told["conversationId"] = clip(conversation)
+    if ruling and ruling.shadow:
+        told["shadow"] = _shadow(ruling.shadow)
+    if ruling and ruling.obligations and settlement.verdict is Verdict.ALLOWED:
+        told["obligations"] = dict(ruling.obligations)
+    if settlement.approval:
+        told["approvalId"] = settlement.approval.id
+    if settlement.effects and settlement.rooms:
+        told["limits"] = counted(settlement.rooms)
+    if settlement.lease_seconds is not None:
+        told["leaseSeconds"] = int(settlement.lease_seconds)
+    if request.dry_run:
+        told["dryRun"] = True
+    return told
 
 
 def _shadow(shadow: Shadow) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from act import bodies
 from act.enforcement.bearers import Asked
 from act.enforcement.pipeline import Pipeline
+from act.exchange import Scope as Exchange
+from act.exchange import Send, answer, identify, on_every_answer, refuse
 from act.metrics import Metrics
 from act.models import EnforceRequest, Request, Scope
 from act.problems import ProblemError, faults_of_validation, internal_error, unprocessable
@@ -23,7 +25,6 @@ from act.tenants.tenant import ApiKey
 PATH = "/v1/enforce"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 R = TypeVar("R", bound=Request)
 
 log = logging.getLogger("act.enforcement")
@@ -57,23 +58,24 @@ class DecisionRoute(ABC):
             ProblemError: nothing was decided.
         """
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: bodies.Receive, send: Send) -> None:
+    async def __call__(self, scope: Exchange, receive: bodies.Receive, send: Send) -> None:
+        request_id = identify(scope)
+        also = on_every_answer(request_id)
         try:
-            answer, headers = await self._decided(await self._arrived(scope, receive))
+            decided, headers = await self._decided(await self._arrived(scope, receive))
         except bodies.Disconnected:
             return
         except ProblemError as problem:
             self._metrics.refused(problem.status)
-            await _send_problem(send, problem, scope["act.request_id"])
+            await refuse(send, problem, request_id, "denied", also)
         except Exception:
-            request_id = scope["act.request_id"]
             log.exception("request %s failed", request_id, extra={"requestId": request_id})
             self._metrics.refused(500)
-            await _send_problem(send, internal_error(), scope["act.request_id"])
+            await refuse(send, internal_error(), request_id, "denied", also)
         else:
-            await _send(send, 200, b"application/json", answer, headers)
+            await answer(send, 200, b"application/json", decided, headers, also)
 
-    async def _arrived(self, scope: MutableMapping[str, Any], receive: bodies.Receive) -> Arrived:
+    async def _arrived(self, scope: Exchange, receive: bodies.Receive) -> Arrived:
         headers = scope["act.headers"]
         if scope["method"] != "POST":
             raise ProblemError(405, "method_not_allowed", "Method not allowed", "Use POST.", headers={"Allow": "POST"})
@@ -105,16 +107,3 @@ def validated(model: type[R], document: Any) -> R:
         return model.model_validate(document)
     except ValidationError as error:
         raise unprocessable(faults_of_validation(error, document)) from None
-
-
-async def _send_problem(send: Send, problem: ProblemError, request_id: str) -> None:
-    body = problem.render(request_id, "denied")
-    await _send(send, problem.status, b"application/problem+json", body, problem.headers)
-
-
-async def _send(send: Send, status: int, media_type: bytes, body: bytes, extra: Mapping[str, str]) -> None:
-    headers = [(b"content-type", media_type), (b"content-length", str(len(body)).encode())]
-    if extra:
-        headers += [(name.lower().encode(), value.encode()) for name, value in extra.items()]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

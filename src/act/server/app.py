@@ -260,7 +260,7 @@ class Node:
             PATH: EnforceRoute(pipeline, access, metrics),
             BATCH_PATH: BatchRoute(pipeline, access, metrics),
         }
-        self.app = RequestId(_Street(decisions, StrictBodies(once, access)))
+        self.app = Street(decisions, RequestId(StrictBodies(once, access)))
 
     def _tell_head(self) -> None:
         """From now on, every commit is told to the file that says how far the database has come."""
@@ -342,10 +342,10 @@ class Node:
         self.close()
 
 
-class _Street:
-    """Decisions go past FastAPI; everything else through it."""
+class Street:
+    """Decisions go past FastAPI and what stands before it; everything else through it."""
 
-    def __init__(self, decisions: Mapping[str, DecisionRoute], management: StrictBodies) -> None:
+    def __init__(self, decisions: Mapping[str, DecisionRoute], management: RequestId) -> None:
         self._decisions = decisions
         self._management = management
 

@@ -1,23 +1,17 @@
-"""What happens to every request before any room sees it: an id, and a body that reads in one way only."""
+"""What happens to a management call before any room sees it: an id, and a body that reads in one way only."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import MutableMapping
 from typing import Any
 
 from act import bodies
-from act.database.ids import new_id
+from act.exchange import Scope, identify, on_every_answer, refuse
 from act.problems import ProblemError
 from act.tenants.access import Access, presented_in
-from act.text import has_secret
 
 App = Any
-Scope = MutableMapping[str, Any]
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-# Answers carry tokens and keys: no cache may keep one, no browser may guess what it is.
-_SAFETY = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 
 
@@ -31,15 +25,11 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = scope["act.headers"] = bodies.headers_of(scope["headers"])
-        claimed = headers.get(bodies.REQUEST_ID)
-        harmless = claimed and _REQUEST_ID.fullmatch(claimed) and not has_secret(claimed)
-        request_id = claimed if claimed and harmless else new_id("req")
-        scope["act.request_id"] = request_id
+        headers = on_every_answer(identify(scope))
 
         async def send_with_id(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *_SAFETY]
+                message["headers"] = [*message.get("headers", ()), *headers]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
@@ -68,7 +58,7 @@ class StrictBodies:
         except bodies.Disconnected:
             return
         except ProblemError as problem:
-            await _refuse(problem, scope, send)
+            await refuse(send, problem, scope["act.request_id"])
             return
         sent = False
 
@@ -80,11 +70,3 @@ class StrictBodies:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, send)
-
-
-async def _refuse(problem: ProblemError, scope: Scope, send: Any) -> None:
-    body = problem.render(scope["act.request_id"])
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
