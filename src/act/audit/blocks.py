@@ -31,7 +31,7 @@ def marks_of_block(columns: Mapping[str, Iterable[Any]]) -> dict[str, bytes]:
     """The marks of each field of `FIELDS` that has values; a resource is known by its prefixes, too."""
     found: dict[str, bytes] = {}
     for name, column in columns.items():
-        values = {value for value in column if isinstance(value, str)}
+        values = {value for value in set(column) if isinstance(value, str)}  # most columns repeat a few
         if name == "resource_id":
             values |= {prefix for value in values for prefix in _prefixes(value)}
         if values:

@@ -100,8 +100,10 @@ def record(
     if accepted:
         claims = accepted.claims
         told["agentName"] = accepted.agent.name
-        told["taskId"], told["rootNode"] = claims.task_id, claims.root
+        told["rootNode"] = claims.root
         told["chain"] = [link.agent.id for link in accepted.links]
+        if claims.task_id is not None:
+            told["taskId"] = claims.task_id
         if claims.on_behalf_of:
             told["onBehalfOf"] = clip(claims.on_behalf_of)
     if asked.traceparent:
