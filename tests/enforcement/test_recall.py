@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from act.enforcement.replays import MAX_KEPT, WINDOW, Replays
+from act.enforcement.replays import MAX_KEPT, ROOM, WINDOW, Key, Replays
 from tests.in_process import InProcess
 from tests.support import Api, Server
 
@@ -233,26 +233,69 @@ def test_the_log_says_what_is_needed_and_stays_whole(here: Restarted) -> None:
     assert len(bytes.fromhex(record["requestDigest"])) == 32
 
 
+def _key(request_id: str, tenant_id: str = "t") -> Key:
+    return Key(tenant_id, "k", request_id)
+
+
 class TestRunning:
     """What is under way is not forgotten, whatever else happens: a second one would spend twice."""
 
     def test_it_outlives_the_window(self) -> None:
         replays = Replays()
-        entry = replays.begin(("k", "r"), b"d", 0.0)
-        replays.begin(("k", "other"), b"d", 10 * WINDOW)
-        assert replays.find(("k", "r"), 10 * WINDOW) is entry
-        replays.finish(("k", "r"), entry, None)
-        assert replays.find(("k", "r"), 10 * WINDOW) is None
+        entry = replays.begin(_key("r"), b"d", 0.0)
+        replays.begin(_key("other"), b"d", 10 * WINDOW)
+        assert replays.find(_key("r"), 10 * WINDOW) is entry
+        replays.finish(_key("r"), entry, None)
+        assert replays.find(_key("r"), 10 * WINDOW) is None
 
     def test_it_is_not_driven_out_by_others(self) -> None:
         replays = Replays()
-        first = replays.begin(("k", "first"), b"d", 0.0)
+        first = replays.begin(_key("first"), b"d", 0.0)
         for n in range(MAX_KEPT + 10):
-            replays.recall(("k", str(n)), b"d", 0.0, None)
-        replays.begin(("k", "last"), b"d", 0.0)
-        assert replays.find(("k", "first"), 1.0) is first
-        assert replays.find(("k", "0"), 1.0) is None
-        assert replays.find(("k", str(MAX_KEPT + 9)), 1.0) is not None
+            replays.recall(_key(str(n)), b"d", 0.0, None)
+        replays.begin(_key("last"), b"d", 0.0)
+        assert replays.find(_key("first"), 1.0) is first
+        assert replays.find(_key("0"), 1.0) is None
+        assert replays.find(_key(str(MAX_KEPT + 9)), 1.0) is not None
+
+
+class TestFairness:
+    """No tenant can have the answers of another forgotten."""
+
+    def test_who_asks_most_loses_its_oldest(self) -> None:
+        replays = Replays()
+        for n in range(1000):
+            replays.recall(_key(str(n), "quiet"), b"d", 0.0, None)
+        for n in range(2 * MAX_KEPT):
+            replays.begin(_key(str(n), "loud"), b"d", 1.0)
+            replays.recall(_key(str(n), "loud"), b"d", 1.0, None)
+        assert all(replays.find(_key(str(n), "quiet"), 2.0) for n in range(1000))
+        kept = [n for n in range(2 * MAX_KEPT) if _kept(replays, _key(str(n), "loud"))]
+        assert MAX_KEPT - 2 * ROOM - 1000 <= len(kept) <= MAX_KEPT
+        assert kept == list(range(2 * MAX_KEPT - len(kept), 2 * MAX_KEPT))
+
+    def test_what_is_too_old_goes_first_whoever_has_it(self) -> None:
+        replays = Replays()
+        for n in range(MAX_KEPT - 10):
+            replays.recall(_key(str(n), "gone"), b"d", 0.0, None)
+        for n in range(20):
+            replays.recall(_key(str(n), "here"), b"d", WINDOW, None)
+        replays.begin(_key("next", "here"), b"d", WINDOW)
+        assert replays._kept == 20
+        assert all(replays.find(_key(str(n), "here"), WINDOW) for n in range(20))
+
+    def test_many_tenants_share(self) -> None:
+        replays = Replays()
+        for n in range(MAX_KEPT + 1):
+            replays.recall(_key(str(n), f"t{n % 500}"), b"d", 0.0, None)
+        replays.begin(_key("next", "new"), b"d", 1.0)
+        left = [len(mine) for mine in replays._answered.values()]
+        assert MAX_KEPT - 2 * ROOM <= sum(left) == replays._kept <= MAX_KEPT - ROOM
+        assert min(left) >= MAX_KEPT // 500 // 2
+
+
+def _kept(replays: Replays, key: Key) -> bool:
+    return key in replays._answered.get(key.tenant_id, {})
 
 
 def test_only_the_latest_records_are_looked_through(here: Restarted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ class Pipeline:
             ProblemError: as `enforce`; then nothing was begun.
         """
         self._refuse_older(asked)
-        key = (asked.caller.id, asked.request.request_id)
+        key = Key(asked.caller.tenant_id, asked.caller.id, asked.request.request_id)
         while earlier := self._replays.find(key, self._clock.monotonic()):
             if earlier.digest != asked.digest:
                 raise conflict("request_id_reused", "This requestId was used for another request; make a new one.")

@@ -78,7 +78,7 @@ class Recall:
                 over.add(record["decisionId"])
             if record["kind"] != "decision" or "requestDigest" not in record or _HIDDEN in record["requestId"]:
                 continue
-            key = (record["keyId"], record["requestId"])
+            key = Key(tenant_id, record["keyId"], record["requestId"])
             again = key in seen
             seen.add(key)
             age = max(0.0, (now - datetime.fromisoformat(record["evaluatedAt"])).total_seconds())

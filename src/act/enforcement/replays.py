@@ -2,6 +2,8 @@
 
 Within two minutes the same id with the same body from the same key gets the same decision, unless it was pending,
 its outcome was reported, or something it rested on changed. Another body under the same id is a conflict.
+When more is answered within that time than can be kept, the tenant that has most of it loses its oldest first, so that
+no tenant can have another's forgotten.
 """
 
 from __future__ import annotations
@@ -9,14 +11,24 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final, NamedTuple
 
 from act.enforcement.answered import Answered
 from act.models import Decision
 
-WINDOW = 120.0
-MAX_KEPT = 100_000
+WINDOW: Final = 120.0
+MAX_KEPT: Final = 100_000
+ROOM: Final = 1000
+"""How many are forgotten together when there are too many."""
 
-Key = tuple[str, str]
+
+class Key(NamedTuple):
+    """Whose request it is, and how it is called."""
+
+    tenant_id: str
+    key_id: str
+    request_id: str
 
 
 @dataclass(slots=True)
@@ -50,20 +62,24 @@ class Replays:
 
     def __init__(self) -> None:
         self._running: dict[Key, Entry] = {}
-        self._answered: OrderedDict[Key, Entry] = OrderedDict()
+        self._answered: dict[str, OrderedDict[Key, Entry]] = {}
+        """By tenant; the oldest first."""
+        self._kept = 0
         self._by_decision: dict[str, Key] = {}
 
     def find(self, key: Key, now: float) -> Entry | None:
         if running := self._running.get(key):
             return running
-        entry = self._answered.get(key)
+        entry = mine.get(key) if (mine := self._answered.get(key.tenant_id)) else None
         if entry is None or now - entry.at >= WINDOW:
             return None
         return entry
 
     def begin(self, key: Key, digest: bytes, now: float) -> Entry:
         """Remember that this request is being decided; no other may be under way with this key."""
-        self._forget_old(now)
+        self._forget_old(key.tenant_id, now)
+        if self._kept >= MAX_KEPT:
+            self._make_room(now)
         self._drop(key)
         entry = self._running[key] = Entry(digest, now)
         return entry
@@ -85,6 +101,7 @@ class Replays:
         entry = Entry(digest, at, done=True)
         if decision is not None:
             entry.body, entry.decision_id = decision.model_dump_json().encode(), decision.decision_id
+        self._drop(key)
         self._keep(key, entry)
 
     def spent(self, decision_id: str) -> None:
@@ -93,18 +110,35 @@ class Replays:
             self._drop(key)
 
     def _keep(self, key: Key, entry: Entry) -> None:
-        self._answered[key] = entry
+        if (mine := self._answered.get(key.tenant_id)) is None:
+            mine = self._answered[key.tenant_id] = OrderedDict()
+        mine[key] = entry
+        self._kept += 1
         if entry.decision_id is not None:
             self._by_decision[entry.decision_id] = key
 
     def _drop(self, key: Key) -> None:
-        entry = self._answered.pop(key, None)
-        if entry is not None and entry.decision_id is not None:
+        mine = self._answered.get(key.tenant_id)
+        entry = mine.pop(key, None) if mine else None
+        if entry is None:
+            return
+        self._kept -= 1
+        if entry.decision_id is not None:
             self._by_decision.pop(entry.decision_id, None)
 
-    def _forget_old(self, now: float) -> None:
-        while self._answered:
-            key, entry = next(iter(self._answered.items()))
-            if now - entry.at < WINDOW and len(self._answered) < MAX_KEPT:
+    def _forget_old(self, tenant_id: str, now: float) -> None:
+        mine = self._answered.get(tenant_id)
+        while mine:
+            key, entry = next(iter(mine.items()))
+            if now - entry.at < WINDOW:
                 return
             self._drop(key)
+
+    def _make_room(self, now: float) -> None:
+        for tenant_id in list(self._answered):
+            self._forget_old(tenant_id, now)
+        while self._kept > MAX_KEPT - ROOM:
+            most = max(self._answered.values(), key=len)
+            for key in list(islice(most, min(ROOM, max(1, len(most) // 2)))):
+                self._drop(key)
+        self._answered = {tenant_id: mine for tenant_id, mine in self._answered.items() if mine}
