@@ -5,6 +5,8 @@ guard, with a stand-in for ACT that answers at once (what the guard itself costs
 with an ACT server on the loopback. One tool call is the time from the
 model's answer to its next request. A guarded one holds two exchanges with ACT, the question and the report of the
 outcome, each answered when its record is on disk. Messages are not asked about (`messages="off"`).
+
+The floor is what two commits of one row take, one after the other, in the same folder: no durable answer is faster.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import contextlib
 import importlib
 import io
 import logging
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -137,6 +140,24 @@ def one(name: str) -> None:
         served.close()
 
 
+def floor() -> list[float]:
+    """Seconds that two durable commits of SQLite take, as ACT makes them, and nothing else."""
+    took: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        database = sqlite3.connect(Path(folder) / "floor.db", isolation_level=None)
+        for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "CREATE TABLE rows (value TEXT)"):
+            database.execute(statement)
+        for _ in range(300):
+            begin = time.perf_counter()
+            for _ in range(2):
+                database.execute("BEGIN IMMEDIATE")
+                database.execute("INSERT INTO rows VALUES (?)", ("x" * 1000,))
+                database.execute("COMMIT")
+            took.append(time.perf_counter() - begin)
+        database.close()
+    return took
+
+
 def _p99(took: Sequence[float]) -> float:
     return statistics.quantiles(took, n=100)[98]
 
@@ -147,6 +168,10 @@ def _milliseconds(seconds: float) -> str:
 
 def main() -> None:
     """Print the table, in milliseconds for one tool call."""
+    commits = floor()
+    print(
+        f"two commits of one row: p50 {_milliseconds(statistics.median(commits))}, p99 {_milliseconds(_p99(commits))}"
+    )
     heads = ("framework", "mode", "plain p50", "guard +p50", "+p99", "embedded +p50", "+p99", "HTTP +p50", "+p99")
     print("".join(f"{head:>15}" for head in heads), flush=True)
     for name in DRIVERS:
