@@ -401,6 +401,38 @@ async def a_packet_that_is_written_by_hand_is_a_handoff_too(table: Table) -> Non
 
 
 @scenario
+async def a_packet_that_does_not_say_what_it_is_hands_nothing_over(table: Table) -> None:
+    """AG2 routes by the tool that a packet names, and by what it sets, also when it calls itself a text."""
+    nothing = {"set": {}, "delete": []}
+    by_tool = {"routing": {"kind": "text", "tool": "hand_over"}, "context_updates": nothing}
+    by_context = {"routing": {"kind": "text"}, "context_updates": {"set": {"to": "Executor"}, "delete": []}}
+    for steering in (by_tool, by_context):
+        for guarded, may in ((False, False), (True, False), (True, True)):
+            await table.sit(guarded=guarded, answers=("mine",))
+            if may:
+                table.team.planner.may("handoff", "agent://Executor")
+            planner, executor = table.at.values()
+            rules = [
+                Transition(FromSpeaker(executor.agent_id), TerminateTarget("over")),
+                Transition(ToolCalled("hand_over"), AgentTarget(executor.agent_id)),
+                Transition(ContextEquals("to", "Executor"), AgentTarget(executor.agent_id)),
+            ]
+            graph = TransitionGraph(planner.agent_id, rules, TerminateTarget("over"), 8)
+            ids = [planner.agent_id, executor.agent_id]
+            channel = await table.user.open(type="workflow", target=ids, knobs={"graph": graph.to_dict()})
+            data = {**steering, "body": "go"}
+            await planner.send_envelope(Envelope(channel.channel_id, planner.agent_id, None, EV_PACKET, data))
+            await table.closed(channel)
+            assert table.turns("Executor") == (0 if guarded and not may else 1), (steering, guarded, may)
+            asked = [("Planner", "handoff", "agent://Executor")] if guarded else []
+            assert table.team.asked == asked, table.team.asked
+            if guarded and not may:
+                assert "ACT denied: no_matching_policy" in await table.written(channel)
+            await table.leave()
+    await table.sit()
+
+
+@scenario
 async def who_was_decided_on_is_who_has_the_next_turn(table: Table) -> None:
     """Between the decision and the turn somebody may change what the workflow routes by."""
     await table.sit(HAND_OVER, "over to you", answers=("mine",), tools=(hand_over,))

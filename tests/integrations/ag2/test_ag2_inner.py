@@ -176,6 +176,27 @@ class Remote(TestConfig):
     """Shaped like `A2AConfig`: a model that is an agent somewhere else."""
 
 
+class Tuned(Remote):
+    """A class of the application below one of AG2's."""
+
+
+class Several(TestConfig):
+    """A model of models, as `CascadeConfig` is."""
+
+    def __init__(self, *inner: Any) -> None:
+        super().__init__("hello")
+        self._model = inner[0]
+
+
+@pytest.mark.parametrize("config", [Tuned("hello"), Several(Remote("hello")), Several(Tuned("hello"))])
+def test_an_agent_in_another_process_is_found_in_what_the_application_made_of_it(
+    station: Station, monkeypatch: pytest.MonkeyPatch, config: Any
+) -> None:
+    monkeypatch.setattr(Remote, "__module__", "ag2.a2a.config")
+    with pytest.raises(UnprotectedAgent, match="another process"):
+        Team(station).guard().protect(ag2.Agent("Planner", config=config))
+
+
 def test_an_agent_in_another_process_is_no_model(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
     """The packages for A2A and ACP are not installed here; the stand-in says it comes from AG2."""
     monkeypatch.setattr(Remote, "__module__", "ag2.a2a.config")

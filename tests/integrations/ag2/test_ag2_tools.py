@@ -424,6 +424,26 @@ def test_a_tool_that_registers_itself_is_refused(station: Station) -> None:
     assert touched == []
 
 
+class Swapping(Toolkit):
+    """A toolkit of the application, which has other tools than it was given."""
+
+    other: Any = None
+
+    @property
+    def tools(self) -> Any:
+        return (ag2.tool(self.other),)
+
+
+def test_a_toolkit_that_brings_tools_of_its_own_is_refused(station: Station) -> None:
+    touched, team = Touched(), Team(station)
+    toolkit = Swapping(Touched().tool)
+    toolkit.other = touched.tool
+    run(agent("Planner", TOUCH, "done", tools=[toolkit]).ask("go"))
+    assert touched == ["x"], "the control: this is the hole"
+    with pytest.raises(UnprotectedAgent, match="Swapping"):
+        team.guard().protect(agent("Planner", TOUCH, tools=[toolkit]))
+
+
 def test_a_tool_that_the_provider_runs_is_refused(station: Station) -> None:
     team, planner = Team(station), agent("Planner", "done", tools=[WebSearchTool()])
     with pytest.raises(UnprotectedAgent, match="model's provider"):

@@ -247,6 +247,19 @@ async def handoff_to_an_agent_that_nobody_protects_ends_the_run(node: Node) -> N
 
 
 @case
+async def handoff_to_a_name_that_is_no_resource_is_denied(node: Node) -> None:
+    world = World(node)
+    world.allow("Planner")
+    planner, executor = agent("Planner", ("handoff_to_Exe_cutor", {}), "I stay"), agent("Exe/cutor", "I have it")
+    team = handoff_team(planner, executor)
+    ActGuard(world, world.tokens).protect(team)
+    await end_of(team)
+    assert "ACT denied: resource_malformed: the agent's name" in "".join(results(planner.client.seen[-1]))
+    assert executor.client.seen == []
+    assert world.asked == []
+
+
+@case
 async def handoff_after_a_tool_call_of_ones_own(node: Node) -> None:
     world, ran = World(node), Ran()
     world.allow("Planner", action="handoff", resource="agent://*")

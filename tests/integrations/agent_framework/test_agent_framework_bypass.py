@@ -6,7 +6,7 @@ import asyncio
 import copy
 import gc
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -23,9 +23,10 @@ from agent_framework import (
     tool,
 )
 from agent_framework_support import TASK, Ran, ScriptedClient, World, agent, speak
+from pydantic import SecretBytes, SecretStr
 from test_agent_framework_tools import Toolbox
 
-from act.integrations.agent_framework import ActGuard, EnforcementFailed, UnprotectedAgent
+from act.integrations.agent_framework import ActGuard, EnforcementFailed, UnprotectedAgent, act_tool
 
 GUARDED = pytest.mark.parametrize("guarded", [False, True])
 
@@ -207,6 +208,78 @@ async def test_arguments_that_the_client_changes_are_what_is_decided(world: Worl
     assert world.asked[0].said["arguments"]["task_id"] == "no-1"
 
 
+@pytest.mark.anyio
+async def test_observing_tells_of_middleware_that_would_get_a_denial(mode: str, world: World, ran: Ran) -> None:
+    world.allow("Planner")
+    planner = agent("Planner", TASK, tools=[ran.tool], middleware=[Rewrite(True), Twice()])
+    guard = ActGuard(world, world.tokens, mode="observe").protect(planner)
+    await speak(mode, planner)
+    assert ran == [("no-1", 5)] * 2
+    ((seen, count),) = guard.report().denied
+    assert (seen.code.value, seen.action, seen.requester, count) == ("action_malformed", "execute_task", "Planner", 2)
+
+
+class Number(FunctionMiddleware):  # type: ignore[misc]
+    """Puts a number in another form."""
+
+    async def process(self, context: FunctionInvocationContext, call_next: Any) -> None:
+        context.arguments = {**context.arguments, "number": "4_2"}
+        await call_next()
+
+
+@pytest.mark.anyio
+@GUARDED
+async def test_a_value_is_decided_about_as_the_tool_gets_it(mode: str, world: World, guarded: bool) -> None:
+    got = []
+
+    @act_tool(resource="api://numbers/{number}")
+    def take(number: int) -> None:
+        got.append(number)
+
+    client = ScriptedClient(("take", {"number": 1}), middleware=[Number()])
+    planner = Agent(client, name="Planner", tools=[take])
+    world.allow("Planner", resource="api://numbers/4_2")
+    if guarded:
+        ActGuard(world, world.tokens).protect(planner)
+    await speak(mode, planner)
+    assert got == ([] if guarded else [42])
+    if guarded:
+        assert "ACT denied: no_matching_policy" in client.text
+        assert (world.asked[0].resource, world.asked[0].said["arguments"]) == ("api://numbers/42", {"number": 42})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (SecretStr, "x"),
+        (SecretBytes, "x"),
+        (list[SecretStr], ["x"]),
+        (dict[str, SecretStr], {"x": "x"}),
+        (Iterable, [1]),
+    ],
+    ids=["text", "bytes", "list", "mapping", "iterator"],
+)
+async def test_what_json_does_not_tell_is_not_asked_about(world: World, kind: Any, value: Any) -> None:
+    """A `SecretStr` is `**********` in JSON: an approval of one would be one of all."""
+    got = []
+
+    def keep(it) -> None:  # type: ignore[no-untyped-def]
+        got.append(it)
+
+    keep.__annotations__["it"] = kind
+    planner = agent("Planner", ("keep", {"it": value}), tools=[keep])
+    await speak("run", planner)
+    assert len(got) == 1, "the control"
+    world.allow("Planner")
+    planner.client.steps[:] = [("keep", {"it": value})]
+    ActGuard(world, world.tokens).protect(planner)
+    await speak("run", planner)
+    assert "ACT denied: action_malformed" in planner.client.results[-1]
+    assert len(got) == 1
+    assert world.asked == []
+
+
 class Twice(FunctionMiddleware):  # type: ignore[misc]
     async def process(self, context: FunctionInvocationContext, call_next: Any) -> None:
         await call_next()
@@ -344,6 +417,16 @@ def test_two_agents_of_one_name_are_refused(world: World) -> None:
     assert type(first.client) is ScriptedClient
 
 
+def test_two_agents_of_one_id_are_refused(world: World) -> None:
+    first, second = agent("Planner", id="same"), agent("Executor", id="same")
+    with pytest.raises(ValueError, match="'Executor' has the id of 'Planner'"):
+        ActGuard(world, world.tokens).protect(first, second)
+    assert type(first.client) is ScriptedClient
+    guard = ActGuard(world, world.tokens).protect(first)
+    with pytest.raises(ValueError, match="has the id of"):
+        guard.protect(second)
+
+
 def test_an_agent_under_another_guard_is_refused(world: World) -> None:
     planner = agent("Planner")
     kept = ActGuard(world, world.tokens).protect(planner)
@@ -368,6 +451,40 @@ async def test_the_guard_lives_as_long_as_its_agent(world: World, ran: Ran) -> N
     gc.collect()
     await speak("run", planner)
     assert ran == []
+
+
+@pytest.mark.anyio
+async def test_the_guard_lives_as_long_as_its_agent_whatever_client_it_has(world: World, ran: Ran) -> None:
+    planner = agent("Planner", tools=[ran.tool])
+    ActGuard(world, world.tokens).protect(planner)
+    planner.client = ScriptedClient(TASK)
+    gc.collect()
+    await speak("run", planner)
+    assert "ACT denied: no_matching_policy" in planner.client.text
+    assert ran == []
+
+
+@pytest.mark.anyio
+async def test_a_copy_that_outlives_its_guard_does_not_run(world: World, ran: Ran) -> None:
+    def copied(watching: Any) -> Any:
+        planner = agent("Planner", TASK, tools=[ran.tool])
+        other = copy.copy(planner)
+        ActGuard(world, world.tokens, mode=watching).protect(planner)
+        return other
+
+    other = copied("enforce")
+    gc.collect()
+    with pytest.raises(UnprotectedAgent, match="agent 'Planner' is a copy"):
+        await speak("run", other)
+    assert ran == []
+    kept = ActGuard(world, world.tokens).protect(other)
+    await speak("run", other)
+    assert "ACT denied: no_matching_policy" in other.client.text
+    assert kept.knows("Planner")
+    observed = copied("observe")
+    gc.collect()
+    await speak("run", observed)
+    assert len(ran) == 1
 
 
 @pytest.mark.anyio
@@ -409,6 +526,47 @@ async def test_middleware_of_another_agent_is_noticed(world: World, ran: Ran, gu
     else:
         await speak("run", planner)
     assert len(ran) == (1 if guarded else 2)
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_a_message_that_is_shown_again_is_decided_again(mode: str, world: World) -> None:
+    """Two runs without a session have nothing in common, whatever they are shown."""
+    world.allow("Planner", action="message", resource="agent://Executor")
+    executor = agent("Executor")
+    ActGuard(world, world.tokens, messages="enforce").protect(agent("Planner"), executor)
+    said = [Message("user", ["go"]), Message("assistant", ["do it"], author_name="Planner")]
+    await speak(mode, executor, said)
+    assert executor.client.seen[-1][-1].text == "do it"
+    world.act.tokens.revoke(world.issued["Planner"].token_id)
+    await speak(mode, executor, said)
+    assert executor.client.seen[-1][-1].text.startswith("ACT denied: token_revoked")
+
+
+@pytest.mark.anyio
+async def test_of_a_history_that_the_provider_keeps_each_message_is_new(world: World) -> None:
+    executor = agent("Executor")
+    ActGuard(world, world.tokens, messages="enforce").protect(agent("Planner"), executor)
+    session = executor.get_session(service_session_id="kept there")
+    said = Message("assistant", ["do it"], author_name="Planner")
+    for times in (1, 2):
+        await executor.run([said], session=session)
+        assert len(world.messages) == times
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("watching", ["observe", "enforce"])
+async def test_observing_keeps_no_message_from_a_name_that_is_no_resource(world: World, watching: str) -> None:
+    executor = agent("Exe/cutor")
+    guard = ActGuard(world, world.tokens, mode=watching, messages="enforce")
+    guard.protect(agent("Planner"), executor)
+    await executor.run([Message("assistant", ["do it"], author_name="Planner")])
+    shown = executor.client.seen[-1][0].text
+    assert shown == "do it" if watching == "observe" else shown.startswith("ACT denied: resource_malformed")
+    codes = [seen.code.value for seen, _ in guard.report().denied]
+    assert codes == (["resource_malformed"] if watching == "observe" else [])
 
 
 def test_the_client_still_looks_like_itself(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,10 @@ def _closure(inner: Any) -> Any:
 
 def _bound(inner: Any) -> Any:
     return Office(inner).hire
+
+
+def _bound_tool(inner: Any) -> Any:
+    return Agency(inner).hire
 
 
 def _partial(inner: Any) -> Any:
@@ -90,9 +95,19 @@ class Office:
         return str((await self._staff[0].run(task)).text)
 
 
+class Agency:
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    @tool
+    async def hire(self, task: str) -> str:
+        """Hire."""
+        return str((await self.inner.run(task)).text)
+
+
 INNER = pytest.mark.parametrize(
     "behind",
-    [_as_tool, _closure, _bound, _partial, _in_a_list, _workflow, _by_global],
+    [_as_tool, _closure, _bound, _bound_tool, _partial, _in_a_list, _workflow, _by_global],
     ids=lambda given: given.__name__,
 )
 
@@ -181,6 +196,58 @@ async def test_a_tool_that_brings_what_cannot_be_seen_ends_the_run(
     assert world.statuses == ["succeeded"]
 
 
+@pytest.mark.anyio
+async def test_a_tool_that_fails_has_still_brought_what_it_brought(mode: str, world: World) -> None:
+    def load_tools(ctx: FunctionInvocationContext) -> str:
+        ctx.tools.append(HOSTED)
+        raise RuntimeError("not today")
+
+    world.allow("Planner")
+    planner = agent("Planner", ("load_tools", {}), "end", tools=[load_tools])
+    await speak(mode, planner)
+    assert len(planner.client.seen) == 2, "the control: the model is asked again, with the hosted tool"
+    planner.client.steps[:] = [("load_tools", {}), "end"]
+    ActGuard(world, world.tokens).protect(planner)
+    with pytest.raises(UnprotectedAgent, match="code_interpreter"):
+        await speak(mode, planner)
+    assert len(planner.client.seen) == 3
+    assert world.statuses == ["failed"]
+
+
+async def _hire_anew(ran: Ran) -> Any:
+    return await agent("New", TASK, tools=[ran.tool]).run("go")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["at once", "thread", "workflow"])
+async def test_an_agent_that_is_made_when_a_tool_runs_does_not_act(mode: str, world: World, ran: Ran, how: str) -> None:
+    async def made(task: str) -> str:
+        if how == "workflow":
+            new = WorkflowBuilder(start_executor=agent("New", TASK, tools=[ran.tool])).build()
+            return str(await new.run(task))
+        return str(await _hire_anew(ran))
+
+    def made_in_a_thread(task: str) -> str:
+        return str(asyncio.run(_hire_anew(ran)))
+
+    world.allow("Planner")
+    function = made_in_a_thread if how == "thread" else made
+    planner = agent("Planner", HIRE, HIRE, tools=[tool(function, name="hire")])
+    await speak(mode, planner)
+    assert len(ran) == 2, "the control: the new agent does what nobody asked about"
+    planner.client.steps[:] = [HIRE]
+    guard = ActGuard(world, world.tokens).protect(planner)
+    with pytest.raises(UnprotectedAgent, match="agent 'New' inside a tool of 'Planner'"):
+        await speak(mode, planner)
+    assert len(ran) == 2
+    assert world.statuses == ["failed"]
+    guard.allow_unprotected = True
+    planner.client.steps[:] = [HIRE]
+    with pytest.warns(UserWarning, match="agent 'New'"):
+        await speak(mode, planner)
+    assert len(ran) == 3
+
+
 class Background(ContextProvider):  # type: ignore[misc]
     """Keeps agents for itself."""
 
@@ -266,8 +333,15 @@ class Bare(BaseChatClient):  # type: ignore[misc,type-arg]
 
 @pytest.mark.parametrize(
     ("given", "named"),
-    [(Foreign(name="f"), "Foreign"), (object(), "object"), (ScriptedClient(), "ScriptedClient"), ("Planner", "str")],
-    ids=["agent", "object", "client", "name"],
+    [
+        (Foreign(name="f"), "Foreign"),
+        (object(), "object"),
+        (ScriptedClient(), "ScriptedClient"),
+        ("Planner", "str"),
+        ([agent("Executor")], "list; give them one by one"),
+        (WorkflowBuilder(start_executor=agent("Executor")), "WorkflowBuilder; build it first"),
+    ],
+    ids=["agent", "object", "client", "name", "list", "builder"],
 )
 def test_what_is_not_supported_is_a_type_error_that_says_what_is(world: World, given: Any, named: str) -> None:
     with pytest.raises(TypeError, match=rf"RawAgent.*Workflow.*not {named}"):
@@ -277,6 +351,47 @@ def test_what_is_not_supported_is_a_type_error_that_says_what_is(world: World, g
 def test_a_client_that_runs_tools_by_itself_is_refused(world: World) -> None:
     with pytest.raises(TypeError, match=r"Bare.*FunctionInvocationLayer"):
         ActGuard(world, world.tokens).protect(Agent(Bare(), name="Planner"))
+
+
+class Relay(ScriptedClient):
+    """A client that leaves the answering to another one."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.clients = [inner]
+
+    def _inner_get_response(self, *, messages: Any, stream: bool, options: Any, **more: Any) -> Any:
+        return self.clients[0].get_response(messages, stream=stream, options=options)
+
+
+@pytest.mark.anyio
+async def test_a_client_in_a_client_does_not_run_the_tools(mode: str, world: World, ran: Ran) -> None:
+    inner = ScriptedClient(TASK)
+    planner = Agent(Relay(inner), name="Planner", tools=[ran.tool])
+    await speak(mode, planner)
+    assert ran, "the control: the inner client has a loop of its own"
+    ran.clear()
+    with pytest.raises(UnprotectedAgent, match="has a ScriptedClient inside"):
+        ActGuard(world, world.tokens).protect(planner)
+    inner.function_invocation_configuration["enabled"] = False
+    inner.steps[:] = [TASK]
+    ActGuard(world, world.tokens).protect(planner)
+    await speak(mode, planner)
+    assert ran == []
+    assert world.codes == ["no_matching_policy"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("client", "said"), [(Relay(ScriptedClient(TASK)), "inside"), (Bare(), "Bare")])
+async def test_a_client_that_comes_later_is_looked_at_too(
+    mode: str, world: World, ran: Ran, client: Any, said: str
+) -> None:
+    planner = agent("Planner", tools=[ran.tool])
+    ActGuard(world, world.tokens).protect(planner)
+    planner.client = client
+    with pytest.raises(UnprotectedAgent, match=said):
+        await speak(mode, planner)
+    assert ran == []
 
 
 class Desk(Executor):  # type: ignore[misc]

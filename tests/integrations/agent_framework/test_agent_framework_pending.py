@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from agent_framework import Content, Message
+from agent_framework import Content, Message, ToolApprovalMiddleware
 from agent_framework_support import TASK, Ran, World, agent, speak
 
 from act.integrations.agent_framework import ActGuard, ApprovalPending
@@ -100,6 +100,27 @@ async def test_an_answer_without_an_approval_is_requested_again(mode: str, world
     given = Message("user", [await guard.answer(request)])
     assert (await speak(mode, executor, given, session=session)).text == "end"
     assert len(ran) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.filterwarnings("ignore:.*experimental")
+async def test_answers_of_a_rule_do_not_go_round_for_ever(mode: str, world: World, ran: Ran) -> None:
+    """`ToolApprovalMiddleware` answers each request at once, and would ask ACT as fast as it can."""
+    rule = ToolApprovalMiddleware(auto_approval_rules=[lambda call: True])
+    executor = agent("Executor", TASK, TASK, "end", tools=[ran.tool], middleware=[rule])
+    ActGuard(world, world.tokens, on_pending="request").protect(executor)
+    session = executor.create_session()
+    assert (await speak(mode, executor, session=session)).text == "end"
+    assert [said[:30] for said in executor.client.results] == ["ACT denied: approval_required:"] * 2
+    assert ran == []
+    assert len(world.asked) == 10
+    decision = world.asked[-1].decision
+    assert decision is not None
+    assert decision.approval is not None
+    settle(world, decision.approval.id, "approve")
+    executor.client.steps[:] = [TASK]
+    await speak(mode, executor, session=session)
+    assert ran == [("t-1", 5)]
 
 
 @pytest.mark.anyio

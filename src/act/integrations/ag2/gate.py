@@ -19,6 +19,7 @@ from ag2.tools import SandboxCodeTool, SandboxShellTool
 from ag2.tools.subagents.subagent_tool import SubagentTool
 
 from act.integrations.ag2.acting import Turn, acting
+from act.integrations.ag2.arguments import NotTaken, taken
 from act.integrations.ag2.kinds import held_by
 from act.integrations.ag2.people import put_to_person
 from act.integrations.base import Plan
@@ -49,6 +50,7 @@ class Gate:
         self._name: str = tool.schema.function.name  # by which calls reach it, whatever its `name` says
         function = getattr(getattr(tool, "model", None), "call", None)
         self._function = function
+        self._model = getattr(tool, "model", None)
         self._module = getattr(function, "__module__", None)
         self._fault: MappingFault | None = None
         self._spec = guard.spec_named(self._name, function, self._stands_for(outer or tool))
@@ -96,6 +98,12 @@ class Gate:
             arguments = deepcopy(event.serialized_arguments)
         except Exception:  # noqa: BLE001 - what cannot be read or copied is not plain JSON
             arguments = None
+        try:
+            if isinstance(arguments, Mapping):
+                arguments = taken(self._model, arguments, context.dependency_provider)
+        except NotTaken as fault:
+            code, said = ReasonCode.ACTION_MALFORMED, f"{fault}."
+            return self._guard.enforcer.refused(code, said, self._name, executor=party, asker=party)
         if self._module == _DELEGATE and isinstance(arguments, Mapping):
             arguments = await _with_name(arguments, self._client(context))
         if self._fault is not None and self._spec is DEFAULT:

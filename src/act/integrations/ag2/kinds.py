@@ -12,8 +12,10 @@ from ag2.tools.final import ClientTool, FunctionTool, Toolkit
 
 def is_collection(tool: Any) -> bool:
     """Whether a tool is a number of others."""
-    known = (Toolkit.register, ToolSearchTool.register)
-    return isinstance(tool, Toolkit | ToolSearchTool) and type(tool).register in known
+    return any(
+        isinstance(tool, kind) and type(tool).register is kind.register and type(tool).tools is kind.tools
+        for kind in (Toolkit, ToolSearchTool)
+    )
 
 
 def is_function(tool: Any) -> bool:

@@ -103,7 +103,7 @@ class ActArbiter:
     async def _hand_off(self, envelope: Envelope, sender: Passport) -> None:
         """Ask about the handoff that an answer asks for. One that is not allowed is taken out of the answer."""
         routing = envelope.event_data.get("routing") if envelope.event_type == EV_PACKET else None
-        if not isinstance(routing, dict) or routing.get("kind") != "handoff":
+        if not isinstance(routing, dict) or not (routing.get("kind") == "handoff" or self._steers(envelope)):
             return
         target = self._next(envelope)
         if target in (None, envelope.sender_id):
@@ -112,7 +112,8 @@ class ActArbiter:
         ruling = await self._may_hand_off(speaker(self.guard, sender), name, routing)
         if ruling.allowed:
             # What was decided is what happens, also if the workflow has gone on meanwhile.
-            envelope.event_data = {**envelope.event_data, "routing": {**routing, "target": target}}
+            routing = {**routing, "kind": "handoff", "target": target}
+            envelope.event_data = {**envelope.event_data, "routing": routing}
         else:
             self._take_out(envelope, target, ruling.text)
 
@@ -129,14 +130,23 @@ class ActArbiter:
             return guard.enforcer.refused(ReasonCode.RESOURCE_MALFORMED, f"{fault}.", tool, executor=party, asker=party)
         return await _decided(guard, guard.enforcer, call, party)
 
+    def _steers(self, envelope: Envelope) -> bool:
+        """Whether an answer that does not say it is a handoff sends the workflow elsewhere than a plain one would.
+
+        AG2 writes none such. Who writes envelopes by hand can name a tool in it, or set what the workflow routes by.
+        """
+        plain = copy(envelope)
+        plain.event_data = {**envelope.event_data, **_plain()}
+        return bool(self._next(envelope) != self._next(plain))
+
     def _take_out(self, envelope: Envelope, target: Any, text: str) -> None:
-        data = envelope.event_data
-        body = data.get("body")
+        body = envelope.event_data.get("body")
         said = f"{body}\n{text}" if isinstance(body, str) and body else text
-        envelope.event_data = {**data, "routing": {"kind": "text"}, "body": said}
+        data = {**envelope.event_data, **_plain(), "body": said}
+        envelope.event_data = data
         if self._next(envelope) == target:  # the plain answer would go there as well: end it instead
             routing = {"kind": "finish", "reason": "act_denied", "summary": text}
-            envelope.event_data = {**data, "routing": routing, "body": said}
+            envelope.event_data = {**data, "routing": routing}
 
     def _next(self, envelope: Envelope) -> Any:
         """Who would have the next turn after an answer; None when nobody would."""
@@ -178,11 +188,15 @@ def _replace(envelope: Envelope, text: str) -> bool:
     if envelope.event_type == EV_TEXT:
         envelope.event_data = {"text": text}
     elif envelope.event_type == EV_PACKET:
-        nothing: dict[str, Any] = {"set": {}, "delete": []}
-        envelope.event_data = {"routing": {"kind": "text"}, "context_updates": nothing, "body": text}
+        envelope.event_data = {**_plain(), "body": text}
     else:
         return False
     return True
+
+
+def _plain() -> dict[str, Any]:
+    """What routes nowhere by itself."""
+    return {"routing": {"kind": "text"}, "context_updates": {"set": {}, "delete": []}}
 
 
 def check_hub(hub: Hub, guard: ActGuard) -> None:

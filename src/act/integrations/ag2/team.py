@@ -16,6 +16,7 @@ from act.integrations.ag2.kinds import function_of, held_by, leaves
 
 Agent = Any
 
+_REMOTE = ("ag2.a2a.", "ag2.acp.", "ag2.extensions.nlip.")
 SUPPORTED = "ag2.Agent, ag2.live.LiveAgent, and of ag2.network Hub, HubClient and AgentClient"
 
 
@@ -35,7 +36,8 @@ def given(targets: Iterable[Any]) -> tuple[list[Agent], list[Hub]]:
             hubs.append(target)
         else:
             kind = type(target)
-            raise TypeError(f"ActGuard.protect takes {SUPPORTED}; not {kind.__module__}.{kind.__qualname__}")
+            hint = "; give them one by one" if isinstance(target, list | tuple | set) else ""
+            raise TypeError(f"ActGuard.protect takes {SUPPORTED}; not {kind.__module__}.{kind.__qualname__}{hint}")
     return list({id(agent): agent for agent in agents}.values()), list({id(hub): hub for hub in hubs}.values())
 
 
@@ -51,7 +53,11 @@ def can_act(agent: Agent) -> bool:
 
 def is_elsewhere(config: Any) -> bool:
     """Whether a model is in truth another agent, which has tools of its own in another process."""
-    return type(config).__module__.startswith(("ag2.a2a.", "ag2.acp.", "ag2.extensions.nlip."))
+    return any(_is_remote(one) for one in (config, *getattr(config, "__dict__", {}).values()))
+
+
+def _is_remote(config: Any) -> bool:
+    return any(kind.__module__.startswith(_REMOTE) for kind in type(config).__mro__)
 
 
 def inner_agents(agent: Agent, tools: Iterable[Any]) -> Iterator[Agent]:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from agent_framework import Content, FunctionInvocationContext, FunctionMiddleware, MiddlewareTermination
-from pydantic import BaseModel
+from agent_framework import (
+    Content,
+    FunctionInvocationContext,
+    FunctionMiddleware,
+    MiddlewareTermination,
+)
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import to_jsonable_python
 
 from act.integrations.agent_framework.failures import EnforcementFailed, RunPending
 from act.integrations.agent_framework.pending import approval_request
 from act.integrations.base import Plan
 from act.integrations.core import ApprovalPending, NotReported, Ruling
-from act.integrations.mapping import ToolSpec, agent_resource
+from act.integrations.mapping import MappingFault, ToolSpec, agent_resource
 from act.models import ReasonCode
 
 if TYPE_CHECKING:
@@ -26,7 +33,22 @@ Next = Callable[[], Awaitable[None]]
 REQUEST = "act_request"
 _DECIDED = "act_decided"
 _REQUEST = "function_approval_request"
-_callers: ContextVar[tuple[str, ...]] = ContextVar("act_agent_framework_callers", default=())
+_UNASKED = object()
+"""Stands for a call that nobody could ask about, and that runs because it is only observed."""
+_callers: ContextVar[tuple[Caller, ...]] = ContextVar("act_agent_framework_callers", default=())
+
+
+@dataclass(frozen=True)
+class Caller:
+    """An agent in whose tool call this code runs, and the guard that it is under."""
+
+    guard: ActGuard
+    name: str
+
+
+def calling_now() -> Caller | None:
+    """The innermost tool call of a protected agent in which this code runs."""
+    return next(reversed(_callers.get()), None)
 
 
 class Gate(FunctionMiddleware):  # type: ignore[misc]  # the framework is not analysed
@@ -46,6 +68,14 @@ class Gate(FunctionMiddleware):  # type: ignore[misc]  # the framework is not an
             ApprovalPending: a person has to approve, and `on_pending` is "raise".
             UnprotectedAgent: the call would let an agent act, or use a tool, that the guard does not see.
         """
+        try:
+            await self._meet(context, call_next)
+        except Exception:
+            self._check_brought(context)
+            raise
+        self._check_brought(context)
+
+    async def _meet(self, context: FunctionInvocationContext, call_next: Next) -> None:
         tool = context.function
         self._check_request(context)
         self._guard.check_tools(self._name, [tool], running=True)
@@ -54,10 +84,13 @@ class Gate(FunctionMiddleware):  # type: ignore[misc]  # the framework is not an
             self._guard.check_handoff(self._name, target)
         plan = self._plan(context, target)
         if isinstance(plan, Ruling):
-            await self._run(context, call_next, None) if plan.allowed else self._say(context, plan)
+            await self._run(context, call_next, _UNASKED) if plan.allowed else self._say(context, plan)
         else:
             await self._enforce(context, call_next, plan)
-        self._guard.check_tools(self._name, context.tools or (), running=True)  # a tool may have brought others
+
+    def _check_brought(self, context: FunctionInvocationContext) -> None:
+        """A tool may have brought others, also one that failed."""
+        self._guard.check_tools(self._name, context.tools or (), running=True)
 
     def _check_request(self, context: FunctionInvocationContext) -> None:
         """A chat client keeps its last middleware, and threads that share one may be given that of another agent."""
@@ -75,7 +108,9 @@ class Gate(FunctionMiddleware):  # type: ignore[misc]  # the framework is not an
             await self._carry_out(context, call_next, plan, ruling)
         elif ruling.code is ReasonCode.UNREACHABLE:
             raise EnforcementFailed(ruling)
-        elif ruling.approval_id is not None and self._guard.requests_approvals:
+        elif ruling.approval_id is not None and self._guard.may_request(
+            ruling.approval_id, again=context.metadata.get("approval_response") is not None
+        ):
             context.result = approval_request(context, plan.call, ruling)
         else:
             self._say(context, ruling)
@@ -96,9 +131,9 @@ class Gate(FunctionMiddleware):  # type: ignore[misc]  # the framework is not an
         if terminated is not None:
             raise terminated
 
-    async def _run(self, context: FunctionInvocationContext, call_next: Next, decided: str | None) -> None:
+    async def _run(self, context: FunctionInvocationContext, call_next: Next, decided: object) -> None:
         context.metadata[_DECIDED] = decided
-        before = _callers.set((*_callers.get(), self._name))
+        before = _callers.set((*_callers.get(), Caller(self._guard, self._name)))
         try:
             await call_next()
         finally:
@@ -109,37 +144,44 @@ class Gate(FunctionMiddleware):  # type: ignore[misc]  # the framework is not an
 
     def _plan(self, context: FunctionInvocationContext, target: str | None) -> Plan | Ruling:
         tool, party = context.function, self._guard.party_named(self._name)
-        callers = _callers.get()
+        callers = [caller.name for caller in _callers.get()]
         spec = self._guard.spec_named(tool.name, tool.func)
+        refused = partial(self._guard.enforcer.refused, tool=tool.name, executor=party, asker=party)
         try:
-            arguments = plain(context.arguments)
+            arguments = taken(context)
             if target is not None:
                 spec = ToolSpec("handoff", agent_resource(target), labels=())  # to hand over is to read nothing
+        except MappingFault as fault:
+            return refused(ReasonCode.RESOURCE_MALFORMED, f"{fault}.")
         except Exception:  # noqa: BLE001 - arguments may be any objects, and their conversion may raise anything
-            return self._guard.enforcer.refused(
-                ReasonCode.ACTION_MALFORMED, "The call is not plain JSON.", tool.name, executor=party, asker=party
-            )
+            return refused(ReasonCode.ACTION_MALFORMED, "JSON cannot say what the arguments of the call are.")
         return self._guard.plan(
             tool.name,
             arguments,
             spec=spec,
             executor=party,
             asker=party,
-            context={"callers": list(callers)} if callers else {},
+            context={"callers": callers} if callers else {},
         )
 
 
 class Seal(FunctionMiddleware):  # type: ignore[misc]
     """The last middleware before a tool: lets through what the gate has decided about, once."""
 
+    def __init__(self, guard: ActGuard, name: str) -> None:
+        self._guard = guard
+        self._name = name
+
     async def process(self, context: FunctionInvocationContext, call_next: Next) -> None:
         """Refuse arguments that other middleware has changed, and a call that it repeats."""
         if not _is(context.arguments, context.metadata.pop(_DECIDED, None)):
-            context.result = Ruling(
-                ReasonCode.ACTION_MALFORMED,
-                "This is not the call that was decided about: middleware has changed or repeated it.",
-            ).text
-            return
+            said = "This is not the call that was decided about: middleware has changed or repeated it."
+            party, tool = self._guard.party_named(self._name), context.function.name
+            code = ReasonCode.ACTION_MALFORMED
+            ruling = self._guard.enforcer.refused(code, said, tool, executor=party, asker=party)
+            if not ruling.allowed:
+                context.result = ruling.text
+                return
         await call_next()
 
 
@@ -153,6 +195,27 @@ def handoff_targets(middleware: Iterable[Any]) -> dict[str, str]:
     return found
 
 
+def taken(context: FunctionInvocationContext) -> Any:
+    """The arguments in the form in which the tool takes them, as JSON values. Raises for what JSON cannot say."""
+    try:
+        # The framework's own preparation of a call, done before the decision: `"4_2"` is 42 for an `int`.
+        arguments = context.function._prepare_context_arguments(context, context.arguments)
+    except TypeError:  # the tool does not take them, so it will not run
+        arguments = context.arguments
+    if _hides(arguments):
+        raise ValueError("JSON does not say what is in the arguments")
+    return plain(arguments)
+
+
+def _hides(value: Any) -> bool:
+    """Whether something in a value looks in JSON like any other of its kind, or is gone once it was read."""
+    if isinstance(value, Mapping):
+        return any(map(_hides, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_hides, value))
+    return isinstance(value, Secret | SecretStr | SecretBytes | Iterator)
+
+
 def plain(arguments: Any) -> Any:
     """Arguments as JSON values. Raises for what JSON cannot say."""
     return arguments.model_dump(mode="json") if isinstance(arguments, BaseModel) else to_jsonable_python(arguments)
@@ -162,8 +225,8 @@ def _canonical(arguments: Any) -> str:
     return json.dumps(arguments, allow_nan=False, sort_keys=True)
 
 
-def _is(arguments: Any, decided: str | None) -> bool:
+def _is(arguments: Any, decided: object) -> bool:
     try:
-        return decided is not None and _canonical(plain(arguments)) == decided
+        return decided is _UNASKED or (decided is not None and _canonical(plain(arguments)) == decided)
     except Exception:  # noqa: BLE001 - as in `Gate._plan`
         return False

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from agent_framework import FunctionInvocationLayer, ResponseStream, normalize_tools
 
 from act.integrations.agent_framework.calls import REQUEST, Gate, Seal, handoff_targets
+from act.integrations.agent_framework.team import flat
 
 if TYPE_CHECKING:
     from act.integrations.agent_framework.guard import ActGuard
@@ -55,8 +56,7 @@ class GuardedClient:
         gate = Gate(self._act_guard, self._act_name, handoff_targets(given), request)
         # The gate first: what answers instead of a tool (a cache) is asked about too. The seal last: nothing behind it
         # changes what was decided. Handoffs do not come so far; they are carried out by middleware in between.
-        seal = [] if self._act_guard.mode == "observe" else [Seal()]
-        kwargs["middleware"] = [gate, *given, *seal]
+        kwargs["middleware"] = [gate, *given, Seal(self._act_guard, self._act_name)]
         ask = partial(self._act_client.get_response, stream=stream, options=options, client_kwargs=kwargs, **more)
         if not self._act_guard.screen.concerns(self._act_name, messages):
             return ask(messages)
@@ -65,7 +65,9 @@ class GuardedClient:
         return self._act_answered(ask, messages, kwargs)
 
     async def _act_screened(self, ask: Callable[..., Any], messages: Any, kwargs: Mapping[str, Any]) -> Any:
-        conversation = str(getattr(kwargs.get("session"), "session_id", ""))
+        session, conversation = kwargs.get("session"), None
+        if session is not None and session.service_session_id is None:
+            conversation = str(session.session_id)  # of a history that the provider keeps only what is new is shown
         return ask(await self._act_guard.screen.shown(self._act_name, conversation, messages))
 
     async def _act_answered(self, ask: Callable[..., Any], messages: Any, kwargs: Mapping[str, Any]) -> Any:
@@ -107,6 +109,13 @@ def runs_tools(client: Any) -> bool:
     return isinstance(client, FunctionInvocationLayer)
 
 
+def runs_tools_inside(client: Any) -> Any:
+    """Another client in a client, whose loop would run tools without the middleware that the outer one is given."""
+    client = bare(client)
+    held = (one for value in getattr(client, "__dict__", {}).values() for one in flat(value))
+    return next((one for one in held if runs_tools(one) and one is not client and _has_loop(one)), None)
+
+
 def guard_of(client: Any) -> ActGuard | None:
     """The guard that a client stands under."""
     found: ActGuard | None = _own(client, "_act_guard")
@@ -121,6 +130,10 @@ def is_of(agent: Any) -> bool:
 def bare(client: Any) -> Any:
     """The client itself."""
     return _own(client, "_act_client") if type(client) is GuardedClient else client
+
+
+def _has_loop(client: Any) -> bool:
+    return bool(getattr(client, "function_invocation_configuration", {}).get("enabled", True))
 
 
 def _own(client: Any, name: str) -> Any:

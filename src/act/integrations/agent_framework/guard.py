@@ -11,7 +11,7 @@ from typing import Any, Literal
 from agent_framework import FunctionTool, RawAgent, normalize_tools
 
 from act.client.guard import Guard
-from act.integrations.agent_framework.client import GuardedClient, bare, guard_of, is_of, runs_tools
+from act.integrations.agent_framework.client import GuardedClient, bare, guard_of, is_of, runs_tools, runs_tools_inside
 from act.integrations.agent_framework.failures import RunUnprotected
 from act.integrations.agent_framework.messages import Screen
 from act.integrations.agent_framework.pending import approval_of
@@ -24,6 +24,9 @@ Agent = Any
 
 _POLL_SECONDS = 30
 _POLL_PAUSE = 0.5
+_REQUESTS = 3
+"""So often an approval is requested again for answers that nobody has waited for."""
+_MOST = 10_000
 
 
 class ActGuard(GuardBase):
@@ -44,7 +47,8 @@ class ActGuard(GuardBase):
         approval_timeout: float = 900.0,
         **options: Any,
     ) -> None:
-        self.requests_approvals = on_pending == "request"
+        self._requesting = on_pending == "request"
+        self._requested: dict[str, int] = {}
         meeting: OnPending = "deny" if on_pending == "request" else on_pending
         super().__init__(act, tokens, on_pending=meeting, approval_timeout=approval_timeout, **options)
         self._act = act
@@ -66,10 +70,8 @@ class ActGuard(GuardBase):
         self._check_names(agents)
         for agent in agents:
             if not runs_tools(agent.client):
-                raise TypeError(
-                    f"the chat client of {_called(agent)} is a {type(agent.client).__name__}, and ActGuard takes those "
-                    "with a FunctionInvocationLayer: it cannot see what others do with tools"
-                )
+                raise TypeError(_no_loop(agent))
+            self._check_client(agent)
             self._check_tools(
                 name_of(agent), normalize_tools(agent.default_options.get("tools")), UnprotectedAgent, agents
             )
@@ -89,6 +91,7 @@ class ActGuard(GuardBase):
         approval_id = approval_of(request)
         if approval_id is None:
             raise ValueError("this is not a request for an approval of ACT")
+        self._requested.pop(approval_id, None)
         stop = threading.Event()
         try:
             await in_own_thread(
@@ -103,9 +106,12 @@ class ActGuard(GuardBase):
     def adopt(self, agent: Agent) -> None:
         """Put one agent under the guard, or a copy of one that is."""
         if not is_of(agent):
+            if not runs_tools(agent.client):
+                self._refuse(_no_loop(agent), UnprotectedAgent)
+            self._check_client(agent)
             name = self._names.setdefault(agent.id, name_of(agent))
             agent.client = GuardedClient(bare(agent.client), self, name, agent.id)
-        watch(agent.id, self)
+        watch(agent, self)
 
     def check_borrowed(self, agent: Agent) -> None:
         """Refuse an agent that has the client of one under this guard, and is not under it itself."""
@@ -114,6 +120,22 @@ class ActGuard(GuardBase):
             "give it a client of its own, or to guard.protect too",
             UnprotectedAgent,
         )
+
+    def may_request(self, approval_id: str, *, again: bool) -> bool:
+        """Whether a pending approval becomes a request of the framework's own, and not a denial that the model reads.
+
+        It does not for ever: what answers by a rule, as `ToolApprovalMiddleware` does, would go round and round.
+        """
+        if not self._requesting:
+            return False
+        if len(self._requested) > _MOST:
+            self._requested.clear()
+        self._requested[approval_id] = self._requested.get(approval_id, 0) + 1 if again else 0
+        return self._requested[approval_id] <= _REQUESTS
+
+    def check_inner(self, agent: Agent, name: str) -> None:
+        """Refuse an agent that is under no guard and works inside a tool call of the agent `name`. The run ends."""
+        self._check_agent(agent, f"inside a tool of {name!r}", RunUnprotected)
 
     def check_tools(self, name: str, tools: Iterable[Any], *, running: bool = False) -> None:
         """Refuse tools of the agent `name` that the guard could not see being used, or behind which are agents that it
@@ -133,13 +155,26 @@ class ActGuard(GuardBase):
     # --- checks -------------------------------------------------------------------------------------------------------
 
     def _check_names(self, agents: list[Agent]) -> None:
-        ids = {name: agent_id for agent_id, name in self._names.items()}
+        names = dict(self._names)
+        ids = {name: agent_id for agent_id, name in names.items()}
         for agent in agents:
             name, under = name_of(agent), guard_of(agent.client) or known_as(agent.id)
             if under is not None and under is not self:
                 raise ValueError(f"{_called(agent)} is under another ActGuard")
-            if ids.setdefault(name, agent.id) != agent.id or self._names.get(agent.id, name) != name:
+            if ids.setdefault(name, agent.id) != agent.id:
                 raise ValueError(f"two agents are called {name!r}; a token belongs to one of them")
+            if names.setdefault(agent.id, name) != name:
+                raise ValueError(
+                    f"agent {name!r} has the id of {names[agent.id]!r}, by which the guard tells agents apart"
+                )
+
+    def _check_client(self, agent: Agent) -> None:
+        if hidden := runs_tools_inside(agent.client):
+            self._refuse(
+                f"the chat client of {_called(agent)} has a {type(hidden).__name__} inside, which would run tools "
+                'where no guard sees it; set function_invocation_configuration["enabled"] = False there',
+                UnprotectedAgent,
+            )
 
     def _check_tools(
         self, name: str, tools: Iterable[Any], error: type[UnprotectedAgent], also: Iterable[Agent] = ()
@@ -188,6 +223,13 @@ class ActGuard(GuardBase):
 def name_of(agent: Agent) -> str:
     """What tokens are given to: the name of an agent, or its id when it has none."""
     return str(agent.name or agent.id)
+
+
+def _no_loop(agent: Agent) -> str:
+    return (
+        f"the chat client of {_called(agent)} is a {type(agent.client).__name__}, and ActGuard takes those with a "
+        "FunctionInvocationLayer: it cannot see what others do with tools"
+    )
 
 
 def _called(agent: Agent) -> str:

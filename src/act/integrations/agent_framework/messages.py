@@ -39,10 +39,14 @@ class Screen:
         """Whether there is anything to ask before `name` is shown these messages."""
         return self._guard.messages != "off" and any(self._author(name, one) for one in messages)
 
-    async def shown(self, name: str, conversation: str, messages: Sequence[Any]) -> list[Any]:
-        """The messages that `name` is shown. Raises `EnforcementFailed`, or `ApprovalPending`, while enforcing."""
+    async def shown(self, name: str, conversation: str | None, messages: Sequence[Any]) -> list[Any]:
+        """The messages that `name` is shown. Without a conversation all of them are new, and nothing is remembered.
+
+        Raises `EnforcementFailed`, or `ApprovalPending`, while enforcing.
+        """
         if len(self._asked) > _MOST:
             self._asked.clear()
+        asked = self._asked if conversation is not None else dict[Key, list[str | None]]()
         times: Counter[Key] = Counter()
         kept = []
         for message in messages:
@@ -51,9 +55,9 @@ class Screen:
                 kept.append(message)
                 continue
             text = sha256(message.text.encode("utf-8", "surrogatepass")).hexdigest()
-            key = (name, conversation, author, str(message.role), _kind(message), text)
+            key = (name, conversation or "", author, str(message.role), _kind(message), text)
             times[key] += 1
-            answers = self._asked.setdefault(key, [])
+            answers = asked.setdefault(key, [])
             while len(answers) < times[key]:
                 answers.append(await self._ask(author, name, message))
             denial = answers[times[key] - 1]
@@ -75,15 +79,16 @@ class Screen:
         if not guard.knows(author):
             said = Ruling(ReasonCode.REQUESTER_UNKNOWN, "It cannot be determined who wrote this message.").text
             return said if enforcing and guard.mode == "enforce" else None
-        party = guard.party_named(author)
+        party, asking = guard.party_named(author), guard.enforcer if enforcing else guard.observer
         if party.token is None:
             return None  # people may speak
         try:
             said_of_it = {"kind": _kind(message), "length": len(message.text)}
             call = Call("message", agent_resource(name), said_of_it)
         except MappingFault as fault:
-            return Ruling(ReasonCode.RESOURCE_MALFORMED, f"{fault}.").text if enforcing else None
-        asking = guard.enforcer if enforcing else guard.observer
+            code = ReasonCode.RESOURCE_MALFORMED
+            refused = asking.refused(code, f"{fault}.", "message", executor=party, asker=party)
+            return refused.text if enforcing and not refused.allowed else None
         ruling = await asking.a_decide(call, executor=party, asker=party)
         if ruling.allowed and ruling.leased:
             guard.enforcer.report(ruling, "succeeded", ())  # who speaks has read nothing by it

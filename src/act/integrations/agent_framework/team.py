@@ -25,6 +25,8 @@ from agent_framework import (
     WorkflowAgent,
 )
 
+from act.integrations.behind import held_by, is_function, named_by
+
 Agent = Any
 
 _DEPTH = 5
@@ -58,21 +60,27 @@ def given_agents(targets: Iterable[Any]) -> tuple[list[Agent], list[Agent]]:
             raise TypeError(
                 "ActGuard.protect takes agents (Agent, RawAgent and their subclasses) and workflows (Workflow, "
                 "FunctionalWorkflow, their agents, and Executor) of the Microsoft Agent Framework, not "
-                f"{type(target).__name__}"
+                f"{type(target).__name__}{_hint(target)}"
             )
     return _once(found), _once(foreign)
 
 
+def _hint(target: Any) -> str:
+    if isinstance(target, list | tuple | set):
+        return "; give them one by one"
+    return "; build it first" if callable(getattr(target, "build", None)) else ""
+
+
 def agents_behind(tool: Any) -> list[Agent]:
     """The agents that a function tool can set to work, `as_tool()` among them."""
-    return agents_in(tool.func) if isinstance(tool, FunctionTool) and tool.func is not None else []
+    return agents_in([tool.func, getattr(tool, "_instance", None)]) if isinstance(tool, FunctionTool) else []
 
 
 def tools_behind(tool: Any) -> list[Any]:
     """The function tools that a tool object keeps for itself, as one does in which a model's code calls tools."""
     if type(tool) is FunctionTool:
         return []
-    return [held for value in _held(tool) for held in _flat(value) if isinstance(held, FunctionTool)]
+    return [held for value in _held(tool) for held in flat(value) if isinstance(held, FunctionTool)]
 
 
 def agents_inside(agent: Agent) -> list[Agent]:
@@ -84,13 +92,13 @@ def agents_inside(agent: Agent) -> list[Agent]:
 
 def agents_in(thing: Any) -> list[Agent]:
     """All agents that can be reached from a function, a workflow, or a part of the framework, without passing one."""
-    return _once(_walk(thing, _DEPTH, set()))
+    return _once(_walk(thing, _DEPTH, {}))
 
 
-def _walk(thing: Any, depth: int, seen: set[int]) -> Iterator[Agent]:
-    if depth == 0 or id(thing) in seen or thing is None or isinstance(thing, _LEAVES):
-        return
-    seen.add(id(thing))
+def _walk(thing: Any, depth: int, seen: dict[int, int]) -> Iterator[Agent]:
+    if depth <= seen.get(id(thing), 0) or thing is None or isinstance(thing, _LEAVES):
+        return  # too far away, or looked into from as near
+    seen[id(thing)] = depth
     if is_agent(thing):
         yield thing
         return
@@ -110,27 +118,13 @@ def _parts(thing: Any) -> Iterator[Any]:
         yield from thing
     elif isinstance(thing, functools.partial):
         yield from (thing.func, *thing.args, *thing.keywords.values())
-    elif hasattr(thing, "__code__") or hasattr(thing, "__func__"):
-        yield from _of_function(thing)
+    elif is_function(thing):
+        yield from held_by(thing)
+        yield from (named for value in named_by(thing) for named in flat(value) if is_agent(named))
     elif isinstance(thing, (*_CONTAINERS, FunctionTool)) or type(thing).__module__.startswith("agent_framework"):
         yield from _held(thing)
     else:  # an object of the application: only what it holds itself
-        yield from (held for value in _held(thing) for held in _flat(value) if is_agent(held))
-
-
-def _of_function(function: Any) -> Iterator[Any]:
-    owner, function = getattr(function, "__self__", None), getattr(function, "__func__", function)
-    yield owner
-    yield getattr(function, "__wrapped__", None)
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    yield from getattr(function, "__defaults__", None) or ()
-    yield from (getattr(function, "__kwdefaults__", None) or {}).values()
-    names = getattr(function, "__globals__", {})
-    yield from (names[name] for name in function.__code__.co_names if is_agent(names.get(name)))
+        yield from (held for value in _held(thing) for held in flat(value) if is_agent(held))
 
 
 def is_agent(thing: Any) -> bool:
@@ -144,7 +138,8 @@ def _held(thing: Any) -> list[Any]:
     return list(vars(thing).values()) if hasattr(thing, "__dict__") else []
 
 
-def _flat(value: Any) -> Iterable[Any]:
+def flat(value: Any) -> Iterable[Any]:
+    """A value, or the values in it when it is a collection."""
     if isinstance(value, Mapping):
         return value.values()
     return value if isinstance(value, _COLLECTIONS) else (value,)

@@ -6,8 +6,7 @@ an agent when it runs is not.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from autogen_agentchat.agents import (
@@ -22,7 +21,10 @@ from autogen_agentchat.base import ChatAgent, Team
 from autogen_agentchat.teams import BaseGroupChat
 from autogen_core import SingleThreadedAgentRuntime
 from autogen_core.tool_agent import ToolAgent
-from autogen_core.tools import StaticWorkbench
+from autogen_core.tools import BaseTool, StaticWorkbench
+
+from act.integrations.arguments import as_read
+from act.integrations.behind import agents_behind as reached
 
 SUPPORTED: Final = (
     "ActGuard.protect takes agents (AssistantAgent, CodeExecutorAgent, and SocietyOfMindAgent, MessageFilterAgent and "
@@ -31,8 +33,6 @@ SUPPORTED: Final = (
 )
 
 _ACTING = (AssistantAgent, CodeExecutorAgent)
-_DEPTH = 5
-_LEAVES = (str, bytes, bytearray, int, float, type(None), type)
 
 
 def parts_of(target: Any) -> Iterator[Any]:
@@ -68,6 +68,12 @@ def tools_in(agent: Any) -> list[Any]:
     return [tool for bench in benches for tool in getattr(bench, "_tools", ())]
 
 
+def can_act(agent: Any) -> bool:
+    """Whether an agent can itself do more than speak: call tools or execute code."""
+    benches = agent._workbench if isinstance(agent, AssistantAgent) else [agent]
+    return any(not isinstance(bench, StaticWorkbench) or bench._tools for bench in benches)
+
+
 def tool_of(workbench: Any, name: str) -> Any:
     """The tool that a workbench knows by this name, if it is a Python object."""
     if not isinstance(workbench, StaticWorkbench):
@@ -81,13 +87,17 @@ def function_of(tool: Any) -> Any:
     return getattr(tool, "_func", None)
 
 
+def arguments_of(tool: Any, arguments: Any) -> Any:
+    """The arguments of a call as the tool reads them, if it is a Python object."""
+    return as_read(tool.args_type(), arguments) if isinstance(tool, BaseTool) else arguments
+
+
 def agents_behind(tool: Any) -> list[Any]:
-    """The agents and teams that a tool can set to work: `AgentTool`, `TeamTool`, and what its function knows."""
+    """The agents and teams that a tool can set to work: `AgentTool`, `TeamTool`, what it holds and knows."""
     found: dict[int, Any] = {}
-    runner = getattr(tool, "_task_runner", None)
-    runners = [runner] if _is_agent(runner) else []
-    for inner in (*runners, *_walk(function_of(tool), _DEPTH, set())):
-        found |= {id(agent): agent for agent in acting_in(inner)}
+    for known in (function_of(tool), getattr(tool, "run", None)):
+        for inner in reached(known, _is_agent):
+            found |= {id(agent): agent for agent in acting_in(inner)}
     return list(found.values())
 
 
@@ -97,44 +107,4 @@ def _known(thing: Any) -> bool:
 
 
 def _is_agent(thing: Any) -> bool:
-    return not isinstance(thing, type) and isinstance(thing, BaseChatAgent | ChatAgent | Team)
-
-
-def _walk(thing: Any, depth: int, seen: set[int]) -> Iterator[Any]:
-    if depth == 0 or id(thing) in seen or isinstance(thing, _LEAVES):
-        return
-    seen.add(id(thing))
-    if _is_agent(thing):
-        yield thing
-        return
-    for part in _inside(thing):
-        yield from _walk(part, depth - 1, seen)
-
-
-def _inside(thing: Any) -> Iterable[Any]:
-    if isinstance(thing, Mapping):
-        return thing.values()
-    if isinstance(thing, list | tuple | set | frozenset):
-        return thing
-    if isinstance(thing, functools.partial):
-        return (thing.func, *thing.args, *thing.keywords.values())
-    if hasattr(thing, "__code__") or hasattr(thing, "__func__"):
-        return _of_function(thing)
-    held = vars(thing).values() if hasattr(thing, "__dict__") else ()
-    return [one for one in held if _is_agent(one) or isinstance(one, list | tuple | dict)]
-
-
-def _of_function(function: Any) -> Iterator[Any]:
-    owner, function = getattr(function, "__self__", None), getattr(function, "__func__", function)
-    yield owner
-    yield getattr(function, "__wrapped__", None)
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    yield from getattr(function, "__defaults__", None) or ()
-    yield from (getattr(function, "__kwdefaults__", None) or {}).values()
-    names = getattr(function, "__globals__", {})
-    code = getattr(function, "__code__", None)
-    yield from (names[name] for name in getattr(code, "co_names", ()) if _is_agent(names.get(name)))
+    return not isinstance(thing, type) and isinstance(thing, (BaseChatAgent, ChatAgent, Team))
