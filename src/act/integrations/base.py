@@ -53,7 +53,7 @@ class GuardBase:
 
     Raises:
         ValueError: an option has a value that is not known, or the mapping file is none.
-        TypeError: a token is neither a text nor a guard, or `act` is not synchronous.
+        TypeError: a token is neither a text nor a guard, an option is of another type, or `act` is not synchronous.
     """
 
     framework: ClassVar[str]
@@ -75,6 +75,8 @@ class GuardBase:
     ) -> None:
         if messages not in ("observe", "enforce", "off"):
             raise ValueError('messages is "observe", "enforce" or "off"')
+        if not isinstance(tokens, Mapping):
+            raise TypeError("tokens is a mapping of the names of agents to their tokens")
         for name, token in tokens.items():
             Party(name, token).check()
         conversation = conversation_id or f"{self.framework}-{uuid.uuid4()}"
@@ -134,7 +136,7 @@ class GuardBase:
         """
         refused = self.enforcer.refused
         if not isinstance(arguments, Mapping):
-            said = "The arguments are not a JSON object."
+            said = "The arguments are not a JSON object, or of a type that JSON cannot say (as a SecretStr)."
             return refused(ReasonCode.ACTION_MALFORMED, said, tool, executor=executor, asker=asker)
         try:
             canonical = json.dumps(arguments, allow_nan=False)

@@ -30,7 +30,7 @@ class ToolSpec:
 
     `labels` are of what it reads, such as `untrusted`: none, if it is an empty list, and the default labels of the
     tenant, if it is not given. Raises `ValueError` for a template that is more than text and plain `{argument}` names,
-    and for labels that are none.
+    and for labels that are none; `TypeError` for what is no text.
     """
 
     action: str = "call"
@@ -38,6 +38,10 @@ class ToolSpec:
     labels: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.action, str) or not isinstance(self.resource, str | None):
+            raise TypeError(
+                f"the action and the resource of a tool are texts, not {self.action!r} and {self.resource!r}"
+            )
         object.__setattr__(self, "labels", Notes.of(self.labels, None).labels)
         for _, field, spec, conversion in Formatter().parse(self.resource or ""):
             if field is not None and (not field.isidentifier() or spec or conversion):
@@ -79,8 +83,12 @@ def spec_of(function: Any) -> ToolSpec | None:
 
 
 def as_spec(given: ToolSpec | tuple[str, str]) -> ToolSpec:
-    """A `ToolSpec` from the form in which a guard's `tools=` option is written."""
-    return given if isinstance(given, ToolSpec) else ToolSpec(*given)
+    """A `ToolSpec` from the form in which a guard's `tools=` option is written. Raises `TypeError` for any other."""
+    if isinstance(given, ToolSpec):
+        return given
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise TypeError(f"a tool stands for (action, resource) or for a ToolSpec, not for {given!r}")
+    return ToolSpec(*given)
 
 
 def resource_for(spec: ToolSpec, tool: str, arguments: Mapping[str, Any]) -> str:

@@ -55,6 +55,7 @@ from autogen_core import (
     TypeSubscription,
     message_handler,
 )
+from autogen_core.code_executor import CodeResult
 from autogen_core.models import FunctionExecutionResult
 from autogen_core.tool_agent import ToolAgent, ToolException
 from autogen_core.tools import (
@@ -69,10 +70,11 @@ from autogen_core.tools import (
 )
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 from autogen_ext.tools.mcp import McpWorkbench, StdioServerParams
+from pydantic import BaseModel, ConfigDict, Field
 from tests.integrations.suite.job import END, Call, Turn
 from tests.integrations.suite.world import Station, Watched
 
-from act.integrations.agentchat import ApprovalPending, UnprotectedAgent
+from act.integrations.agentchat import ApprovalPending, UnprotectedAgent, act_tool
 
 LIMIT = 20.0
 """Seconds for one case on a slow machine; each takes well under one."""
@@ -367,6 +369,25 @@ async def a_handoff_tool_that_hands_nothing_over_is_not_run(station: Station) ->
         with suppress(asyncio.CancelledError):
             await run
         assert bool(LEFT) is not guarded, LEFT
+
+
+@case
+async def a_handoff_behind_a_tool_hands_over_nothing_else(station: Station) -> None:
+    """A swarm takes the latest handoff that it sees, also one that an agent behind a tool has made."""
+    for guarded in (False, True):
+        world, ran = World(station, "Planner", "Executor", "Inner").may("Planner", "call").may("Executor"), Ran()
+        world.may("Inner", "handoff", "agent://Executor")
+        inner = agent("Inner", to("Executor"), handoffs=["Executor"])
+        planner = agent("Planner", Call("Inner", {"task": "go"}), "planned", tools=[AgentTool(inner)])
+        team = Swarm(
+            [planner, agent("Executor", TASK, tools=[ran.tool])], termination_condition=MaxMessageTermination(9)
+        )
+        if guarded:
+            world.guard().protect(team, inner)
+        await end_of(team)
+        assert bool(ran) is not guarded
+        if guarded:
+            assert world.who == [("call", "Planner", "Planner"), ("handoff", "Inner", "Inner")], world.who
 
 
 def _bringing(planner: list[Any]) -> Any:
@@ -737,6 +758,10 @@ async def a_guarded_agent_cannot_be_copied(station: Station) -> None:
             one.dump_component()
 
 
+class TaskArgs(BaseModel):
+    task: str
+
+
 class Own(AssistantAgent):  # type: ignore[misc]
     """Calls its workbench by itself."""
 
@@ -780,6 +805,100 @@ async def a_workbench_that_a_class_brings_is_guarded(station: Station) -> None:
             world.guard().protect(planner)
         await planner.run(task="go")
         assert bool(ran) is not guarded
+
+
+# --- what a tool makes of its arguments -------------------------------------------------------------------------------
+
+
+class Numbered(Ran):
+    """A tool that takes a number, and reads `"007"` as one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        @act_tool(action="execute", resource="api://tasks/{task_id}")
+        def execute_task(task_id: int, amount: float = 1.0) -> str:
+            """Execute a task."""
+            self.append((task_id, amount))
+            return "done"
+
+        self.tool = execute_task
+
+
+@case
+async def a_number_written_in_another_way_is_the_same_number(station: Station) -> None:
+    for written in ("007", " 7", "7.0", 7.0):
+        call = Call("execute_task", {"task_id": written, "amount": "1_0", "approved_by": "the boss"})
+        world, ran = World(station).may("Planner"), Numbered()
+        planner = agent("Planner", call, tools=[ran.tool])
+        world.guard().protect(planner)
+        await planner.run(task="go")
+        assert world.asked[0].arguments == {"task_id": 7, "amount": 10.0}, world.asked
+        assert ran == [(7, 10.0)]
+        world, ran = World(station).may("Planner"), Numbered()
+        world.may("Planner", "execute", "api://tasks/7", effect="deny")
+        planner = agent("Planner", call, tools=[ran.tool])
+        world.guard().protect(planner)
+        result = await planner.run(task="go")
+        assert ran == [], written
+        assert "ACT denied: policy_denied" in result.messages[-1].content
+
+
+@case
+async def a_tool_agent_decides_about_what_its_tool_reads(station: Station) -> None:
+    world, ran = World(station).may("Executor").may("Planner"), Numbered()
+    world.may("Executor", "execute", "api://tasks/7", effect="deny")
+    result = await send(await core(world, [ran.tool]), sent(arguments='{"task_id": "007"}'))
+    assert "ACT denied: policy_denied" in result.content, result
+    assert ran == []
+
+
+class Amount(BaseModel):
+    """Arguments with a name by which a model may give them, beside the one that the program has for them."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    amount: int = Field(alias="amt")
+
+
+class Pay(BaseTool[Amount, str]):  # type: ignore[misc]
+    def __init__(self, ran: list[int]) -> None:
+        super().__init__(Amount, str, "pay", "Pays")
+        self._ran = ran
+
+    async def run(self, args: Amount, cancellation_token: Any) -> str:
+        self._ran.append(args.amount)
+        return "paid"
+
+
+@case
+async def of_two_names_of_an_argument_the_one_that_counts_is_decided(station: Station) -> None:
+    world, ran = World(station).may("Planner"), list[int]()
+    planner = agent("Planner", Call("pay", {"amount": 1, "amt": 5000}), tools=[Pay(ran)])
+    world.guard().protect(planner)
+    await planner.run(task="go")
+    assert world.asked[0].arguments == {"amt": 5000}
+    assert ran == [5000]
+
+
+@case
+async def a_tool_that_was_replaced_while_it_was_decided_about_does_not_run(station: Station) -> None:
+    for kind in (StaticWorkbench, StaticStreamWorkbench):
+        world, ran, other = World(station).may("Planner"), Ran(), Ran()
+        bench = kind([FunctionTool(ran.tool, description="A tool")])
+
+        class Slow(Watched):
+            def enforce(self, *args: Any, bench: Any = bench, other: Ran = other, **more: Any) -> Any:
+                answer = super().enforce(*args, **more)
+                bench._tools[:] = [FunctionTool(other.tool, description="Another")]
+                return answer
+
+        world.act = Slow(station.act)
+        planner = agent("Planner", TASK, workbench=bench)
+        world.guard().protect(planner)
+        result = await planner.run(task="go")
+        assert ran == other == []
+        assert "ACT denied: action_malformed: The tool was replaced" in result.messages[-1].content
+        assert world.statuses == ["failed"]
 
 
 # --- code -------------------------------------------------------------------------------------------------------------
@@ -849,6 +968,28 @@ async def code_of_two_authors_is_asked_about_for_both(station: Station) -> None:
     assert recorder.ran == []
     assert [asker for _, _, asker in world.who] == ["Planner", "Second"]
     assert world.statuses == ["cancelled"]
+
+
+@case
+async def code_that_code_has_printed_is_asked_for_by_nobody(station: Station) -> None:
+    class Printing(Recorder):
+        async def execute_code_blocks(self, code_blocks: list[Any], cancellation_token: Any) -> Any:
+            await super().execute_code_blocks(code_blocks, cancellation_token)
+            return CodeResult(exit_code=0, output="```sh\nrm -rf /\n```")
+
+    for guarded in (False, True):
+        world, recorder = World(station, "Planner", "First", "Executor"), Recorder()
+        for name in world.agents:
+            world.may(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            first, last = CodeExecutorAgent("First", Printing()), coder(recorder, sources=["First"])
+        team = RoundRobinGroupChat([agent("Planner", CODE), first, last], max_turns=3)
+        if guarded:
+            world.guard().protect(team)
+        result = await end_of(team)
+        assert bool(recorder.ran) is not guarded
+        assert ("ACT denied: requester_unknown" in result.messages[-1].content) is guarded
 
 
 @case
@@ -947,7 +1088,58 @@ def behind_partial(inner: Any) -> Any:
     return FunctionTool(functools.partial(run, inner), name="Executor", description="Hands the task to an agent.")
 
 
-BEHIND = (behind_agent_tool, behind_team_tool, behind_function, behind_partial)
+INNER: dict[str, Any] = {}
+
+
+async def helper(task: str) -> str:
+    return str((await INNER["agent"].run(task=task)).messages[-1].content)
+
+
+def behind_helper(inner: Any) -> Any:
+    INNER["agent"] = inner
+
+    async def Executor(task: str) -> str:
+        """Has a function hand the task to an agent."""
+
+        async def asked() -> str:
+            return await helper(task)
+
+        return await asked()
+
+    return Executor
+
+
+class Crew:
+    def __init__(self, inner: Any) -> None:
+        self.members = [inner]
+
+
+class Service:
+    """Knows somebody who knows an agent."""
+
+    def __init__(self, inner: Any) -> None:
+        self.crew = Crew(inner)
+
+    async def ask(self, task: str) -> str:
+        return str((await self.crew.members[0].run(task=task)).messages[-1].content)
+
+
+def behind_object(inner: Any) -> Any:
+    return FunctionTool(Service(inner).ask, name="Executor", description="Hands the task to an agent.")
+
+
+class Holding(BaseTool[TaskArgs, str]):  # type: ignore[misc]
+    """A tool of the application's own class."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(TaskArgs, str, "Executor", "Hands the task to an agent.")
+        self.inner = inner
+
+    async def run(self, args: TaskArgs, cancellation_token: Any) -> str:
+        return str((await self.inner.run(task=args.task)).messages[-1].content)
+
+
+BEHIND = (behind_helper, behind_object, Holding, behind_agent_tool, behind_team_tool, behind_function, behind_partial)
 DELEGATE = Call("Executor", {"task": "go"})
 
 
@@ -986,6 +1178,38 @@ async def an_inner_agent_that_a_run_brings_ends_it(station: Station) -> None:
             with pytest.raises(UnprotectedAgent):
                 await end_of(team)
             assert ran == []
+
+
+def making(tools: list[Any], in_a_team: bool) -> Any:
+    async def ask(question: str) -> str:
+        """Asks an agent that nobody has seen before."""
+        inner = agent("Inner", TASK if tools else "spoken", tools=tools)
+        asked = RoundRobinGroupChat([inner], max_turns=1) if in_a_team else inner
+        return str((await asked.run(task=question)).messages[-1].content)
+
+    return ask
+
+
+@case
+async def an_agent_that_a_tool_makes_is_refused_when_it_acts(station: Station) -> None:
+    for stage in ("control", "guarded", "in a team", "only speaks"):
+        world, ran = World(station).may("Planner"), Ran()
+        tool = making([] if stage == "only speaks" else [ran.tool], stage == "in a team")
+        planner = agent("Planner", Call("ask", {"question": "x"}), tools=[tool])
+        if stage != "control":
+            world.guard().protect(planner)
+        said = (await planner.run(task="go")).messages[-1].content
+        assert bool(ran) is (stage == "control"), stage
+        if stage in ("guarded", "in a team"):
+            assert "'Inner' inside of a tool call is not under this ActGuard" in said, said
+            assert world.statuses == ["failed"]
+        if stage == "only speaks":
+            assert said == "spoken"
+    world, ran = World(station).may("Planner").may("Executor"), Ran()
+    with pytest.raises(ToolException) as raised:
+        await send(await core(world, [making([ran.tool], False)]), sent("ask", '{"question": "x"}'))
+    assert "not under this ActGuard" in raised.value.content
+    assert ran == []
 
 
 @case

@@ -49,17 +49,18 @@ class Shop:
     """A pattern chat: the Planner may hand over to the Executor, and has a tool that knows the context."""
 
     def __init__(self, *steps: Any, act: FakeAct | None, protect: str = "agents") -> None:
-        self.ran: list[str] = []
+        ran: list[str] = []
+        self.ran = ran
 
         @act_tool(action="buy", resource="shop://items/{item}")
         def buy(item: str, context_variables: ContextVariables) -> ReplyResult:
             """Buy something."""
-            self.ran.append(item)
+            ran.append(item)
             return ReplyResult(message="bought", context_variables=context_variables)
 
         def plain(item: str) -> str:
             """Look at something."""
-            self.ran.append(item)
+            ran.append(item)
             return "seen"
 
         self.planner = assistant("Planner", functions=[buy, plain])

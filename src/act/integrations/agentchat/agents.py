@@ -7,22 +7,24 @@ that was added, nor another order of building and protecting makes it go away.
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.agents import AssistantAgent, CodeExecutorAgent
 from autogen_agentchat.base import Response
 from autogen_core.code_executor import CodeBlock, CodeResult
 from autogen_core.tools import Workbench
 
 from act.integrations.agentchat.bench import guarded
 from act.integrations.agentchat.code import GuardedCodeExecutor, WrittenBlock, execute
-from act.integrations.agentchat.post import RUN, Post, Run
+from act.integrations.agentchat.post import CALLING, RUN, Post, Run
 from act.integrations.core import ApprovalPending, UnprotectedAgent
 
 _POST = "_act_post"
+_WATCHED = "_act_watched"
 _END = object()
 
 
@@ -40,6 +42,30 @@ def put_under(agent: Any, post: Post) -> None:
     kind.__name__, kind.__qualname__, kind.__module__ = base.__name__, base.__qualname__, base.__module__
     kind._act_post, kind._act_agent = post, weakref.ref(agent)
     agent.__class__ = kind
+
+
+def watch_agents() -> None:
+    """Have every agent that takes a turn inside of a tool call checked: a tool may make agents when it runs.
+
+    For that the two classes are patched, once per process.
+    """
+    for kind in (AssistantAgent, CodeExecutorAgent):
+        if _WATCHED not in vars(kind):
+            kind.on_messages_stream = _watched(kind.on_messages_stream)
+            setattr(kind, _WATCHED, True)
+
+
+def _watched(turn: Any) -> Any:
+    @functools.wraps(turn)
+    async def on_messages_stream(self: Any, *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
+        guard = CALLING.get()
+        if guard is not None:
+            guard.check_inside_call(self)
+        async with aclosing(turn(self, *args, **options)) as events:
+            async for event in events:
+                yield event
+
+    return on_messages_stream
 
 
 def _turns(base: Any, post: Post) -> Any:

@@ -12,10 +12,12 @@ from typing import Any
 
 from autogen_core.tools import StaticStreamWorkbench, TextResultContent, ToolResult, Workbench
 
-from act.integrations.agentchat.parts import function_of, tool_of
+from act.integrations.agentchat.parts import arguments_of, function_of, tool_of
 from act.integrations.agentchat.post import Post
-from act.integrations.core import NotReported
+from act.integrations.core import NotReported, Ruling
+from act.models import ReasonCode
 
+_REPLACED = "The tool was replaced while it was decided about its call."
 _OWN = ("_act_inner", "_act_post")
 
 Events = AsyncGenerator[Any, None]
@@ -49,7 +51,8 @@ class _Composed:
         """What a call brings forth, the result last: held back until ACT knows of it."""
         post, tool = self._act_post, tool_of(self._act_inner, name)
         post.guard.check_tool(post.name, tool)
-        asked = await post.ask(name, {} if arguments is None else arguments, function_of(tool))
+        given = arguments_of(tool, {} if arguments is None else arguments)
+        asked = await post.ask(name, given, function_of(tool))
         if not asked.ruling.allowed:
             yield _error(name, asked.ruling.text)
             return
@@ -59,11 +62,14 @@ class _Composed:
                 post.guard.enforcer.a_reporting(asked.ruling, asked.labels) as running,
                 aclosing(carry_out(asked.arguments)) as events,
             ):
-                async for event in events:
-                    if isinstance(event, ToolResult):
-                        result = event
-                    else:
-                        yield event
+                if post.guard.mode == "enforce" and tool_of(self._act_inner, name) is not tool:
+                    result = _error(name, Ruling(ReasonCode.ACTION_MALFORMED, _REPLACED).text)
+                else:
+                    async for event in events:
+                        if isinstance(event, ToolResult):
+                            result = event
+                        else:
+                            yield event
                 running.failed = result is None or result.is_error
         except NotReported as withheld:
             result = _error(name, str(withheld))

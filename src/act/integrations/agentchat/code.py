@@ -1,7 +1,8 @@
 """Code execution, asked as action `execute_code` on `agent://<name>/code`, with the blocks as arguments.
 
-The requester is the agent whose message the code stood in, or the agent itself when its own model wrote it. The guard
-asks before the agent's `approval_func` does, and the code executor takes only what was decided.
+The requester is the agent whose message the code stood in, or the agent itself when its own model wrote it. Code that
+other code has printed has none, and is refused. The guard asks before the agent's `approval_func` does, and the code
+executor takes only what was decided.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ async def _ask_all(post: Post, blocks: list[Any], own: bool) -> list[Asked]:
 
 def _author(post: Post, block: Any, own: bool) -> str | None:
     if isinstance(block, WrittenBlock):
+        if post.guard.only_executes(block.source):
+            return None  # code has printed this; no agent wrote it
         callers = CALLERS.get()
         # The task of an agent behind a tool comes from the agent that called the tool.
         return callers[-1] if callers and block.source == _PERSON else block.source

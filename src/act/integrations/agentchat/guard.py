@@ -11,9 +11,9 @@ from autogen_agentchat.teams import BaseGroupChat
 from autogen_core import SingleThreadedAgentRuntime
 from autogen_core.tool_agent import ToolAgent
 
-from act.integrations.agentchat.agents import post_of, put_under
+from act.integrations.agentchat.agents import post_of, put_under, watch_agents
 from act.integrations.agentchat.messages import Screen
-from act.integrations.agentchat.parts import agents_behind, parts_of, tools_in
+from act.integrations.agentchat.parts import agents_behind, can_act, parts_of, tools_in
 from act.integrations.agentchat.post import Post
 from act.integrations.agentchat.teams import put_team_under
 from act.integrations.agentchat.tool_agents import guard_of, put_runtime_under, put_tool_agent_under
@@ -59,6 +59,7 @@ class ActGuard(GuardBase):
                     self._check_behind(f"of {_called(part)}", tool, agents)
         for part in parts:
             self._adopt(part)
+        watch_agents()
         return self
 
     # --- what runs ask ------------------------------------------------------------------------------------------------
@@ -70,6 +71,22 @@ class ActGuard(GuardBase):
         """
         if tool is not None:
             self._check_behind(f"of agent {name!r}", tool, ())
+
+    def check_inside_call(self, agent: Agent) -> None:
+        """Refuse an agent that could act and takes a turn inside of a tool call, and is under no guard.
+
+        Raises `UnprotectedAgent`.
+        """
+        if post_of(agent) is None and can_act(agent):
+            self.unprotected(
+                f"{_called(agent)} inside of a tool call is not under this ActGuard and could act unseen; give it to "
+                "guard.protect too"
+            )
+
+    def only_executes(self, name: str) -> bool:
+        """Whether what the agent `name` says is nothing but what code has printed."""
+        agent = self._agents.get(name)
+        return isinstance(agent, CodeExecutorAgent) and agent._model_client is None
 
     # --- checks -------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ denial instead of a message: a message that were dropped, or raised about, would
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,8 @@ class Screen:
         except ApprovalPending as pending:
             ruling = ruling_from(pending.decision)
         if ruling.allowed and ruling.leased:
-            self._guard.enforcer.report(ruling, "succeeded", ())  # who speaks has read nothing by it
+            # who speaks has read nothing by it
+            await asyncio.to_thread(self._guard.enforcer.report, ruling, "succeeded", ())
         return message if ruling.allowed or not enforcing else _instead(message, ruling)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 CALLERS: ContextVar[tuple[str, ...]] = ContextVar("act_agentchat_callers", default=())
 """The agents whose tool calls led to what runs now, outermost first."""
 
+CALLING: ContextVar[ActGuard | None] = ContextVar("act_agentchat_calling", default=None)
+"""The guard of the agent in whose tool call this runs."""
+
 RUN: ContextVar[Run | None] = ContextVar("act_agentchat_run", default=None)
 
 ANOTHER: Final = "Not done: a message hands over once, and another handoff of this message was made."
@@ -39,6 +43,16 @@ _CANCELLED = "Error: the call was cancelled"
 
 Call = Any
 T = TypeVar("T")
+
+
+@contextmanager
+def calling(guard: ActGuard) -> Iterator[None]:
+    """The time in which a tool of an agent under this guard runs."""
+    before = CALLING.set(guard)
+    try:
+        yield
+    finally:
+        CALLING.reset(before)
 
 
 @dataclass
@@ -101,9 +115,10 @@ class Post:
         assert task is not None
         run.calls.add(task)
         token.link_future(task)
-        CALLERS.set((*CALLERS.get(), self.name))
+        before = CALLERS.set((*CALLERS.get(), self.name))
         try:
-            return await carry_out
+            with calling(self.guard):
+                return await carry_out
         except ApprovalPending as pending:
             run.failure = run.failure or pending
             return call, error(call, ruling_from(pending.decision).text)
@@ -117,6 +132,7 @@ class Post:
         except Exception as fault:  # noqa: BLE001 - anything that came out of here would hang the agent
             return call, error(call, f"Error: {fault}")
         finally:
+            CALLERS.reset(before)
             run.calls.discard(task)
 
     # --- handoffs ---------------------------------------------------------------------------------------------------
@@ -171,7 +187,15 @@ class Post:
     # --- answers ----------------------------------------------------------------------------------------------------
 
     async def answered(self, response: Response) -> Response:
-        """An agent's answer. A transfer that an agent wrote by itself, without a call, is asked about now."""
+        """An agent's answer. A transfer that an agent wrote by itself, without a call, is asked about now.
+
+        One that stands among what led to the answer is of an agent behind a tool, whose right it was to hand over
+        there; a swarm would take it for one of this agent.
+        """
+        if self.guard.mode == "enforce" and any(
+            isinstance(one, HandoffMessage) for one in response.inner_messages or ()
+        ):
+            response = replace(response, inner_messages=[_told(one) for one in response.inner_messages])
         message = response.chat_message
         if not isinstance(message, HandoffMessage):
             return response
@@ -181,6 +205,13 @@ class Post:
         if ruling.allowed:
             return response
         return replace(response, chat_message=TextMessage(content=ruling.text, source=self.name))
+
+
+def _told(message: Any) -> Any:
+    """A handoff as the words that it was made with."""
+    if not isinstance(message, HandoffMessage):
+        return message
+    return TextMessage(content=message.content, source=message.source)
 
 
 async def ask(

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from autogen_core import FunctionCall
 from autogen_core.tool_agent import ToolAgent, ToolException
 
-from act.integrations.agentchat.parts import function_of
-from act.integrations.agentchat.post import ask, error, linked
+from act.integrations.agentchat.parts import arguments_of, function_of
+from act.integrations.agentchat.post import ask, calling, error, linked
 from act.integrations.core import NotReported
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ async def _called(guard: ActGuard, agent: Any, tool: Any, call: Any, ctx: Any, c
     asker = None if ctx.sender is None else guard.party_named(ctx.sender.type)
     executor = guard.party_named(name)
     spec = guard.spec_named(tool.name, function_of(tool))
-    asking = ask(guard, tool.name, _parsed(call.arguments), spec, executor=executor, asker=asker)
+    arguments = arguments_of(tool, _parsed(call.arguments))
+    asking = ask(guard, tool.name, arguments, spec, executor=executor, asker=asker)
     asked = await linked(asking, ctx.cancellation_token)
     if not asked.ruling.allowed:
         return error(call, asked.ruling.text)
@@ -85,7 +86,8 @@ async def _called(guard: ActGuard, agent: Any, tool: Any, call: Any, ctx: Any, c
     try:
         async with guard.enforcer.a_reporting(asked.ruling, asked.labels) as running:
             try:
-                result = await carry_out(decided, ctx)
+                with calling(guard):
+                    result = await carry_out(decided, ctx)
             except ToolException as fault:  # not an `Exception`, but how a tool agent says that a tool failed
                 broken, running.failed = fault, True
     except NotReported as withheld:

@@ -2,15 +2,17 @@
 
 Asked as action `execute_code` on `agent://<name>/code`, with the languages and the blocks as arguments. The requester
 is the author of the message that the code stands in: the latest one from which AutoGen's own extractor reads exactly
-these blocks. Code that no message of the running reply contains has no requester and is refused.
+these blocks. Code that no message of the running reply contains has no requester and is refused; so is code in what a
+tool has returned or other code has printed, which no agent wrote.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autogen.code_utils import extract_code
+from autogen.code_utils import extract_code, infer_lang
 from autogen.coding.base import CodeResult
 
 from act.integrations.autogen.requester import frame_of
@@ -42,6 +44,7 @@ class GuardedCodeExecutor:
         self._inner.restart()
 
     def execute_code_blocks(self, code_blocks: Sequence[Any]) -> Any:
+        code_blocks = [copy.copy(block) for block in code_blocks]
         blocks = _pairs(code_blocks)
         ruling = _decide(
             self._agent,
@@ -65,12 +68,13 @@ def guard_code(agent: Agent, guard: ActGuard) -> None:
     execute = agent.execute_code_blocks
 
     def execute_code_blocks(code_blocks: Any) -> Any:
-        ruling = _decide(agent, guard, [tuple(block) for block in code_blocks], extract_code)
+        blocks = _in_a_language(code_blocks)
+        ruling = _decide(agent, guard, blocks, lambda content: _in_a_language(extract_code(content)))
         if not ruling.allowed:
             return 1, ruling.text
         try:
             with guard.enforcer.reporting(ruling) as running:
-                result = execute(code_blocks)
+                result = execute(blocks)
                 running.failed = result[0] != 0
         except NotReported as withheld:
             return 1, str(withheld)
@@ -81,10 +85,23 @@ def guard_code(agent: Agent, guard: ActGuard) -> None:
 
 
 def guard_code_executor(agent: Agent, guard: ActGuard) -> None:
-    """The same for the executor object, also when the agent was given another one since."""
-    executor = getattr(agent, "_code_executor", None)
-    if executor is not None and not isinstance(executor, GuardedCodeExecutor):
-        agent._code_executor = GuardedCodeExecutor(executor, agent, guard)
+    """The same for the executor object, also for another one that the agent is given, even while it replies."""
+    base: Any = type(agent)
+
+    class Guarded(base):  # type: ignore[misc]
+        @property
+        def _code_executor(self) -> Any:
+            executor = self.__dict__.get("_code_executor")
+            while isinstance(executor, GuardedCodeExecutor):  # that of another agent
+                executor = executor._inner
+            return None if executor is None else GuardedCodeExecutor(executor, self, guard)
+
+        @_code_executor.setter
+        def _code_executor(self, executor: Any) -> None:
+            self.__dict__["_code_executor"] = executor
+
+    Guarded.__name__, Guarded.__qualname__, Guarded.__module__ = base.__name__, base.__qualname__, base.__module__
+    agent.__class__ = Guarded
 
 
 def _decide(agent: Agent, guard: ActGuard, blocks: Blocks, extract: Callable[[Any], Any]) -> Ruling:
@@ -93,7 +110,7 @@ def _decide(agent: Agent, guard: ActGuard, blocks: Blocks, extract: Callable[[An
     for message in reversed(frame.messages if frame is not None else []):
         if _reads_as(message, blocks, extract):
             entry = frame.ledger.entry(message) if frame is not None else None
-            asker = entry.author if entry else None
+            asker = entry.author if entry and not _is_output(message) else None
             break
     arguments = {
         "languages": sorted({language for language, _ in blocks}),
@@ -113,6 +130,18 @@ def _reads_as(message: Any, blocks: Blocks, extract: Callable[[Any], Any]) -> bo
         return bool(message.get("content")) and extract(message["content"]) == blocks
     except Exception:  # noqa: BLE001 - a message that cannot be read did not ask for this code
         return False
+
+
+def _is_output(message: Mapping[str, Any]) -> bool:
+    """Whether a message is what a tool has returned, or AutoGen's answer with what code has printed."""
+    content = message.get("content")
+    printed = isinstance(content, str) and content.startswith("exitcode: ")
+    return printed or message.get("role") in ("tool", "function") or bool(message.get("tool_responses"))
+
+
+def _in_a_language(code_blocks: Iterable[Any]) -> Blocks:
+    """The blocks with the language in which AutoGen would execute them: it guesses one that is not given."""
+    return [(language or infer_lang(code), code) for language, code in code_blocks]
 
 
 def _pairs(code_blocks: Sequence[Any]) -> Blocks:

@@ -4,13 +4,20 @@
 a remote (A2A) service makes one per request. Each of them is adopted: guarded like an agent without a token, so that
 the token of the agent that asked decides. The two classes are patched once per process, and the patches touch nothing
 but executors that take tools from a protected agent.
+
+A tool may make agents when it runs. Those that could act are refused when they reply inside of a call of a protected
+agent; for that the class of all agents is patched in the same way.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+from autogen import ConversableAgent
 
 from act.integrations.mapping import MappingFault, ToolSpec, agent_resource, spec_of
 
@@ -21,6 +28,44 @@ Agent = Any
 
 GUARD = "_act_guard"
 _PATCHED = "_act_patched"
+_WATCHED = "_act_watched"
+
+_calling: ContextVar[ActGuard | None] = ContextVar("act_autogen_calling", default=None)
+
+
+@contextmanager
+def calling(guard: ActGuard) -> Iterator[None]:
+    """The time in which a tool of an agent under this guard runs."""
+    before = _calling.set(guard)
+    try:
+        yield
+    finally:
+        _calling.reset(before)
+
+
+def watch_agents() -> None:
+    """Have every agent that replies inside of a tool call checked. Idempotent."""
+    if getattr(ConversableAgent, _WATCHED, False):
+        return
+    reply, a_reply = ConversableAgent.generate_reply, ConversableAgent.a_generate_reply
+
+    def check(agent: Agent) -> None:
+        guard = _calling.get()
+        if guard is not None:
+            guard.check_inside_call(agent)
+
+    @functools.wraps(reply)
+    def generate_reply(self: Agent, *args: Any, **kwargs: Any) -> Any:
+        check(self)
+        return reply(self, *args, **kwargs)
+
+    @functools.wraps(a_reply)
+    async def a_generate_reply(self: Agent, *args: Any, **kwargs: Any) -> Any:
+        check(self)
+        return await a_reply(self, *args, **kwargs)
+
+    ConversableAgent.generate_reply, ConversableAgent.a_generate_reply = generate_reply, a_generate_reply
+    setattr(ConversableAgent, _WATCHED, True)
 
 
 def guard_of(agent: Agent) -> ActGuard | None:

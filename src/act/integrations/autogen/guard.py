@@ -10,10 +10,10 @@ from weakref import WeakKeyDictionary
 from autogen import GroupChatManager
 
 from act.integrations.autogen import executors
-from act.integrations.autogen.code import guard_code, guard_code_executor
+from act.integrations.autogen.code import guard_code
 from act.integrations.autogen.messages import guard_messages
 from act.integrations.autogen.requester import Ledger, watch_replies
-from act.integrations.autogen.team import built_in_tools, can_act, given_agents, inner_agents
+from act.integrations.autogen.team import built_in_tools, can_act, engine, given_agents, inner_agents
 from act.integrations.autogen.tools import guard_tools
 from act.integrations.base import GuardBase
 from act.integrations.core import Party
@@ -56,6 +56,7 @@ class ActGuard(GuardBase):
         for agent in agents:
             self._install(agent, _Member(agent.name))
         executors.patch_shared_executors()
+        executors.watch_agents()
         return self
 
     def adopt(
@@ -96,6 +97,11 @@ class ActGuard(GuardBase):
         for agent in agents:
             self._check_peer(agent, "in a group with protected agents")
 
+    def check_inside_call(self, agent: Agent) -> None:
+        """Refuse an agent that could act and replies inside of a tool call, and is under no guard."""
+        if executors.guard_of(agent) is None and can_act(agent):
+            self._refuse(agent, "inside of a tool call")
+
     # --- installing ---------------------------------------------------------------------------------------------------
 
     def _install(self, agent: Agent, member: _Member) -> None:
@@ -130,13 +136,17 @@ class ActGuard(GuardBase):
                     f"agent {agent.name!r} has tools that run inside of its model client or at its provider "
                     f"({', '.join(tools)}), where no guard can stand; take them out of built_in_tools"
                 )
+            if kind := engine(agent):
+                self.unprotected(
+                    f"agent {agent.name!r} is a {kind}, which runs tools, code or agents of its own making by itself, "
+                    "where no guard can stand"
+                )
             for inner in inner_agents(agent):
                 if inner not in self._members and all(inner is not given for given in also):
                     self._refuse(inner, f"inside {agent.name!r}")
 
     def _before_reply(self, agent: Agent, sender: Agent | None) -> None:
-        """What may have changed since `protect`: nested chats, code executors, and whom the agent works with."""
-        guard_code_executor(agent, self)
+        """What may have changed since `protect`: nested chats, tools, and whom the agent works with."""
         self._check_inner([agent], also=[])
         peers = sender.groupchat.agents if isinstance(sender, GroupChatManager) else [sender]
         for peer in peers:

@@ -96,14 +96,15 @@ def _question(agent: Agent, guard: ActGuard, message: Any, author: Agent | None)
     if guard.messages == "off" or guard.is_plumbing(agent):
         return None
     party = guard.asker(author)
+    refused = _asking(guard).refused
     if party is None:
-        return Ruling(ReasonCode.REQUESTER_UNKNOWN, "It cannot be determined who wrote this message.")
+        return refused(ReasonCode.REQUESTER_UNKNOWN, "It cannot be determined who wrote this message.", "message")
     if party.token is None:
         return None  # people may speak
     try:
         return Call("message", agent_resource(agent.name), describe(message)), party
     except MappingFault as fault:
-        return Ruling(ReasonCode.RESOURCE_MALFORMED, f"{fault}.")
+        return refused(ReasonCode.RESOURCE_MALFORMED, f"{fault}.", "message", asker=party)
 
 
 def _outcome(agent: Agent, guard: ActGuard, message: Any, author: Agent | None, ruling: Ruling | None) -> Screened:

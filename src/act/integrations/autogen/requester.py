@@ -6,12 +6,16 @@ agent object from which the manager received the very message object that it now
 (a restored history, a rewritten message) has no known author. While an agent replies, a `Frame` holds the messages it
 replies to, and a call is attributed to the author of the last one only if that message asks for this call.
 
+AutoGen 0.14 has an agent answer a call of `__structured_output` with the arguments of the call. These are the words of
+who asked, not of who answers, and the agent keeps who that was.
+
 Trusted: the `sender` objects that AutoGen passes, and the Python code of the application. Not trusted: the `name`,
 `role` and content of any message, and the names of agents that are not protected.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +25,9 @@ from typing import Any
 from autogen import GroupChatManager
 
 Agent = Any
+
+QUOTED = "_act_quoted"
+_STRUCTURED = "__structured_output"
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Ledger:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._entries: dict[int, Entry] = {}
+        self.quoted: dict[str, Agent | None] = {}
+        """Texts that the agent says in the words of others, and of whom."""
 
     def record(self, message: Mapping[str, Any], author: Agent | None, *, ends: bool = False) -> None:
         """Remember the author of a message that was just stored."""
@@ -72,6 +81,18 @@ class Frame:
         entry = self.ledger.entry(self.messages[-1])
         return entry.author if entry else None
 
+    def own(self, reply: Any) -> Any:
+        """The reply, after it was remembered when it is in the words of who asked. Those are never more than a text."""
+        message = self.messages[-1] if self.messages and isinstance(self.messages[-1], Mapping) else {}
+        called = [call.get("function") for call in message.get("tool_calls") or () if isinstance(call, Mapping)]
+        functions = [one for one in called if isinstance(one, Mapping) and one.get("name") == _STRUCTURED]
+        if not any(reply == function.get("arguments") for function in functions):
+            return reply
+        said = reply if isinstance(reply, str) else json.dumps(reply, default=str)
+        entry = self.ledger.entry(self.messages[-1])
+        self.ledger.quoted[said] = entry.author if entry else None
+        return said
+
     @property
     def ends_here(self) -> bool:
         """The last message was dropped, and would have ended the chat."""
@@ -99,6 +120,13 @@ def asks_for(message: Any, func_call: Mapping[str, Any], call_id: str | None) ->
 
 def author_of(message: Any, sender: Agent | None) -> Agent | None:
     """Who wrote a message that arrives from `sender`; None when it cannot be determined."""
+    said_by = _said_by(message, sender)
+    quoted = getattr(said_by, QUOTED, {})
+    content = message.get("content") if isinstance(message, Mapping) else message
+    return quoted[content] if isinstance(content, str) and content in quoted else said_by
+
+
+def _said_by(message: Any, sender: Agent | None) -> Agent | None:
     if not isinstance(sender, GroupChatManager):
         return sender
     if isinstance(message, str):
@@ -159,14 +187,14 @@ def watch_replies(agent: Agent, ledger: Ledger, before_reply: Any) -> None:
         if frame.ends_here:
             return None
         with replying(frame):
-            return reply(messages, sender, *args, **kwargs)
+            return frame.own(reply(messages, sender, *args, **kwargs))
 
     async def a_generate_reply(messages: Any = None, sender: Any = None, *args: Any, **kwargs: Any) -> Any:
         frame = frame_for(messages, sender, asynchronous=True)
         if frame.ends_here:
             return None
         with replying(frame):
-            return await a_reply(messages, sender, *args, **kwargs)
+            return frame.own(await a_reply(messages, sender, *args, **kwargs))
 
     def append_oai_message(*args: Any, **kwargs: Any) -> Any:
         stored = append(*args, **kwargs)
@@ -181,6 +209,7 @@ def watch_replies(agent: Agent, ledger: Ledger, before_reply: Any) -> None:
                 ledger.record(agent._oai_messages[conversation][-1], agent)
         return stored
 
+    setattr(agent, QUOTED, ledger.quoted)
     agent.generate_reply = generate_reply
     agent.a_generate_reply = a_generate_reply
     agent._append_oai_message = append_oai_message

@@ -11,7 +11,16 @@ from typing import Any
 
 from autogen import ConversableAgent, GroupChat, GroupChatManager
 
+from act.integrations.autogen.requester import QUOTED
+from act.integrations.behind import agents_behind
+
 Agent = Any
+
+_TEAM = (ConversableAgent, GroupChat)
+_ENGINES = frozenset(
+    {"CaptainUserProxyAgent", "ConversableAdapter", "LLamaIndexConversableAgent", "MathUserProxyAgent"}
+)
+"""Agents of AutoGen that run tools or code by themselves, or agents that they have made, while they reply."""
 
 
 def given_agents(targets: Iterable[Any]) -> list[Agent]:
@@ -37,15 +46,15 @@ def given_agents(targets: Iterable[Any]) -> list[Agent]:
     return list({id(agent): agent for agent in found}.values())
 
 
-# Set by AutoGen itself, and pointing outwards: the executor of `run()` is adopted, the others are peers.
-_OUTWARD = frozenset({"run_executor", "_group_manager", "_last_speaker"})
+# Set by AutoGen or the guard, and pointing outwards: the executor of `run()` is adopted, the others are peers.
+_OUTWARD = frozenset({"run_executor", "_group_manager", "_last_speaker", QUOTED})
 
 
 def inner_agents(agent: Agent) -> Iterator[Agent]:
-    """The agents that act inside `agent`: members it manages, those of its nested chats, and those it keeps for itself.
+    """The agents that act inside `agent`: members it manages, those of its nested chats, of itself and of tools.
 
-    The last are found as attributes, as AutoGen's composite agents (CaptainAgent, DocAgent) have them, and count when
-    they can do more than speak.
+    Its own are found as attributes, as AutoGen's composite agents (CaptainAgent, DocAgent) have them, those of tools as
+    what the functions know. Both count when they can do more than speak.
     """
     if isinstance(agent, GroupChatManager):
         yield from agent.groupchat.agents
@@ -59,16 +68,27 @@ def inner_agents(agent: Agent) -> Iterator[Agent]:
     inner_group = getattr(agent, "_group_chat_config", None)  # AutoGen's wrapper around a handoff to a group chat
     if inner_group is not None:
         yield from given_agents([inner_group.pattern])
-    yield from _kept(agent)
+    for held in (*_kept(agent), *_behind_tools(agent)):
+        for inner in _members(held):
+            if inner is not agent and (can_act(inner) or getattr(inner, "_tools", None)):
+                yield inner
 
 
-def _kept(agent: Agent) -> Iterator[Agent]:
+def _kept(agent: Agent) -> Iterator[Any]:
     for name, value in list(vars(agent).items()):
         if name not in _OUTWARD:
-            for held in value if isinstance(value, list | tuple) else (value,):
-                for inner in _members(held):
-                    if inner is not agent and (can_act(inner) or getattr(inner, "_tools", None)):
-                        yield inner
+            if isinstance(value, Mapping):
+                yield from list(value.values())
+            elif isinstance(value, list | tuple):
+                yield from value
+            else:
+                yield value
+
+
+def _behind_tools(agent: Agent) -> Iterator[Any]:
+    tools = [getattr(tool, "func", None) for tool in getattr(agent, "_tools", ())]
+    for function in (*agent._function_map.values(), *tools):
+        yield from agents_behind(function, lambda thing: isinstance(thing, _TEAM))
 
 
 def _members(held: Any) -> Iterator[Agent]:
@@ -97,9 +117,15 @@ def built_in_tools(agent: Agent) -> list[str]:
     return sorted({str(tool) for names in tools for tool in names or ()})
 
 
+def engine(agent: Agent) -> str | None:
+    """The class of AutoGen by which an agent acts on its own, past its functions and its code executor."""
+    kinds = (kind for kind in type(agent).__mro__ if kind.__module__.partition(".")[0] == "autogen")
+    return next((kind.__name__ for kind in kinds if kind.__name__ in _ENGINES), None)
+
+
 def can_act(agent: Agent) -> bool:
     """Whether an agent can itself do more than speak: run tools or code."""
-    if not isinstance(agent, ConversableAgent):
+    if not isinstance(agent, ConversableAgent) or engine(agent):
         return True
     return bool(agent._function_map or agent._code_execution_config is not False or built_in_tools(agent))
 

@@ -1,7 +1,8 @@
 """Tool calls: `execute_function` and `a_execute_function` of each protected agent, on the instance.
 
 Both forms of call (`tool_calls`, `function_call`), sync and async, and functions registered later all pass through
-these two. What is decided is what runs: the arguments are read once, sent to ACT, and written anew for the original.
+these two. What is decided is what runs: the arguments are read once, as the function takes them, sent to ACT, and
+written anew for the original.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from act.integrations.autogen.arguments import as_taken
+from act.integrations.autogen.executors import calling
 from act.integrations.autogen.requester import Frame, frame_of
 from act.integrations.base import Plan
 from act.integrations.core import ApprovalPending, NotReported, Party, Ruling
@@ -41,10 +44,18 @@ class Planned:
     plan: Plan | Ruling
     parties: Parties
     func_call: dict[str, Any]
+    function: Any
 
     @property
     def labels(self) -> Sequence[str] | None:
         return self.plan.labels if isinstance(self.plan, Plan) else None
+
+    def replaced(self, agent: Agent, guard: ActGuard) -> Result | None:
+        """The result when the agent has another function by this name by now, as after a long wait for a person."""
+        if guard.mode != "enforce" or agent._function_map.get(self.func_call["name"]) is self.function:
+            return None
+        said = "The tool was replaced while it was decided about its call."
+        return denial(self.func_call, _refused(ReasonCode.ACTION_MALFORMED, said))
 
 
 def guard_tools(agent: Agent, guard: ActGuard) -> None:
@@ -63,8 +74,8 @@ def guard_tools(agent: Agent, guard: ActGuard) -> None:
         if not ruling.allowed:
             return denial(func_call, ruling.text)
         try:
-            with guard.enforcer.reporting(ruling, planned.labels) as running:
-                result: Result = execute(planned.func_call, *args, **kwargs)
+            with guard.enforcer.reporting(ruling, planned.labels) as running, calling(guard):
+                result: Result = planned.replaced(agent, guard) or execute(planned.func_call, *args, **kwargs)
                 running.failed = not result[0]
         except NotReported as withheld:
             return denial(func_call, str(withheld))
@@ -92,7 +103,10 @@ def guard_tools(agent: Agent, guard: ActGuard) -> None:
             return denial(func_call, ruling.text)
         try:
             async with guard.enforcer.a_reporting(ruling, planned.labels) as running:
-                result: Result = await a_execute(planned.func_call, *args, **kwargs)
+                with calling(guard):
+                    result: Result = planned.replaced(agent, guard) or await a_execute(
+                        planned.func_call, *args, **kwargs
+                    )
                 running.failed = not result[0]
         except NotReported as withheld:
             return denial(func_call, str(withheld))
@@ -119,9 +133,10 @@ def plan_call(
         return denial(func_call, "Error: the arguments must be a JSON object.")
     asker = frame.asker_of_call(func_call, call_id) if frame is not None else guard.stand_in_asker(agent)
     parties = Parties(executor=guard.party(agent), asker=guard.asker(asker))
-    plan = guard.plan(name, arguments, spec=guard.spec_for(agent, name), **parties)
+    function = agent._function_map.get(name)
+    plan = guard.plan(name, as_taken(function, arguments), spec=guard.spec_for(agent, name), **parties)
     run = dict(func_call) | ({"arguments": plan.canonical} if isinstance(plan, Plan) else {})
-    return Planned(plan, parties, run)
+    return Planned(plan, parties, run, function)
 
 
 def denial(func_call: Any, text: str) -> Result:
