@@ -12,9 +12,29 @@ from hypothesis import strategies as st
 from act.text import has_secret, without_secrets
 
 # What is meant, written plainly; it takes quadratic time.
-PLAIN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+|eyJ[\w-]{16,}\.[\w-]{16,}|act_[0-9A-Za-z]+_[\w-]{20,}")
+PLAIN = re.compile(
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]+|eyJ[\w-]{16,}\.[\w-]{16,}|act_[0-9A-Za-z]+_[\w-]{20,}|whsec_[\w+/-]{24,}=*"
+)
 
-PIECES = ["eyJ", "act_", "abc", "_", ".", "-", " ", "x" * 16, "y" * 20, '"', "ü", "\n", "0", "live_", "[secret]"]
+PIECES = [
+    "eyJ",
+    "act_",
+    "whsec_",
+    "/+=",
+    "abc",
+    "_",
+    ".",
+    "-",
+    " ",
+    "x" * 16,
+    "y" * 20,
+    '"',
+    "ü",
+    "\n",
+    "0",
+    "live_",
+    "[secret]",
+]
 
 HOSTILE = {
     "headers": "eyJ" * 85_000,
@@ -26,6 +46,7 @@ HOSTILE = {
     "a late header": "a" * 250_000 + "eyJ",
     "keys": "act_" * 64_000,
     "names of keys": "act_a" * 50_000,
+    "keys of webhooks": "whsec_" * 42_000,
     "one long key": "act_" + "a" * 250_000,
 }
 
@@ -41,6 +62,7 @@ def test_what_looks_like_a_secret_is_found(text: str) -> None:
 def test_only_the_secret_is_taken() -> None:
     token = "eyJ0eXAiOiJKV1QifQ.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
     key = "act_admin_" + "0123456789" * 4
+    assert without_secrets(f"whsec_{'a+/b' * 8}=. x") == "[secret]. x"
     assert without_secrets(f'{{"a":"x{token}","b":"{key}!"}}') == '{"a":"x[secret]","b":"[secret]!"}'
 
 

@@ -10,25 +10,27 @@ from urllib.parse import quote
 _IN_SEGMENT = "!$&'()*+,;=:@"
 _ENDS_SEGMENT = "/?#%[]\\"
 
-# What looks like one of our API keys; and what looks like a token (three base64url parts, the first a JSON object), or
-# like the begin of one. Both are found in time that grows with the length of the text alone, whatever is in it: a part
-# is looked at from its begin, and given up at once (possessive and atomic groups), not from each "eyJ" in it.
-_KEY = re.compile(r"act_[0-9A-Za-z]++_[\w-]{20,}")
+# What looks like one of our API keys, or like what signs our webhooks; and what looks like a token (three base64url
+# parts, the first a JSON object), or like the begin of one. Both are found in time that grows with the length of the
+# text alone, whatever is in it: a part is looked at from its begin, and given up at once (possessive and atomic
+# groups), not from each "eyJ" in it.
+_KEY = re.compile(r"act_[0-9A-Za-z]++_[\w-]{20,}|whsec_[\w+/-]{24,}+=*+")
 _TOKEN = re.compile(
     r"(?<![\w-])(?P<before>(?>[\w-]*?(?=eyJ)))eyJ(?:[\w-]++\.[\w-]++\.[\w-]+|[\w-]{16,}+\.[\w-]{16,})",
 )
 
 
 def has_secret(text: str) -> bool:
-    """Whether something in the text looks like one of our tokens or keys."""
-    return ("act_" in text and _KEY.search(text) is not None) or ("eyJ" in text and _TOKEN.search(text) is not None)
+    """Whether something in the text looks like one of our tokens or keys, or a secret of a webhook."""
+    keyed = "_" in text and ("act_" in text or "whsec_" in text)
+    return (keyed and _KEY.search(text) is not None) or ("eyJ" in text and _TOKEN.search(text) is not None)
 
 
 def without_secrets(text: str, mark: str = "[secret]") -> str:
-    """The text, in which nothing looks like one of our tokens or keys: `mark` stands in their place."""
+    """The text, in which nothing looks like a secret of ours: `mark` stands in its place."""
     if "eyJ" in text:
         text = _TOKEN.sub(rf"\g<before>{mark}", text)
-    return _KEY.sub(mark, text) if "act_" in text else text
+    return _KEY.sub(mark, text) if "_" in text and ("act_" in text or "whsec_" in text) else text
 
 
 def segment(text: str) -> str:

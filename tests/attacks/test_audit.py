@@ -463,7 +463,9 @@ def test_no_secret_enters_the_log_by_any_text(api: Api, server: Server) -> None:
     named = {"name": f"for {person}", "actions": ["never"], "resources": ["*"], "appliesTo": {"agentIds": [agent]}}
     problem = api.post("/v1/policies", named, status=422)
     assert [error["pointer"] for error in problem["errors"]] == ["/name"]
-    api.policy(["never"], appliesTo={"agentIds": [agent]}, description=f"for {person}")
+    named |= {"name": "never", "description": f"for {person}", "resources": [f"api://{token}"]}
+    problem = api.post("/v1/policies", named, status=422)
+    assert {error["pointer"] for error in problem["errors"]} == {"/description", "/resources/0"}
     export = api.send("GET", "/v1/audit/export").text
     for secret in (token, enforcer, person, server.admin_key):
         assert secret not in export

@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import json
 import os
+import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from act.audit.merkle import frontier_of, leaf_hash
 from act.audit.record import encode
 from act.audit.stream import LogStream
 from act.cli.verify import Result, all_verified, spooled
+from act.client.embedded import EmbeddedTransport
 from tests.attacks.log import Kept, keep
 from tests.audit.old_records import TENANT, write_old
 from tests.in_process import InProcess
@@ -583,3 +586,133 @@ def test_killed_at_any_step(tmp_path: Path) -> None:
     steps = done.stdout.split()
     assert len(steps) > 8, done.stdout
     assert steps[-1] == "end"
+
+
+# --- what is erased is nowhere ---
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from tests.in_process import InProcess
+
+node = InProcess(Path(sys.argv[1]), datetime.now(UTC))
+node.node.archives._told = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+node.api.post("/v1/audit/archives", {"olderThan": 86400})
+"""
+
+
+def killed_before_it_was_told(folder: Path) -> Path:
+    """Archive in a process that is killed when the file is there and the log does not tell of it; the file."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    [left] = (folder / "act.db.archives" / TENANT).iterdir()
+    return left
+
+
+def test_a_file_that_a_killed_process_left_does_not_outlive_what_is_erased(tmp_path: Path) -> None:
+    node = InProcess(tmp_path, datetime.now(UTC) - timedelta(days=30))
+    text = "marigold of nobody"
+    index = node.api.enforce(node.api.token(node.api.agent()), "run", "x", arguments={"note": text})["audit"]["index"]
+    write_old(node.node._writer, 300)
+    node.close()
+    left = killed_before_it_was_told(tmp_path)
+    assert text.encode() in gzip.decompress(left.read_bytes())
+    (left.parent / f"{left.name}.new").write_bytes(b"begun")
+    shutil.copy(left, left.with_name(f"{left.name}.{'0123456789abcdef'}"))  # as an archive of later moves it aside
+    node = start(tmp_path)
+    try:
+        node.node.archives.sweep()
+        assert list(left.parent.iterdir()) == []
+        node.api.post(f"/v1/audit/{index}/erase", {"reason": "r"}, status=200)
+        assert node.api.post("/v1/audit/archives", {"olderThan": DAY})["archive"]["end"] == 256
+        assert text.encode() not in gzip.decompress(left.read_bytes())
+    finally:
+        node.close()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+def test_only_what_is_elsewhere_is_deleted(node: InProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a database that was put back, an archive may have records that are nowhere else."""
+    write_old(node.node._writer, 600)
+    made = node.api.post("/v1/audit/archives", {"olderThan": DAY})["archive"]
+    folder = tmp_path / "act.db.archives" / TENANT
+    sealed = folder / Path(made["file"]).name
+    lines = unpacked(sealed)
+    root = json.loads(lines[-1])["checkpoint"]["rootHash"]
+    kept = {
+        "000000000000-000000000256.jsonl.gz": packed(lines),  # its name is not what it holds
+        "000000000000-000000001024.jsonl.gz": sealed.read_bytes(),  # as many records the log does not have
+        "000000000512-000000000000.jsonl.gz": sealed.read_bytes(),
+        f"{sealed.name}.{'0' * 16}": packed([line.replace(root.encode(), b"0" * 64) for line in lines]),
+        f"{sealed.name}.{'1' * 16}": packed(lines[:-1]),
+        f"{sealed.name}.{'2' * 16}": sealed.read_bytes()[:-9],
+        f"{sealed.name}.{'3' * 16}": packed([*lines, b'{"checkpoint":']),
+        f"{sealed.name}.bak": sealed.read_bytes(),
+        "notes.txt": b"mine",
+    }
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    (folder / f"{sealed.name}.{'4' * 16}").symlink_to(sealed)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    archives = node.node.archives
+    archives._next = 0.0
+    archives.sweep()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    warned = [record.getMessage() for record in caplog.records if "was left as it is" in record.getMessage()]
+    assert len(warned) == 7
+    # Nor is the last copy, when the archive itself was damaged.
+    copy = folder / f"{sealed.name}.{'5' * 16}"
+    copy.write_bytes(sealed.read_bytes())
+    sealed.write_bytes(sealed.read_bytes()[:-1])
+    archives._next = 0.0
+    archives.sweep()
+    assert copy.read_bytes() == before[sealed.name]
+    sealed.write_bytes(before[sealed.name])
+    archives._next = 0.0
+    archives.sweep()
+    assert not copy.exists()
+    assert sealed.exists()
+
+
+def test_an_approval_keeps_nothing_that_could_not_be_erased_any_more(node: InProcess, tmp_path: Path) -> None:
+    """Its decision is in an archive, by which alone it could be named."""
+    api, texts = node.api, [f"marigold {number} of nobody" for number in range(4)]
+    api.patch(f"/v1/tenants/{TENANT}", {"maxTokenTtl": 40 * DAY})
+    agent, key = api.agent(), api.key("enforce")["key"]
+    terms: Any = {"requiresApproval": {"expiresIn": 20 * DAY}}
+    api.policy(["ask"], appliesTo={"agentIds": [agent]}, constraints=terms)
+    token = api.token(agent, expiresIn=40 * DAY)
+    point = Api(str(api.client.base_url), key, EmbeddedTransport(node._service))
+
+    def ask(text: str) -> Any:
+        return point.enforce(token, "ask", "x", arguments={"n": text}, context={"n": text, "conversationId": "c"})
+
+    ids = [ask(text)["approval"]["id"] for text in texts[:3]]
+    api.post(f"/v1/approvals/{ids[0]}/approve", {}, status=200)
+    assert ask(texts[0])["reasonCode"] == "allowed"
+    api.post(f"/v1/approvals/{ids[1]}/reject", {"reason": "no"}, status=200)
+    api.post(f"/v1/approvals/{ids[2]}/reject", {"reason": "no"}, status=200)
+    assert [api.get(f"/v1/approvals/{id}")["arguments"] for id in ids] == [{"n": text} for text in texts[:3]]
+    write_old(node.node._writer, 300)
+    open_one = ask(texts[3])
+    write_old(node.node._writer, 300)
+    node.clock.move(2 * DAY)
+    end = open_one["audit"]["index"] // 256 * 256
+    assert api.post("/v1/audit/archives", {"olderThan": DAY})["archive"]["end"] == end
+    node.node.archives.remove()
+    for id in ids:
+        shown = api.get(f"/v1/approvals/{id}")
+        assert (shown["arguments"], shown["context"]) == (None, {"conversationId": "c"})
+    assert api.get(f"/v1/approvals/{open_one['approval']['id']}")["arguments"] == {"n": texts[3]}
+    assert ask(texts[1])["reasonCode"] == "approval_rejected", "a no is known until its time is over"
+    node.node._approvals.sweep()
+    node.clock.move(30 * DAY)
+    node.node._approvals.sweep()
+    assert api.post("/v1/audit/archives", {"olderThan": DAY})["archive"] is not None
+    node.node.archives.remove()
+    assert api.get(f"/v1/approvals/{open_one['approval']['id']}")["arguments"] is None
+    api.post("/v1/audit/erase", {"agentId": agent, "reason": "r"}, status=200)
+    node.close()
+    content = (tmp_path / "act.db").read_bytes()
+    assert not [text for text in texts if text.encode() in content]

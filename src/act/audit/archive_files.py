@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,8 @@ from typing import IO, Final
 
 _UNFINISHED: Final = ".new"
 _READ: Final = 1 << 16
+_NAMED = re.compile(r"([0-9]{12})-([0-9]{12})\.jsonl\.gz(?:\.[0-9a-f]{16})?")
+"""What this module calls its files: an archive, or one that was moved aside."""
 
 
 class ArchiveInvalid(Exception):
@@ -31,6 +34,44 @@ class Stored:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file in the folder that is named as an archive of the records from `first` to `end` (exclusive)."""
+
+    path: Path
+    first: int
+    end: int
+
+
+def name(first: int, end: int) -> str:
+    """What the archive of the records from `first` to `end` (exclusive) is called."""
+    return f"{first:012d}-{end:012d}.jsonl.gz"
+
+
+def found(folder: Path) -> list[Found]:
+    """The files that are named as archives, also those that were moved aside.
+
+    Raises:
+        OSError: the folder is there and cannot be read.
+    """
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    named = ((path, _NAMED.fullmatch(path.name)) for path in paths if path.is_file() and not path.is_symlink())
+    return [Found(path, int(match[1]), int(match[2])) for path, match in named if match]
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Delete what a process that was killed had begun to write.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
+    for left in folder.glob(f"*{_UNFINISHED}"):
+        left.unlink()
+
+
 def write(path: Path, pieces: Iterator[bytes]) -> None:
     """Write the file, durable when this returns. What stands there with other content is moved aside, and kept.
 
@@ -38,8 +79,7 @@ def write(path: Path, pieces: Iterator[bytes]) -> None:
         OSError: it could not be written; nothing but an earlier file is there.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in path.parent.glob(f"*{_UNFINISHED}"):
-        left.unlink()
+    drop_unfinished(path.parent)
     unfinished = path.with_name(path.name + _UNFINISHED)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +20,7 @@ from act.database.tables import (
 )
 
 _columns: Final = audit_archives.c
+_OPEN: Final = ("pending", "approved")
 
 
 def held_from(connection: Connection, tenant_id: str) -> int:
@@ -41,6 +43,11 @@ def archives(connection: Connection, tenant_id: str, after: int, limit: int) -> 
     """In the order of the log, those that begin after an index."""
     query = select(audit_archives).where(_columns.tenant_id == tenant_id, _columns.first > after)
     return connection.execute(query.order_by(_columns.first).limit(limit)).all()
+
+
+def files(connection: Connection, tenant_id: str) -> frozenset[str]:
+    """The names of all archives of a tenant."""
+    return frozenset(connection.execute(select(_columns.file).where(_columns.tenant_id == tenant_id)).scalars())
 
 
 def unfinished(connection: Connection) -> Sequence[Row[Any]]:
@@ -72,7 +79,7 @@ def first_needed(connection: Connection, tenant_id: str, now: datetime) -> int |
     # Approved ones too: what redeems them comes later.
     waiting = select(approvals.c.decision_id).where(
         approvals.c.tenant_id == tenant_id,
-        approvals.c.status.in_(("pending", "approved")),
+        approvals.c.status.in_(_OPEN),
         approvals.c.expires_at > now,
     )
     columns = audit_records.c
@@ -120,6 +127,25 @@ def remove(connection: Connection, tenant_id: str, first: int, begin: int) -> No
     mine = (_columns.tenant_id == tenant_id) & (_columns.first == first) & (_columns.removed == begin)
     if connection.execute(update(audit_archives).where(mine).values(removed=begin + WIDTH)).rowcount != 1:
         raise LookupError(f"No archive is at {begin}.")
+
+
+def forget_arguments(connection: Connection, tenant_id: str, begin: int, now: datetime) -> None:
+    """Take from approvals what was asked by the 256 records from `begin` on: it could not be erased without them.
+
+    What is asked stays until it is settled, and the hash by which a no is known until its time is over.
+    """
+    records, asked = audit_records.c, approvals.c
+    these = (records.tenant_id == tenant_id) & (records.idx >= begin) & (records.idx < begin + WIDTH)
+    ids = select(records.approval_id).where(these, records.approval_id.is_not(None))
+    query = select(asked.id, asked.status, asked.context, asked.expires_at)
+    for row in connection.execute(query.where(asked.tenant_id == tenant_id, asked.id.in_(ids))).all():
+        values: dict[str, Any] = {"erase": True}
+        if row.status not in _OPEN:
+            kept = {name: value for name, value in row.context.items() if name == "conversationId"}
+            values |= {"arguments": None, "context": kept}
+            if row.expires_at <= now:
+                values["binding"] = secrets.token_bytes(HASH_SIZE)
+        connection.execute(update(approvals).where(asked.id == row.id).values(**values))
 
 
 def leaf_hashes(connection: Connection, tenant_id: str, begin: int, end: int) -> list[bytes]:

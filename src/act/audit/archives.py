@@ -9,8 +9,10 @@ and what was removed is in a file that was read. The leaf hashes stay, so every 
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +23,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from act import models
 from act.audit import archive_files, archive_store, block_store
-from act.audit.archive_files import ArchiveInvalid, Stored
+from act.audit.archive_files import ArchiveInvalid, Found, Stored
 from act.audit.lines import begin_line, end_line, record_line
 from act.audit.merkle import Frontier, leaf_hash
 from act.audit.proving import LogService
@@ -115,9 +117,13 @@ class ArchiveService:
         return models.ArchiveSealed(archive=None if row is None else _answer(row), has_more=more)
 
     def sweep(self) -> None:
-        """Once a day, archive what the tenants' settings say; and remove what is in archives. Blocks."""
+        """At the start and once a day, archive what the tenants' settings say; and remove what is in archives. Blocks.
+
+        Before that, files that a process which was killed has left are deleted.
+        """
         if self._clock.monotonic() >= self._next:
             self._next = self._clock.monotonic() + DAY
+            self._clear()
             for tenant in list(self._tenants):
                 self._by_setting(tenant.id, tenant.audit_retention)
         self.remove()
@@ -149,7 +155,7 @@ class ArchiveService:
                 frontier = self._log.frontier(connection, tenant_id, first)
                 head = self._log.frontier(connection, tenant_id, end)
                 times = archive_store.times(connection, tenant_id, first, end)
-            name = f"{tenant_id}/{first:012d}-{end:012d}.jsonl.gz"
+            name = f"{tenant_id}/{archive_files.name(first, end)}"
             lines = partial(self._lines, tenant_id, frontier, head)
             path = self._folder / name
             archive_files.write(path, gathered(self._paced(line + b"\n" for line in lines())))
@@ -270,6 +276,55 @@ class ArchiveService:
         assert row is not None
         return row
 
+    # --- files that nothing rests on ---
+
+    def _clear(self) -> None:
+        """Delete archives that the log does not tell of: they would keep what is erased from now on."""
+        with self._one:
+            for tenant in list(self._tenants):
+                try:
+                    self._clear_folder(tenant.id)
+                except _Ending:
+                    return
+                except OSError as error:
+                    log.error("the folder of the archives of %s cannot be looked through: %s", tenant.id, error)
+
+    def _clear_folder(self, tenant_id: str) -> None:
+        folder = self._folder / tenant_id
+        archive_files.drop_unfinished(folder)
+        with self._reader.begin() as connection:
+            told = archive_store.files(connection, tenant_id)
+        for left in archive_files.found(folder):
+            if f"{tenant_id}/{left.path.name}" in told:
+                continue
+            try:
+                self._check_repeated(tenant_id, left)
+            except (ArchiveInvalid, LookupError, ValueError) as error:
+                log.warning("%s is in no list of archives, and was left as it is: %s", left.path, error)
+                continue
+            left.path.unlink()
+            log.info("deleted %s, of which the log does not tell; its records are in the database", left.path)
+
+    def _check_repeated(self, tenant_id: str, left: Found) -> None:
+        """Let nothing be deleted that has a record which is not in the database, or in an archive of which it tells.
+
+        Raises:
+            ArchiveInvalid: it cannot be read, or may be the only copy: an older database was put back.
+        """
+        if not 0 <= left.first < left.end <= self._writer.head(tenant_id).size:
+            raise ArchiveInvalid("the log has no such records")
+        with self._reader.begin() as connection:
+            head = self._log.frontier(connection, tenant_id, left.end)
+            row = archive_store.containing(connection, tenant_id, left.first)
+        *_, last = deque(self._paced(archive_files.lines(left.path)), maxlen=1) or (b"",)
+        checkpoint = json.loads(last).get("checkpoint", {}) if last.startswith(b'{"checkpoint":') else {}
+        if (checkpoint.get("size"), checkpoint.get("rootHash")) != (head.size, head.root().hex()):
+            raise ArchiveInvalid("it holds other records than the log")
+        if row is None:
+            return
+        if left.end > row.end or archive_files.digest(self._folder / row.file) != _stored(row):
+            raise ArchiveInvalid(f"its records are in no other file, for {row.file} is not what was sealed")
+
     # --- removing ---
 
     def remove(self) -> None:
@@ -287,14 +342,19 @@ class ArchiveService:
 
     def _remove(self, row: Row[Any]) -> None:
         path = self._folder / row.file
-        if archive_files.digest(path) != Stored(row.bytes, row.sha256):
+        if archive_files.digest(path) != _stored(row):
             raise ArchiveInvalid(f"{path} is not what was sealed; put the file back that has the hash in the log.")
         for begin in range(row.removed, row.end, WIDTH):
-            self._writer.tidy(partial(_remove, row.tenant_id, row.first, begin))
+            self._writer.tidy(partial(_remove, row.tenant_id, row.first, begin, self._clock.now()))
             self._rest()
 
 
-def _remove(tenant_id: str, first: int, begin: int, connection: Connection) -> None:
+def _stored(row: Row[Any]) -> Stored:
+    return Stored(row.bytes, row.sha256)
+
+
+def _remove(tenant_id: str, first: int, begin: int, now: datetime, connection: Connection) -> None:
+    archive_store.forget_arguments(connection, tenant_id, begin, now)
     archive_store.remove(connection, tenant_id, first, begin)
     block_store.forget(connection, tenant_id, begin + WIDTH)
 

@@ -22,6 +22,10 @@ MAX_KEPT: Final = 16 * 1024
 """Bytes of canonical JSON; of longer arguments nothing is kept but their hash and their length."""
 
 
+_OWN: Final = (b"eyJ", b"act_", b"whsec_")
+"""Without one of these in it, a text has none of our tokens, keys or secrets (`act.text`)."""
+
+
 class Body(NamedTuple):
     """What stands beside a record. `text` is JSON, None when nothing is kept; `told` are members of the record."""
 
@@ -46,7 +50,7 @@ def body_of(arguments: Mapping[str, Any], salt: bytes, keeping: Keeping) -> Body
     if len(whole) > MAX_KEPT:
         return Body(salt, None, {"argumentsHash": hashed, "argumentsKept": "none", "argumentsBytes": len(whole)})
     told = {"argumentsHash": hashed, "argumentsKept": keeping.mode}
-    plain = keeping.mode == "full" and b"eyJ" not in whole and b"act_" not in whole
+    plain = keeping.mode == "full" and not any(begin in whole for begin in _OWN)
     kept = arguments if plain else keeping.kept(arguments)
     if kept is arguments or (text := canonical(kept)) == whole:
         return Body(salt, _readable(arguments), told)

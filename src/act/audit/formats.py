@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -35,8 +36,17 @@ COLUMNS: Final = (
     "arguments",
 )
 OCSF_VERSION: Final = "1.4.0"
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_BEGINS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 """With the full-width forms, which some programs read alike (OWASP, "CSV Injection")."""
+_FORMULA = re.compile(
+    # What programs pass over before a formula: white space, control and invisible characters, quotes.
+    rf"""\A(?=[\t\r\n]|[\s\x00-\x1f\x7f\ufeff\u200b-\u200f"]*+[{_BEGINS}])"""
+    # What other programs begin a new cell with: Excel takes semicolons or tabs where commas are decimal signs, and
+    # there a quote within a cell does not hold lines together.
+    rf"""|(?<=[;\t\r\n])(?=[ \x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\u200b-\u200f"]*+[{_BEGINS}])"""
+)
+_LINE_ENDS: Final = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
+"""What JSON may have within a text, and many programs end a line at (Unicode, section 5.8)."""
 _STATUS: Final = {"allowed": (1, "Success"), "denied": (2, "Failure"), "pending_approval": (99, "Pending")}
 
 
@@ -47,15 +57,14 @@ def csv_header() -> bytes:
 def csv_line(record: Mapping[str, Any], leaf_hash: str, arguments: str | None = None) -> bytes:
     """One record, and the JSON of what is kept of the arguments.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    Where a spreadsheet would take a text, or a part of it, for a formula, an apostrophe stands before that.
     """
     values = {**record, "leafHash": leaf_hash, "arguments": arguments}
     return _row([_cell(values.get(name)) for name in COLUMNS])
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return "" if value is None else _FORMULA.sub("'", str(value))
 
 
 def _row(values: tuple[str, ...] | list[str]) -> bytes:
@@ -110,7 +119,8 @@ def ocsf_line(record: Mapping[str, Any], leaf_hash: str, arguments: str | None =
     event = _without_none(event)
     if arguments is not None and "request" in event["api"]:
         event["api"]["request"]["data"] = json.loads(arguments)
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    return text.translate(_LINE_ENDS).encode() + b"\n"
 
 
 def _without_none(value: Any) -> Any:

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+from act.audit.values import MARK, end_of_value
 from act.policies.globs import Matcher, compile_pattern
 from act.redact_patterns import plain_name
 from act.text import without_secrets
 
 Mode = Literal["none", "redacted", "full"]
-
-MARK: Final = "[redacted]"
 
 SECRET_NAMES: Final = (
     "*password*",
@@ -66,8 +65,7 @@ _NAMED_BY: Final = ("name", "key", "header", "field", "Name", "Key")
 _VALUE: Final = ("value", "Value")
 
 # Every alternative begins with a literal: so the search skips to places where one of these letters stands.
-_LOOKS = re.compile(
-    r"""
+_LOOK: Final = r"""
       A(?<![A-Za-z0-9]A)(?:KIA|SIA|GPA|IDA|ROA|NPA|IPA|BIA|CCA)[A-Z0-9]{16,}+  # AWS
     | AIza[\w-]{30,}+                                          # Google
     | ya29\.[\w-]{20,}+
@@ -85,13 +83,28 @@ _LOOKS = re.compile(
     | npm_[A-Za-z0-9]{30,}+
     | pypi-[\w-]{40,}+
     | SG\.[\w-]{16,}+\.[\w-]{16,}+                             # SendGrid
-    | Bearer\s{1,4}+[\w.~+/=-]{6,}+                            # RFC 6750
-    | bearer\s{1,4}+[\w.~+/=-]{6,}+
-    | BEARER\s{1,4}+[\w.~+/=-]{6,}+
+    | Bearer(?:\s|%20){1,4}+[\w.~+/=-]{6,}+                            # RFC 6750
+    | bearer(?:\s|%20){1,4}+[\w.~+/=-]{6,}+
+    | BEARER(?:\s|%20){1,4}+[\w.~+/=-]{6,}+
     | -----BEGIN[A-Z0-9 ]{0,40}?PRIVATE\ KEY(?:\ BLOCK)?-----(?s:.*?)(?:-----END[^-]{0,60}-----|\Z)
-    """,
-    re.VERBOSE,
+    """
+_LOOKS = re.compile(_LOOK, re.VERBOSE)
+_SIGNS: Final = r"""
+      %(?:25)*+(?:22|3[ADEade])
+    | &(?:quot|gt|\#0*+(?:34|58|61|62)|\#[Xx]0*+(?:22|3[ADEade]));
+    | \\u00(?:22|3[ADEade])
+    """
+"""What separates a name from its value, written for URLs, for HTML, or for JSON within JSON."""
+_ESCAPED_SIGN = re.compile(_SIGNS, re.VERBOSE)
+_ESCAPED = re.compile(
+    r"%([2-7][0-9A-Fa-f])|\\u00([2-7][0-9A-Fa-f])|&\#[Xx]0*+([2-7][0-9A-Fa-f]);|&\#0*+([0-9]{2,3});|&(quot|apos|lt|gt|amp);"
 )
+_ENTITIES: Final = {"quot": '"', "apos": "'", "lt": "<", "gt": ">", "amp": "&"}
+_DEEPEST: Final = 3
+"""Times that a text may have been escaped."""
+# What else may hold a secret; again with literals first, and with none that is a frequent letter.
+_HINTS = re.compile(rf"--\w | <\w | {_SIGNS} | {_LOOK}", re.VERBOSE)
+_RARE = re.compile(rf"value | Value | --\w | <\w | {_SIGNS}", re.VERBOSE)
 _USER_INFO = re.compile(r"://(?!\[redacted\]@[^\s/?#@]*(?![^\s/?#]))[^\s/?#]*@")
 _MANY_DIGITS = re.compile(r"[0-9](?:[ -]?[0-9]){8}")
 _SSN = re.compile(r"[0-9](?<![\w-][0-9])[0-9]{2}-[0-9]{2}-[0-9]{4}(?![\w-])")
@@ -102,9 +115,12 @@ _DOUBLED = str.maketrans("0123456789", "0246813579")
 # Behind the name may stand what ends it in code (`x["name"] = `) or in JSON within JSON, and columns of spaces.
 _ASSIGNS = re.compile(r"""([^\W\d](?<!\w\w)[\w.-]{1,127}+)[\\"'\])]{0,9}+[ \t]*+[=:]{1,3}+>?[ \t]*+""")
 _FLAG = re.compile(r"--([^\W\d][\w-]{1,63}+)[ \t]++(?!-)")
-_ASSIGNED = re.compile(r""""(?:[^"\\\n]++|\\.)*+"?|\\++"[^"\n]*+"?|'[^'\n]*+'?|[^\s&;,"'<>]++""")
-_TO_THE_END = re.compile(r"""["']?[^"'\n]++(?:(?:(?<==)|(?<==\\))["'][^"'\n]*+["'][^"'\n]*+)*+""")
-"""A cookie, or credentials with the name of their scheme, go on to the end of the line, with quoted parts in them."""
+# A name that is a value itself, and the value that stands beside it.
+_PAIR = re.compile(
+    r"""(?:name|Name|key|Key|header|field)[\\"']{0,4}+\s{0,8}+[=:]\s{0,8}+[\\"']{0,4}+([^\W\d][\w.-]{1,127}+)[\\"']{0,4}+"""
+    r"""[,;\s]{1,64}+[\\"']{0,4}+[Vv]alue[\\"']{0,4}+\s{0,8}+[=:]\s{0,8}+"""
+)
+_ELEMENT = re.compile(r"<(?:\w[\w.-]{0,63}+:)?([^\W\d][\w.-]{1,127}+)(?:\s[^<>]{0,512}+)?+(?<!/)>")
 
 
 _Pointer = tuple[Matcher, ...]
@@ -224,10 +240,9 @@ class Rules:
         if not (
             "=" in text
             or ":" in text
-            or "--" in text
             or "eyJ" in text
             or "act_" in text
-            or _LOOKS.search(text)
+            or _HINTS.search(text)
             or _MANY_DIGITS.search(text)
         ):
             return text
@@ -238,7 +253,7 @@ class Rules:
             text = again
         return MARK
 
-    def _once(self, text: str) -> str:
+    def _once(self, text: str, deep: int = 0) -> str:
         if "eyJ" in text or "act_" in text:
             text = without_secrets(text, MARK)
         text = _LOOKS.sub(MARK, text)
@@ -246,24 +261,37 @@ class Rules:
             text = _USER_INFO.sub(f"://{MARK}@", text)
         if "=" in text or ":" in text:
             text = self._unassigned(_ASSIGNS, text)
-        if "--" in text:
-            text = self._unassigned(_FLAG, text)
         if _MANY_DIGITS.search(text):
             text = _SSN.sub(MARK, _DIGITS.sub(_without_card, text))
+        return self._rarer(text, deep) if _RARE.search(text) else text
+
+    def _rarer(self, text: str, deep: int) -> str:
+        if "--" in text:
+            text = self._unassigned(_FLAG, text)
+        if "<" in text:
+            text = self._unassigned(_ELEMENT, text)
+        if "alue" in text:
+            text = self._unassigned(_PAIR, text)
+        if deep < _DEEPEST and _ESCAPED_SIGN.search(text):
+            plain = _ESCAPED.sub(_character, text)
+            # Where it has a secret it is shown as it reads; else as it is.
+            return text if (found := self._once(plain, deep + 1)) == plain else found
         return text
 
     def _unassigned(self, assigns: re.Pattern[str], text: str) -> str:
+        for found in assigns.finditer(text):
+            if self._known(found[1])[0]:
+                return self._without_values(assigns, text)
+        return text
+
+    def _without_values(self, assigns: re.Pattern[str], text: str) -> str:
         kept: list[str] = []
         begin = at = 0
         while found := assigns.search(text, at):
             at = found.end()
-            if not self._known(found[1])[0]:
-                continue
-            long = plain_name(found[1]).endswith(("cookie", "authorization"))
-            value = (_TO_THE_END if long else _ASSIGNED).match(text, at)
-            if value and any(map(str.isalnum, value[0].replace(MARK, ""))):
+            if self._known(found[1])[0] and (end := end_of_value(text, found)) > at:
                 kept += [text[begin:at], MARK]
-                begin = at = value.end()
+                begin = at = end
         return "".join((*kept, text[begin:]))
 
 
@@ -308,6 +336,16 @@ def _without_own(value: Any) -> Any:
     parts = {name: (_without_own(name), _without_own(item)) for name, item in value.items()}
     changed = {name: part for name, part in parts.items() if part[0] is not name or part[1] is not value[name]}
     return _rewritten(value, changed) if changed else value
+
+
+def _character(found: re.Match[str]) -> str:
+    """What an escape stands for, of ASCII alone."""
+    if found[5]:
+        return _ENTITIES[found[5]]
+    if found[4]:
+        code = int(found[4])
+        return chr(code) if 32 <= code < 127 else found[0]
+    return chr(int(found[1] or found[2] or found[3], 16))
 
 
 def _is_card_number(number: float) -> bool:

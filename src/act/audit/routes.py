@@ -49,9 +49,11 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
     needed = Depends(access.requires(Scope.AUDIT))
     exporting, searching = CapacityLimiter(EXPORTS_AT_ONCE), _Searches()
 
-    async def in_turn(lines: Iterator[bytes]) -> AsyncIterator[bytes]:
+    async def in_turn(caller: ApiKey, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
         pieces = gathered(lines)
         while (piece := await to_thread.run_sync(next, pieces, None, limiter=exporting)) is not None:
+            if not access.still_good(caller):
+                return  # without its end, by which an export is known to be whole
             yield piece
 
     @router.get("", response_model=models.Page[models.AuditRecord])
@@ -145,9 +147,9 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
         """
         refuse_other_parameters(request, frozenset(("format", "begin")))
         if format == "csv":
-            return StreamingResponse(in_turn(service.export_csv(caller, begin)), media_type="text/csv")
+            return StreamingResponse(in_turn(caller, service.export_csv(caller, begin)), media_type="text/csv")
         exported = service.export_ocsf if format == "ocsf" else service.export
-        return StreamingResponse(in_turn(exported(caller, begin)), media_type="application/jsonl")
+        return StreamingResponse(in_turn(caller, exported(caller, begin)), media_type="application/jsonl")
 
     @router.get("/{index}")
     def get_audit_record(index: int = Path(ge=0, le=2**53), caller: ApiKey = needed) -> models.AuditRecord:

@@ -28,9 +28,12 @@ def read_cursor(cursor: str | None) -> str:
     if cursor is None:
         return ""
     try:
-        return base64.urlsafe_b64decode(cursor.encode("ascii")).decode("utf-8")
+        key = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("utf-8")
     except (UnicodeError, binascii.Error, ValueError):
         raise _not_ours() from None
+    if _written(key) != cursor:  # the decoder passes over what it does not know
+        raise _not_ours()
+    return key
 
 
 def read_number_cursor(cursor: str | None) -> int | None:
@@ -43,13 +46,17 @@ def read_number_cursor(cursor: str | None) -> int | None:
     return int(key)
 
 
+def _written(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
 def _not_ours() -> ProblemError:
     return unprocessable([Fault("/cursor", "Send the nextCursor of the page before, unchanged.")])
 
 
 def cut_page(rows: Sequence[Row], next_key: str | None, make: Callable[[Row], Item]) -> Page[Item]:
     """A page of rows; the next one comes after `next_key`, and there is none without it."""
-    cursor = None if next_key is None else base64.urlsafe_b64encode(next_key.encode()).decode()
+    cursor = None if next_key is None else _written(next_key)
     return Page(items=[make(row) for row in rows], has_more=cursor is not None, next_cursor=cursor)
 
 

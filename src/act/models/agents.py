@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from act.models.base import Answer, Identifier, Moment, Name, Request, Role, Text
+from act.models.base import Answer, Identifier, Metadata, Moment, Name, Request, Role, Text
 
 
 class AgentCreate(Request):
@@ -19,7 +19,7 @@ class AgentCreate(Request):
     name: Name
     description: Text = ""
     roles: Annotated[list[Role], Field(max_length=64)] = []
-    metadata: dict[str, Any] = {}
+    metadata: Metadata = {}
 
 
 class AgentPatch(Request):
@@ -28,7 +28,7 @@ class AgentPatch(Request):
     name: Name | None = None
     description: Text | None = None
     roles: Annotated[list[Role], Field(max_length=64)] | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
 
     @model_validator(mode="after")
     def _no_null(self) -> Self:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
 )
 
-from act.models.base import Answer, Moment, Request
+from act.models.base import Answer, Moment, Reason, Request
 from act.models.decisions import DecidingPolicy
+from act.text import without_secrets
 
 ApprovalStatus = Literal["pending", "approved", "rejected", "expired", "redeemed"]
 
@@ -63,10 +65,10 @@ class Approval(Answer):
 
 
 class ApproveRequest(Request):
-    reason: Annotated[str, Field(max_length=500)] | None = None
+    reason: Annotated[str, Field(max_length=500), AfterValidator(without_secrets)] | None = None
 
 
 class RejectRequest(Request):
     """`reason` goes back to the agent."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Reason

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from act.models.base import Answer, Moment, Request
+from act.models.base import Answer, Moment, Reason, Request
 from act.models.decisions import AuditReference
 from act.models.tenants import SHORTEST_RETENTION
 
@@ -60,7 +60,7 @@ class ArchiveSealed(Answer):
 class ArgumentsErase(Request):
     """Why what was kept of the arguments of one decision is erased; for people, in the record."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Reason
 
 
 class ArgumentsEraseMatching(Request):
@@ -73,7 +73,7 @@ class ArgumentsEraseMatching(Request):
     requester_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     on_behalf_of: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
     before: Moment | None = None
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    reason: Reason
     begin: Annotated[int, Field(ge=0, le=2**53)] = 0
 
     @model_validator(mode="after")

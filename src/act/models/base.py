@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,7 +19,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from act.policies.globs import pattern_fault, resource_fault
-from act.text import has_secret, text_fault
+from act.text import has_secret, text_fault, without_secrets
 
 T = TypeVar("T")
 
@@ -63,15 +64,24 @@ def _secret_fault(text: str) -> str | None:
     return "choose one that does not look like a token or a key" if has_secret(text) else None
 
 
-_NoSecret = AfterValidator(_refuse(_secret_fault))
+def _without_secret(value: dict[str, Any]) -> dict[str, Any]:
+    if fault := _secret_fault(json.dumps(value, ensure_ascii=False)):
+        raise ValueError(fault)
+    return value
 
-Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"), _NoSecret]
-Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_refuse(text_fault)), _NoSecret]
+
+NoSecret = AfterValidator(_refuse(_secret_fault))
+
+Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$"), NoSecret]
+Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_refuse(text_fault)), NoSecret]
 Role = Name
-Text = Annotated[str, Field(max_length=2000)]
-Pattern = Annotated[str, AfterValidator(_refuse(pattern_fault))]
-Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_refuse(text_fault)), _NoSecret]
-Resource = Annotated[str, AfterValidator(_refuse(resource_fault)), _NoSecret]
+Text = Annotated[str, Field(max_length=2000), NoSecret]
+Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(without_secrets)]
+"""What a person says of what they do; it is kept, and told to others."""
+Pattern = Annotated[str, AfterValidator(_refuse(pattern_fault)), NoSecret]
+Metadata = Annotated[dict[str, Any], AfterValidator(_without_secret)]
+Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_refuse(text_fault)), NoSecret]
+Resource = Annotated[str, AfterValidator(_refuse(resource_fault)), NoSecret]
 
 
 class Request(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from act.models.base import Answer, Label, Moment, Request
+from act.models.base import Answer, Label, Moment, NoSecret, Reason, Request
 from act.redact_patterns import MAX_PATTERNS, redact_pattern_fault
 
 SHORTEST_RETENTION = 86400
@@ -27,7 +27,7 @@ def _redact_pattern(pattern: str) -> str:
     return pattern
 
 
-RedactPattern = Annotated[str, AfterValidator(_redact_pattern)]
+RedactPattern = Annotated[str, AfterValidator(_redact_pattern), NoSecret]
 
 
 class TenantPatch(Request):
@@ -74,7 +74,7 @@ class Tenant(Answer):
 class TenantFreeze(Request):
     """Why; for people, in the record."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    reason: Reason | None = None
 
 
 class TenantFrozen(Answer):

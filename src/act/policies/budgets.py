@@ -55,6 +55,10 @@ def millionths(amount: object) -> int | None:
         return None
     if isinstance(amount, int):
         return amount * MILLION
+    # A number of 15 digits or fewer is the only such number of its float; most amounts are.
+    near = round(amount * MILLION)
+    if near < 10**15 and near / MILLION == amount:
+        return near
     scaled = Decimal(repr(amount)).scaleb(6)
     whole = int(scaled)
     return whole if whole == scaled else None
@@ -80,6 +84,8 @@ def shown(amount: int) -> int | float:
 
 def written(amount: int) -> str:
     """Millionths as a decimal text."""
+    if amount % MILLION == 0:
+        return str(amount // MILLION)
     return f"{Decimal(amount).scaleb(-6).normalize():f}"
 
 

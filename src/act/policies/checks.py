@@ -6,11 +6,14 @@ the wire types, and needs neither a schema validator nor CEL.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from act.strict_json import Fault
 from act.text import has_secret
+
+_SEEN_BY_ALL: Final = "It has what looks like a token or a key; everybody who reads policies would see it."
 
 
 def hours(written: str | Mapping[str, Any]) -> list[Fault]:
@@ -70,6 +73,8 @@ def budget_amount(amount: float) -> list[Fault]:
 def arguments(schema: Mapping[str, Any], effect: Literal["allow", "deny"]) -> list[Fault]:
     from act.policies.arguments import compile_arguments
 
+    if has_secret(json.dumps(schema, ensure_ascii=False, default=str)):
+        return [Fault("", _SEEN_BY_ALL)]
     compiled = compile_arguments(schema, effect)
     return compiled if isinstance(compiled, list) else []
 
@@ -79,6 +84,6 @@ def condition(text: str) -> list[Fault]:
 
     if has_secret(text):
         # A fault in its words would name pieces of it.
-        return [Fault("", "It has what looks like a token or a key; everybody who reads policies would see it.")]
+        return [Fault("", _SEEN_BY_ALL)]
     compiled = compile_condition(text)
     return [Fault("", compiled.message)] if isinstance(compiled, ConditionFault) else []
