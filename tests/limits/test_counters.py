@@ -52,6 +52,18 @@ def test_all_or_nothing_of_places_and_counters() -> None:
     assert book.look(Demand([place]), 0.0) is None, "the one without room has held no place"
 
 
+@pytest.mark.parametrize("short", [spend(limit=0), spend(FOREVER, 0), spend(Series("t", "q", "rate:1", 1), 1, 2)])
+def test_what_has_no_room_takes_nothing_of_those_before_it(short: Spend) -> None:
+    """In whatever order: of the others there is as much as before, and of the one that is short nothing."""
+    book, others = LimitBook(), [spend(limit=2, holder="b"), spend(FOREVER, 2, holder="b")]
+    assert passes(book, 0.0, *others)
+    for order in ([*others, short], [short, *others], [others[0], short, others[1]]):
+        assert not passes(book, 0.0, *order)
+        assert [book._counters.room(other, 0.0).left for other in others] == [1, 1]
+    assert passes(book, 0.0, *others)
+    assert not passes(book, 0.0, *others)
+
+
 def test_what_is_taken_back_was_never_counted() -> None:
     book = LimitBook()
     first = book.reserve("one", Demand((), [spend(limit=1), spend(FOREVER, 1)]), 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations, product
 from typing import Any
@@ -14,14 +15,22 @@ from hypothesis import strategies as st
 from act.agents.agent import Agent
 from act.policies.audience import Audience
 from act.policies.index import PolicyIndex
-from act.policies.policy import CompiledPolicy, compile_policy
+from act.policies.policy import CompiledPolicy, Near, compile_policy
 from act.policies.shelf import LOOKED_AT
 from tests import reference
 from tests.policies.strategies import agent_documents, agent_of, documents, policy_of, questions
 
 
-def _ids(policies: list[CompiledPolicy]) -> list[str]:
+def _ids(policies: Sequence[CompiledPolicy]) -> list[str]:
     return [policy.id for policy in policies]
+
+
+def near_of(index: PolicyIndex, agent: Agent, action: str, resource: str) -> list[Near]:
+    """What came close, in the order of ids, which each of the lists is in."""
+    lists = index.near(agent, action, resource)
+    for each in lists:
+        assert [miss.id for miss in each] == sorted(miss.id for miss in each)
+    return sorted((miss for each in lists for miss in each), key=lambda miss: miss.id)
 
 
 @given(documents, agent_documents(), questions)
@@ -53,12 +62,12 @@ def test_an_audience_that_names_nobody_is_nobody() -> None:
     )
     agent = Agent("a1", "a1", ("", "r1"), "active", 0)
     assert PolicyIndex([nobody]).applying(agent) == []
-    assert PolicyIndex([nobody]).matching(agent, "x", "p/1") == []
+    assert PolicyIndex([nobody]).matching(agent, "x", "p/1") == ()
 
 
 def test_an_empty_index_finds_nothing() -> None:
     agent = Agent("a1", "a1", ("r1",), "active", 0)
-    assert PolicyIndex().matching(agent, "x", "p/1") == []
+    assert PolicyIndex().matching(agent, "x", "p/1") == ()
     assert PolicyIndex().policies == {}
     assert PolicyIndex().near(agent, "x", "p/1") == []
 
@@ -79,7 +88,7 @@ def test_of_many_that_came_close_the_first_are_told(asked: tuple[str, str], poin
         )
         for number in reversed(range(80))
     )
-    near = index.near(agent, *asked)
+    near = near_of(index, agent, *asked)
     assert [miss.id for miss in near][:LOOKED_AT] == [f"p{n:02}" for n in range(80) if n % 5][:LOOKED_AT]
     assert {miss.pointer for miss in near} == {pointer}
 
@@ -146,13 +155,14 @@ def assert_finds_all(index: PolicyIndex, policies: dict[str, CompiledPolicy]) ->
             having = [policy for policy in applying if policy.matches_action(action)]
             for resource in RESOURCES:
                 expected = [policy for policy in having if policy.matches_resource(resource)]
-                assert index.matching(agent, action, resource) == expected
+                assert list(index.matching(agent, action, resource)) == expected
                 allowing = [policy for policy in applying if _could_allow(policy)]
-                near = index.near(agent, action, resource)
+                near = near_of(index, agent, action, resource)
                 assert list({miss.id: miss.policy for miss in near}.values()) == [
                     policy for policy in allowing if policy in having or policy.matches_resource(resource)
                 ]
-                for _, pointer, message, policy in near:
+                for _, pointer, message, policy, timeless in near:
+                    assert timeless is policy.timeless
                     if policy not in having:
                         assert (pointer, message) == ("/action", policy.other_action.message)
                     elif policy not in expected:
@@ -244,10 +254,9 @@ def test_a_change_copies_only_what_holds_the_policy() -> None:
     everybody = [replace(policy, audience=Audience(roles=frozenset(("r",)))) for policy in many(20)]
     before = PolicyIndex(everybody)._shelves[1]["r"]
     after = before.replace([everybody[0]], [])
-    same = {action for action in before._by_action if before._by_action[action] is after._by_action[action]}
-    assert set(before._by_action) - same == set(everybody[0].actions)
-    covering, covering_after = before._by_action["read"].covering, after._by_action["read"].covering
-    changed = {prefix for prefix, node in covering._nodes.items() if covering_after._nodes[prefix] is not node}
+    changed = {action for action, near in before._elsewhere.items() if after._elsewhere[action] is not near}
+    assert changed == set(everybody[0].actions)
+    changed = {prefix for prefix, node in before._nodes.items() if after._nodes[prefix] is not node}
     assert changed == {pattern.rstrip("*") for pattern in everybody[0].resources}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from act.agents.agent import Agent
 from act.enforcement.ruling import Limit, Ruling, smallest, strictest_of
@@ -15,8 +16,8 @@ from act.policies.policy import CompiledPolicy
 from act.tokens.chain import Link
 
 # As in `decide`: enum members as plain names, named tuples by their fields.
-_ALLOWED = ReasonCode.ALLOWED
-_made = tuple.__new__
+_ALLOWED: Final = ReasonCode.ALLOWED
+_made: Final = tuple.__new__
 
 
 def constrained(

@@ -17,32 +17,33 @@ The order of policies never matters.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from act.agents.agent import Agent
 from act.enforcement.constrain import constrained
 from act.enforcement.explain import denied, named, near_misses, no_match
 from act.enforcement.hand_down import hands_down
-from act.enforcement.matching import Found, find, fitting, held
-from act.enforcement.ruling import Ruling, Side, all_of, both, union
+from act.enforcement.matching import Found, find, fitting, held, missing
+from act.enforcement.ruling import Ruling, Side, all_of, both, by_itself, union
 from act.models import ReasonCode
 from act.policies.constraints import NONE
 from act.policies.globs import action_fault, resource_fault
 from act.policies.index import PolicyIndex
-from act.policies.match import Call
+from act.policies.match import Call, match
 from act.policies.policy import CompiledPolicy, Near
+from act.policies.shelf import Nears, Policies
 from act.tokens.chain import Link
 from act.tokens.scope import Scope
 
 # Enum members as plain names: looking one up costs more than the rest of an ordinary decision's last step.
-_ALLOWED = ReasonCode.ALLOWED
-_DENIED = ReasonCode.POLICY_DENIED
-_NO_MATCH = ReasonCode.NO_MATCHING_POLICY
-_EXCEEDED = ReasonCode.CHAIN_SCOPE_EXCEEDED
+_ALLOWED: Final = ReasonCode.ALLOWED
+_DENIED: Final = ReasonCode.POLICY_DENIED
+_NO_MATCH: Final = ReasonCode.NO_MATCHING_POLICY
+_EXCEEDED: Final = ReasonCode.CHAIN_SCOPE_EXCEEDED
 
-# A named tuple by its fields: half the time, twice a microsecond in the two most usual rulings.
-_made = tuple.__new__
-_NOTHING_ELSE: tuple[Any, ...] = ((), None, (), (), None)
+# A named tuple by its fields: half the time.
+_made: Final = tuple.__new__
+_RULING: Final = Ruling
 
 Chain = Sequence[Link]
 
@@ -66,8 +67,10 @@ def decide(
         return Ruling(False, ReasonCode.ACTION_MALFORMED, f"The action cannot be compared. {fault}")
     if fault := resource_fault(call.resource):
         return Ruling(False, ReasonCode.RESOURCE_MALFORMED, f"The resource cannot be compared. {fault}")
-    if requester is None and len(chain) == 1 and chain[0].scope is None and chain[0].usable:
-        return _alone(index, chain, call)
+    if requester is None and len(chain) == 1:
+        link = chain[0]
+        if link.scope is None and link.usable:
+            return _alone(index, chain, link.agent, call)
     own = _side(index, chain, call)
     if requester is None or (session is None and any(requester[-1].agent.id == link.agent.id for link in chain)):
         return own.ruling if own.would is None else own.told()
@@ -81,14 +84,21 @@ def decide(
     return Side(ruling, would, union(own.shadows, asked.shadows)).told()
 
 
-def _alone(index: PolicyIndex, chain: Chain, call: Call) -> Ruling:
+def _alone(index: PolicyIndex, chain: Chain, agent: Agent, call: Call) -> Ruling:
     """The usual case: one agent, whose token narrows nothing, asked by nobody else."""
-    agent = chain[0].agent
-    fit = fitting(index, agent, call)
+    close: list[Nears] = []
+    fit = fitting(index, agent, call, close)
     if not fit:
-        return _unmatched(agent, call, near_misses(index, agent, call, fit, ()))
-    if len(fit) == 1 and fit[0].free:
-        return _made(Ruling, (True, _ALLOWED, fit[0].allows, (fit[0],), (), *_NOTHING_ELSE))
+        return _unmatched(agent, call, near_misses(call, close, (), ()))
+    if len(fit) == 1 and fit[0].unguarded:
+        policy = fit[0]
+        if policy.free:
+            return by_itself(policy)
+        matched = match(policy, agent, call)
+        if matched.matches:
+            return by_itself(policy)
+        close = index.near(agent, call.action, call.resource)
+        return _unmatched(agent, call, near_misses(call, close, fit, (missing(policy, matched),)))
     found = held(fit, agent, call)
     if found.shadows:
         return _said(index, chain, call, found).told()
@@ -156,37 +166,39 @@ def _said(index: PolicyIndex, chain: Chain, call: Call, found: Found) -> Side:
     ruling = _combine(index, chain, call, found, found.enforced)
     if not found.shadows:
         return Side(ruling)
-    return Side(ruling, _combine(index, chain, call, found, found.enforced + found.shadows), tuple(found.shadows))
+    return Side(ruling, _combine(index, chain, call, found, found.enforced + found.shadows), found.shadows)
 
 
-def _combine(index: PolicyIndex, chain: Chain, call: Call, found: Found, matching: Sequence[CompiledPolicy]) -> Ruling:
+def _combine(index: PolicyIndex, chain: Chain, call: Call, found: Found, matching: Policies) -> Ruling:
     """Deny overrides, default deny, and all constraints of all matching allow policies."""
     link = chain[-1]
     guards = [policy for policy in found.doubtful if policy.usable]
-    allowing: Sequence[CompiledPolicy] = matching
+    allowed = matching
     for policy in matching:
         if policy.effect == "deny":
             return denied(matching, found.doubt)
         if not policy.usable:
-            allowing = [policy for policy in matching if policy.usable]
+            allowed = tuple([policy for policy in matching if policy.usable])
         elif policy.constraints is not NONE:
             guards.append(policy)
-    if not allowing:
-        near = near_misses(index, link.agent, call, found.fitting, _missed(found, matching))
+    if not allowed:
+        close = index.near(link.agent, call.action, call.resource)
+        near = near_misses(call, close, found.fitting, _missed(found, matching))
         return _unmatched(link.agent, call, near)
-    allowed = tuple(allowing)
     if link.scope is not None and link.scope.policy_ids is not None and not _among(allowed, link.scope.policy_ids):
         reason = f"Allowed by {named(allowed)}, but the token is for other policies only."
         return Ruling(False, _EXCEEDED, reason, allowed)
-    reason = allowed[0].allows if len(allowed) == 1 else f"Allowed by {named(allowed)}."
+    if len(allowed) == 1 and not guards:
+        return by_itself(allowed[0])
+    reason = f"Allowed by {named(allowed)}."
     if not guards:
-        return _made(Ruling, (True, _ALLOWED, reason, allowed, (), *_NOTHING_ELSE))
+        return _made(_RULING, (True, _ALLOWED, reason, allowed, (), (), None, (), (), None))
     delegator = chain[-2].agent if len(chain) > 1 else None
     return constrained(chain[0], delegator, call, reason, allowed, guards)
 
 
 def _unmatched(agent: Agent, call: Call, near: tuple[Near, ...]) -> Ruling:
-    return _made(Ruling, (False, _NO_MATCH, no_match(agent, call, near), (), near, *_NOTHING_ELSE))
+    return _made(_RULING, (False, _NO_MATCH, no_match(agent, call, near), (), near, (), None, (), (), None))
 
 
 def _missed(found: Found, matching: Sequence[CompiledPolicy]) -> list[Near]:

@@ -69,7 +69,24 @@ def refusal(ruling: Ruling, exceeded: Exceeded) -> tuple[ReasonCode, str]:
 
 def left_of(rooms: Sequence[Room]) -> list[dict[str, Any]]:
     """What is left of each counted limit, as an answer tells it: an `act.models.LimitLeft` in JSON."""
-    return [_left(room.spend.cause, room) for room in rooms]
+    found: list[dict[str, Any]] = []
+    for spend, left, more_in, _ in rooms:
+        limit: Limit = spend.cause
+        terms = limit.terms
+        money = isinstance(terms, BudgetTerms)
+        left = max(left, 0)
+        found.append(
+            {
+                "policyId": limit.policy.id,
+                "constraint": _constraint(terms),
+                "limit": shown(spend.limit) if money else spend.limit,
+                "remaining": shown(left) if money else left,
+                "window": spend.series.seconds,
+                "reset": None if more_in is None else math.ceil(more_in),
+                "unit": terms.unit if isinstance(terms, BudgetTerms) else None,
+            }
+        )
+    return found
 
 
 def counted(rooms: Sequence[Room]) -> list[dict[str, Any]]:
@@ -77,27 +94,26 @@ def counted(rooms: Sequence[Room]) -> list[dict[str, Any]]:
 
     Amounts are texts: a record holds no fractions.
     """
-    return [_counted(room.spend.cause, room) for room in rooms]
-
-
-def _counted(limit: Limit, room: Room) -> dict[str, Any]:
-    terms, left, window = limit.terms, max(room.left, 0), room.spend.series.seconds
-    assert not isinstance(terms, ConcurrencyTerms)
-    as_text = written if isinstance(terms, BudgetTerms) else str
-    told: dict[str, Any] = {
-        "policyId": limit.policy.id,
-        "constraint": _constraint(terms),
-        "amount": as_text(limit.amount),
-        "limit": as_text(terms.limit),
-        "remaining": as_text(left),
-    }
-    if window is not None:
-        told["window"] = window
-    if room.more_in is not None:
-        told["reset"] = math.ceil(room.more_in)
-    if isinstance(terms, BudgetTerms) and terms.unit:
-        told["unit"] = terms.unit
-    return told
+    found: list[dict[str, Any]] = []
+    for spend, left, more_in, _ in rooms:
+        limit: Limit = spend.cause
+        terms, window = limit.terms, spend.series.seconds
+        as_text = written if isinstance(terms, BudgetTerms) else str
+        told: dict[str, Any] = {
+            "policyId": limit.policy.id,
+            "constraint": _constraint(terms),
+            "amount": as_text(spend.amount),
+            "limit": as_text(spend.limit),
+            "remaining": as_text(max(left, 0)),
+        }
+        if window is not None:
+            told["window"] = window
+        if more_in is not None:
+            told["reset"] = math.ceil(more_in)
+        if isinstance(terms, BudgetTerms) and terms.unit:
+            told["unit"] = terms.unit
+        found.append(told)
+    return found
 
 
 def uncounted(limits: Sequence[Limit], decision: Decision) -> bool:
@@ -112,22 +128,8 @@ def uncounted(limits: Sequence[Limit], decision: Decision) -> bool:
     return False
 
 
-def _constraint(terms: Counted) -> Constraint:
-    if isinstance(terms, BudgetTerms):
-        return "budget"
-    return "maxRequests" if isinstance(terms, QuotaTerms) else "rateLimit"
-
-
-def _left(limit: Limit, room: Room) -> dict[str, Any]:
-    terms, left, window = limit.terms, max(room.left, 0), room.spend.series.seconds
-    assert not isinstance(terms, ConcurrencyTerms)
-    money = isinstance(terms, BudgetTerms)
-    return {
-        "policyId": limit.policy.id,
-        "constraint": _constraint(terms),
-        "limit": shown(terms.limit) if money else terms.limit,
-        "remaining": shown(left) if money else left,
-        "window": window,
-        "reset": None if room.more_in is None else math.ceil(room.more_in),
-        "unit": terms.unit if isinstance(terms, BudgetTerms) else None,
-    }
+def _constraint(terms: ConcurrencyTerms | Counted) -> Constraint:
+    assert not isinstance(terms, ConcurrencyTerms), "places are held, not counted"
+    if isinstance(terms, RateTerms):
+        return "rateLimit"
+    return "maxRequests" if isinstance(terms, QuotaTerms) else "budget"

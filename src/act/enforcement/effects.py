@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from act.approvals.approval import Approval
 from act.approvals.service import ApprovalService
@@ -55,8 +55,7 @@ class RevokeReused:
         """Nothing was taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class TakeLimits:
+class TakeLimits(NamedTuple):
     """Places that are held and amounts that are counted in memory already."""
 
     limits: LimitService

@@ -29,7 +29,7 @@ def hands_down(index: PolicyIndex, chain: Sequence[Link], call: Call) -> Iterato
         ruling = _ruling(chain, at, own, found, found.enforced)
         if found.shadows:
             would = _ruling(chain, at, own, found, found.enforced + found.shadows)
-            yield Side(ruling, would, tuple(found.shadows))
+            yield Side(ruling, would, found.shadows)
         else:
             yield Side(ruling)
 

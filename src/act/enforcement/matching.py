@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from act.agents.agent import Agent
 from act.policies.constraints import NONE
 from act.policies.index import PolicyIndex
-from act.policies.match import Call, match
+from act.policies.match import Call, Match, match
 from act.policies.policy import CompiledPolicy, Near
+from act.policies.shelf import Nears, Policies
 
 
 class Found(NamedTuple):
@@ -18,43 +19,51 @@ class Found(NamedTuple):
     guard what others allow. `doubt` says why a deny policy matches although it could not be held against the call.
     """
 
-    fitting: list[CompiledPolicy]
-    enforced: list[CompiledPolicy]
-    shadows: list[CompiledPolicy]
+    fitting: Policies
+    enforced: Policies
+    shadows: Policies
     missed: list[Near]
     doubtful: list[CompiledPolicy]
     doubt: str | None
 
 
-_made = tuple.__new__
-_NONE: list[CompiledPolicy] = []
-_NO_NEAR: list[Near] = []
+_made: Final = tuple.__new__
+_FOUND: Final = Found
+_NEAR: Final = Near
+_NONE: Final[Policies] = ()
+_NO_DOUBT: Final[list[CompiledPolicy]] = []
+_NO_NEAR: Final[list[Near]] = []
 
 
 def find(index: PolicyIndex, agent: Agent, call: Call) -> Found:
     return held(fitting(index, agent, call), agent, call)
 
 
-def fitting(index: PolicyIndex, agent: Agent, call: Call) -> list[CompiledPolicy]:
-    """The policies of the agent whose action and resource fit, in the order of ids."""
-    found = index.matching(agent, call.action, call.resource)
+def fitting(index: PolicyIndex, agent: Agent, call: Call, close: list[Nears] | None = None) -> Policies:
+    """The policies of the agent whose action and resource fit, in the order of ids; `close`, if there is none."""
+    found = index.matching(agent, call.action, call.resource, close)
     return found if call.alias is None else _with_alias(found, index.matching(agent, call.action, call.alias))
 
 
-def held(fitting: list[CompiledPolicy], agent: Agent, call: Call) -> Found:
+def held(fitting: Policies, agent: Agent, call: Call) -> Found:
     """Hold those that fit against the rest of the call."""
     for policy in fitting:
         if not policy.plain:
             return _one_by_one(fitting, agent, call)
-    return _made(Found, (fitting, fitting, _NONE, _NO_NEAR, _NONE, None))
+    return _made(_FOUND, (fitting, fitting, _NONE, _NO_NEAR, _NO_DOUBT, None))
 
 
-def _with_alias(fitting: list[CompiledPolicy], others: list[CompiledPolicy]) -> list[CompiledPolicy]:
+def missing(policy: CompiledPolicy, matched: Match) -> Near:
+    """A policy whose action and resource fit, and that does not match."""
+    return _made(_NEAR, (policy.id, matched.pointer, matched.message, policy, policy.timeless))
+
+
+def _with_alias(fitting: Policies, others: Policies) -> Policies:
     found = {policy.id: policy for policy in (*fitting, *others)}
-    return [found[id] for id in sorted(found)]
+    return tuple([found[id] for id in sorted(found)])
 
 
-def _one_by_one(fitting: list[CompiledPolicy], agent: Agent, call: Call) -> Found:
+def _one_by_one(fitting: Policies, agent: Agent, call: Call) -> Found:
     """Hold conditions, arguments and validity windows against the call."""
     enforced: list[CompiledPolicy] = []
     shadows: list[CompiledPolicy] = []
@@ -70,7 +79,7 @@ def _one_by_one(fitting: list[CompiledPolicy], agent: Agent, call: Call) -> Foun
             continue
         matched = match(policy, agent, call)
         if not matched.matches:
-            missed.append(Near(policy.id, matched.pointer, matched.message, policy))
+            missed.append(missing(policy, matched))
             if matched.doubt and policy.constraints is not NONE and not policy.shadow:
                 doubtful.append(policy)
         elif policy.shadow:
@@ -78,4 +87,4 @@ def _one_by_one(fitting: list[CompiledPolicy], agent: Agent, call: Call) -> Foun
         else:
             enforced.append(policy)
             doubt = doubt or matched.doubt
-    return Found(fitting, enforced, shadows, missed, doubtful, doubt)
+    return _made(_FOUND, (fitting, tuple(enforced), tuple(shadows), missed, doubtful, doubt))

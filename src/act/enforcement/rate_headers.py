@@ -15,16 +15,16 @@ def rate_headers(limits: Sequence[Mapping[str, Any]], retry_after: int | None) -
     rates = [left for left in limits if left["constraint"] == "rateLimit"]
     found: dict[str, str] = {}
     if rates:
-        found["RateLimit-Policy"] = ", ".join([_policy(**left) for left in rates])
-        found["RateLimit"] = ", ".join([_left(**left) for left in rates])
+        found["RateLimit-Policy"] = ", ".join([_policy(left) for left in rates])
+        found["RateLimit"] = ", ".join([_left(left) for left in rates])
     if retry_after is not None:
         found["Retry-After"] = str(retry_after)
     return found
 
 
-def _policy(*, policyId: str, limit: int, window: int, **_: Any) -> str:  # noqa: N803 - names of the answer
-    return f'"{policyId}";q={limit};w={window}'
+def _policy(left: Mapping[str, Any]) -> str:
+    return f'"{left["policyId"]}";q={left["limit"]};w={left["window"]}'
 
 
-def _left(*, policyId: str, remaining: int, reset: int | None, **_: Any) -> str:  # noqa: N803
-    return f'"{policyId}";r={remaining};t={reset or 0}'
+def _left(left: Mapping[str, Any]) -> str:
+    return f'"{left["policyId"]}";r={left["remaining"]};t={left["reset"] or 0}'

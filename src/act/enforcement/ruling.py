@@ -48,6 +48,17 @@ class Ruling(NamedTuple):
     shadow: Shadow | None = None
 
 
+def by_itself(policy: CompiledPolicy) -> Ruling:
+    """What is said when one policy decides, in no doubt and under no constraint. It is the same for all calls."""
+    if policy.ruling is None:
+        allows = policy.effect == "allow"
+        code = ReasonCode.ALLOWED if allows else ReasonCode.POLICY_DENIED
+        reason = f"{'Allowed' if allows else 'Denied'} by policy {policy.label}."
+        object.__setattr__(policy, "ruling", Ruling(allows, code, reason, (policy,)))
+    made: Ruling = policy.ruling
+    return made
+
+
 class Side(NamedTuple):
     """What is said to one agent: as enforced, as it would be with the shadow policies that match, and these."""
 

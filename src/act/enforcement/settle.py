@@ -25,6 +25,10 @@ from act.policies.demands import ApprovalTerms, covered
 from act.tenants.tenant import ApiKey
 from act.tokens.claims import Claims
 
+# As in `decide`: enum members as plain names, named tuples by their fields.
+_ALLOWED, _CODE = Verdict.ALLOWED, ReasonCode.ALLOWED
+_made = tuple.__new__
+
 
 class Question(NamedTuple):
     """Everything that a decision is about, after the token was accepted.
@@ -74,8 +78,8 @@ class Settler:
         """Settle a ruling that permits."""
         # A lease ends with the token that the chain began with at the latest. How long a token lives that was handed
         # down is for its giver to say, and a place must not be free because somebody chose a moment.
-        left = question.root_ends - question.now.timestamp()
-        demand = demand_of(question.caller.tenant_id, ruling.limits, left)
+        longest = question.root_ends - question.now.timestamp() if ruling.limits else 0.0
+        demand = demand_of(question.caller.tenant_id, ruling.limits, longest)
         if ruling.approval is None and not question.request.dry_run:
             return self._spend(question, ruling, demand, None)
         if ruling.limits and (exceeded := self._limits.look(demand)):
@@ -133,21 +137,17 @@ class Settler:
             return Settlement(Verdict.ALLOWED, ReasonCode.ALLOWED, ruling.reason, approval=approval)
         effects: tuple[Effect, ...] = (use,) if use else ()
         if not ruling.limits:
-            return Settlement(Verdict.ALLOWED, ReasonCode.ALLOWED, ruling.reason, effects, None, approval)
+            return _made(Settlement, (_ALLOWED, _CODE, ruling.reason, effects, None, approval, (), None))
         reserved = self._limits.reserve(question.decision_id, demand)
         if isinstance(reserved, Exceeded):
             if use:
                 use.undo()
             return _no_room(ruling, reserved)
-        taken = TakeLimits(self._limits, reserved, question.claims.token_id, question.now)
-        return Settlement(
-            Verdict.ALLOWED,
-            ReasonCode.ALLOWED,
-            ruling.reason,
-            (*effects, taken),
-            min([place.seconds for place in demand.places], default=None),
-            approval,
-            reserved.rooms,
+        taken = _made(TakeLimits, (self._limits, reserved, question.claims.token_id, question.now))
+        lease_seconds = min([place.seconds for place in demand.places]) if demand.places else None
+        effects = (*effects, taken) if effects else (taken,)
+        return _made(
+            Settlement, (_ALLOWED, _CODE, ruling.reason, effects, lease_seconds, approval, reserved.rooms, None)
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from act.limits.counters import Counters, Room, Series, Spend, Spent
+from act.limits.counters import Counters, Room, Series, Spend
 from act.limits.leases import LeaseBook, LeaseKey, Wanted
 
 
@@ -35,7 +35,6 @@ class Reserved(NamedTuple):
 
     decision_id: str
     places: Sequence[Wanted] = ()
-    spent: Sequence[Spent] = ()
     rooms: Sequence[Room] = ()
 
 
@@ -56,26 +55,32 @@ class LimitBook:
     def look(self, demand: Demand, now: float) -> Exceeded | None:
         """Whether `reserve` would fail now; takes nothing."""
         with self._lock:
-            return self._exceeded(demand, self._rooms(demand, now), now)
+            if short := self._short(demand, now):
+                return short
+            full = self._leases.full(demand.places, now) if demand.places else None
+            return None if full is None else Exceeded(place=full.wanted)
 
     def reserve(self, decision_id: str, demand: Demand, now: float) -> Reserved | Exceeded:
         """All or nothing."""
+        places, spends = demand
         with self._lock:
-            rooms = self._rooms(demand, now)
-            if exceeded := self._exceeded(demand, rooms, now):
-                return exceeded
-            if demand.places:
-                self._leases.reserve(decision_id, demand.places, now)
-            taken = [self._counters.take(room, now) for room in rooms]
-        return Reserved(decision_id, demand.places, [spent for spent, _ in taken], [room for _, room in taken])
+            rooms = self._counters.take(spends, now)
+            if rooms is None:
+                short = self._short(demand, now)
+                assert short is not None, "one counter is spent from twice in a demand"
+                return short
+            if places and (full := self._leases.reserve(decision_id, places, now)):
+                self._counters.take_back(rooms)
+                return Exceeded(place=full.wanted)
+        return _made(Reserved, (decision_id, places, rooms))
 
     def undo(self, reserved: Reserved) -> None:
         """Give back all that was reserved."""
+        decision_id, places, rooms = reserved
         with self._lock:
-            for spent in reserved.spent:
-                self._counters.take_back(spent)
-        if reserved.places:
-            self._leases.release(reserved.decision_id)
+            self._counters.take_back(rooms)
+        if places:
+            self._leases.release(decision_id)
 
     def release(self, decision_id: str) -> None:
         """Give back the places that the decision holds; what it has spent stays spent."""
@@ -85,18 +90,16 @@ class LimitBook:
         """Whether all places of the decision are its own still."""
         return self._leases.holds(decision_id, now)
 
-    def _rooms(self, demand: Demand, now: float) -> list[Room]:
-        return [self._counters.room(spend, now) for spend in demand.spends]
-
-    def _exceeded(self, demand: Demand, rooms: Sequence[Room], now: float) -> Exceeded | None:
+    def _short(self, demand: Demand, now: float) -> Exceeded | None:
+        """What cannot be spent."""
+        rooms = [self._counters.room(spend, now) for spend in demand.spends]
         short = [room for room in rooms if room.left < room.spend.amount]
-        if short:
-            short.sort(key=_first_told)
-            waits = [room.more_in for room in short if room.more_in is not None]
-            # Asking again helps when there is room in all of them, and never when one of them never has any.
-            return Exceeded(room=short[0], retry_after=max(waits) if len(waits) == len(short) else None)
-        full = self._leases.full(demand.places, now) if demand.places else None
-        return None if full is None else Exceeded(place=full.wanted)
+        if not short:
+            return None
+        short.sort(key=_first_told)
+        waits = [room.more_in for room in short if room.more_in is not None]
+        # Asking again helps when there is room in all of them, and never when one of them never has any.
+        return Exceeded(room=short[0], retry_after=max(waits) if len(waits) == len(short) else None)
 
     # --- the side of time ---
 
@@ -134,3 +137,6 @@ class LimitBook:
             while not done:
                 with self._lock:
                     done = next(steps, True)
+
+
+_made = tuple.__new__

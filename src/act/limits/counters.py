@@ -35,20 +35,16 @@ class Spend(NamedTuple):
     cause: Any = None
 
 
-class Spent(NamedTuple):
-    """What was counted: to be written down, or given back. `slot` is 0 where time does not matter."""
-
-    spend: Spend
-    slot: int
-
-
 class Room(NamedTuple):
-    """What is left of a limit, and in how many seconds there is more; None is never."""
+    """What is left of a limit, and in how many seconds there is more; None is never.
+
+    Where the spend was taken, `slot` says when: to give it back. It is 0 where time does not matter.
+    """
 
     spend: Spend
     left: int
     more_in: float | None
-    window: _Window | None = None
+    slot: int = 0
 
 
 class _Window:
@@ -84,6 +80,22 @@ class _Window:
             else:
                 used[at + (2 if used[at] < slot else 0) : at + (2 if used[at] < slot else 0)] = (slot, amount)
 
+    def take(self, slot: int, amount: int, limit: int) -> int | None:
+        """Add what there is room for, and answer the slot in which there is more; None, and nothing, without room."""
+        used = self.used
+        if used and used[0] + SLOTS < slot:
+            self.forget(slot)
+        if self.total + amount > limit:
+            return None
+        if used and used[-2] == slot:
+            used[-1] += amount
+            self.total += amount
+        else:
+            self.add(slot, amount)
+        if used[1]:
+            return used[0] + SLOTS + 1
+        return self.free_at(1) or slot + SLOTS + 1  # nothing was spent, so far
+
     def take_back(self, slot: int, amount: int) -> None:
         used = self.used
         for at in range(len(used) - 2, -1, -2):
@@ -116,44 +128,63 @@ class Counters:
         series, holder, limit, amount, _ = spend
         seconds = series[3]
         if seconds is None:
-            used = self._totals.get(series, _NO_TOTALS).get(holder, 0)
-            return _made(Room, (spend, limit - used, None, None))
+            return Room(spend, limit - self._totals.get(series, _NO_TOTALS).get(holder, 0), None)
         window = self._windows.get(series, _NO_WINDOWS).get(holder)
         if window is None:
-            return _made(Room, (spend, limit, None if amount > limit else 0.0, None))
+            return Room(spend, limit, None if amount > limit else 0.0)
         window.forget(int(now * SLOTS // seconds))
         left = limit - window.total
         slot = window.free_at(max(amount - left, 1)) if amount <= limit else None
-        return _made(Room, (spend, left, None if slot is None else max(slot * seconds / SLOTS - now, 0.0), window))
+        return Room(spend, left, None if slot is None else max(slot * seconds / SLOTS - now, 0.0))
 
-    def take(self, room: Room, now: float) -> tuple[Spent, Room]:
-        """Count what there is room for; and the room that is left. `now` is that of the room."""
-        spend, left, more_in, window = room
-        series, holder, _, amount, _ = spend
-        seconds = series[3]
-        if seconds is None:
-            totals = self._totals.setdefault(series, {})
-            totals[holder] = totals.get(holder, 0) + amount
-            return _made(Spent, (spend, 0)), _made(Room, (spend, left - amount, None, None))
-        slot = int(now * SLOTS // seconds)
-        if window is None:
-            window = self._window(series, holder)
-        window.add(slot, amount)
-        if not more_in:
-            more_in = (slot + SLOTS + 1) * seconds / SLOTS - now
-        return _made(Spent, (spend, slot)), _made(Room, (spend, left - amount, more_in, None))
+    def take(self, spends: Sequence[Spend], now: float) -> list[Room] | None:
+        """Count all of them, and what is left then; or none, when one has no room. `now` is monotonic.
 
-    def take_back(self, spent: Spent) -> None:
-        """Forget that it was counted."""
-        series, holder, _, amount, _ = spent.spend
-        if series.seconds is None:
-            totals = self._totals.get(series)
-            if totals is not None and holder in totals:
-                totals[holder] -= amount
-                if not totals[holder]:
-                    del totals[holder]
-        elif window := self._windows.get(series, _NO_WINDOWS).get(holder):
-            window.take_back(spent.slot, amount)
+        Every decision comes through here, so it is one pass, and a shortage takes back what came before it.
+        """
+        taken: list[Room] = []
+        for spend in spends:
+            series, holder, limit, amount, _ = spend
+            seconds = series[3]
+            if seconds is None:
+                totals = self._totals.get(series)
+                used = amount if totals is None else totals.get(holder, 0) + amount
+                if used > limit:
+                    break
+                if totals is None:
+                    totals = self._totals[series] = {}
+                totals[holder] = used
+                taken.append(_made(Room, (spend, limit - used, None, 0)))
+            else:
+                windows = self._windows.get(series)
+                window = None if windows is None else windows.get(holder)
+                if window is None:
+                    if amount > limit:
+                        break
+                    window = self._window(series, holder)
+                slot = int(now * SLOTS // seconds)
+                free = window.take(slot, amount, limit)
+                if free is None:
+                    break
+                more_in = free * seconds / SLOTS - now
+                taken.append(_made(Room, (spend, limit - window.total, more_in if more_in > 0.0 else 0.0, slot)))
+        else:
+            return taken
+        self.take_back(taken)
+        return None
+
+    def take_back(self, taken: Sequence[Room]) -> None:
+        """Forget that these were counted."""
+        for spend, _, _, slot in taken:
+            series, holder, _, amount, _ = spend
+            if series.seconds is None:
+                totals = self._totals.get(series)
+                if totals is not None and holder in totals:
+                    totals[holder] -= amount
+                    if not totals[holder]:
+                        del totals[holder]
+            elif window := self._windows.get(series, _NO_WINDOWS).get(holder):
+                window.take_back(slot, amount)
 
     def restore(self, series: Series, holder: str, amount: int, until: float) -> None:
         """Count again what was counted before a restart; it counts until the monotonic time `until` at least."""

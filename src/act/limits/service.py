@@ -81,8 +81,8 @@ class LimitService:
     def write(transaction: Transaction, reserved: Reserved, token_id: str, now: datetime) -> None:
         for want in reserved.places:
             transaction.at_end(store.add_leases, store.lease(reserved.decision_id, token_id, want, now))
-        if reserved.spent:
-            transaction.at_end(store.add_counts, ([spent.spend for spent in reserved.spent], now))
+        if reserved.rooms:
+            transaction.at_end(store.add_counts, (reserved.rooms, now))
 
     # --- the side of the outcome ---
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
-from sqlalchemy.dialects.sqlite import insert as insert_or
+from sqlalchemy import Connection, Row, delete, select
 
 from act.database.tables import counters, leases, microseconds, nodes
-from act.limits.counters import SLOTS, Series, Spend
+from act.limits.counters import SLOTS, Room, Series
 from act.limits.leases import Wanted
 
 FOREVER = 0
@@ -23,22 +22,43 @@ REMEMBERED = timedelta(hours=1)
 MAX_VARIABLES = 500
 
 
-def lease(decision_id: str, token_id: str, wanted: Wanted, taken_at: datetime) -> dict[str, Any]:
+_LEASE = ("decision_id", "tenant_id", "policy_id", "agent_id", "token_id", "taken_at", "expires_at")
+_COUNT = ("tenant_id", "policy_id", "name", "holder", "slot", "amount", "seconds", "expires_at")
+# A count is added to what is there, so that it does not matter which commit comes first.
+_ADDED = " ON CONFLICT (tenant_id, policy_id, name, holder, slot) DO UPDATE SET amount = amount + excluded.amount"
+_AT_ONCE = (64, 16, 4, 3, 2, 1)
+
+
+def _inserts(table: str, columns: Sequence[str], then: str = "") -> dict[int, str]:
+    """Statements for many rows, by their number."""
+    row = f"({', '.join('?' for _ in columns)})"
+    into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608
+    return {count: into + ", ".join([row] * count) + then for count in _AT_ONCE}
+
+
+_ADD_LEASES = _inserts("leases", _LEASE)
+_ADD_COUNTS = _inserts("counters", _COUNT, _ADDED)
+
+
+def _add(connection: Connection, inserts: Mapping[int, str], rows: Sequence[tuple[Any, ...]]) -> None:
+    # As records are (`act.audit.rows`): what a row costs is small beside what a statement does.
+    driver, at = connection.connection.driver_connection, 0
+    assert driver is not None
+    for count in _AT_ONCE:
+        while len(rows) - at >= count:
+            driver.execute(inserts[count], tuple(chain.from_iterable(rows[at : at + count])))
+            at += count
+
+
+def lease(decision_id: str, token_id: str, wanted: Wanted, taken_at: datetime) -> tuple[Any, ...]:
     """A lease as a row."""
-    key = wanted.key
-    return {
-        "decision_id": decision_id,
-        "tenant_id": key.tenant_id,
-        "policy_id": key.policy_id,
-        "agent_id": key.agent_id,
-        "token_id": token_id,
-        "taken_at": taken_at,
-        "expires_at": taken_at + timedelta(seconds=wanted.seconds),
-    }
+    tenant_id, policy_id, agent_id = wanted.key.tenant_id, wanted.key.policy_id, wanted.key.agent_id
+    until = taken_at + timedelta(seconds=wanted.seconds)
+    return decision_id, tenant_id, policy_id, agent_id, token_id, microseconds(taken_at), microseconds(until)
 
 
-def add_leases(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    connection.execute(insert(leases), rows)
+def add_leases(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    _add(connection, _ADD_LEASES, rows)
 
 
 def end(connection: Connection, decision_id: str) -> int:
@@ -54,45 +74,29 @@ def all_leases(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(select(leases)).all()
 
 
-# A count is added to what is there, so that it does not matter which commit comes first.
-_more = insert_or(counters)
-_add = _more.on_conflict_do_update(
-    index_elements=["tenant_id", "policy_id", "name", "holder", "slot"],
-    set_={"amount": counters.c.amount + _more.excluded.amount},
-)
-
-
-def add_counts(connection: Connection, spent: Sequence[tuple[Sequence[Spend], datetime]]) -> None:
-    """Add to the counters, each with the wall-clock moment at which it was spent."""
-    sums: dict[tuple[Series, str, int], dict[str, Any]] = {}
-    for spends, at in spent:
+def add_counts(connection: Connection, taken: Sequence[tuple[Sequence[Room], datetime]]) -> None:
+    """Add to the counters what was taken, each with the wall-clock moment at which it was."""
+    sums: dict[tuple[Series, str, int], int] = {}
+    firsts: dict[tuple[Series, str, int], datetime] = {}
+    for rooms, at in taken:
         moment = at.timestamp()
-        for spend in spends:
+        for spend, _, _, _ in rooms:
             series, holder, _, amount, _ = spend
-            seconds = series.seconds
-            slot = FOREVER if seconds is None else int(moment * SLOTS / seconds)
-            row = sums.get((series, holder, slot))
-            if row is not None:
-                row["amount"] += amount
+            seconds = series[3]
+            key = (series, holder, FOREVER if seconds is None else int(moment * SLOTS / seconds))
+            if key in sums:
+                sums[key] += amount
             elif amount:
-                sums[series, holder, slot] = _count(spend, slot, at)
-    if sums:
-        connection.execute(_add, list(sums.values()))
+                sums[key] = amount
+                firsts[key] = at
+    _add(connection, _ADD_COUNTS, [_count(*key, amount, firsts[key]) for key, amount in sums.items()])
 
 
-def _count(spend: Spend, slot: int, at: datetime) -> dict[str, Any]:
+def _count(series: Series, holder: str, slot: int, amount: int, at: datetime) -> tuple[Any, ...]:
     """A count as a row."""
-    tenant_id, policy_id, name, seconds = spend.series
-    return {
-        "tenant_id": tenant_id,
-        "policy_id": policy_id,
-        "name": name,
-        "holder": spend.holder,
-        "slot": slot,
-        "amount": spend.amount,
-        "seconds": seconds,
-        "expires_at": None if seconds is None else at + timedelta(seconds=seconds * (SLOTS + 1) / SLOTS),
-    }
+    tenant_id, policy_id, name, seconds = series
+    until = None if seconds is None else microseconds(at + timedelta(seconds=seconds * (SLOTS + 1) / SLOTS))
+    return tenant_id, policy_id, name, holder, slot, amount, seconds, until
 
 
 def all_counts(connection: Connection) -> Sequence[Row[Any]]:

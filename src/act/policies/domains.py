@@ -68,7 +68,7 @@ class Domains:
         return None
 
 
-def parse_domains(written: Sequence[str]) -> Domains | list[tuple[int, str]]:
+def parse_domains(written: Sequence[object]) -> Domains | list[tuple[int, str]]:
     """The list that an author wrote, or what is wrong with it: the index of an entry and a sentence."""
     exact, parents, faults = set[str](), set[str](), list[tuple[int, str]]()
     for index, entry in enumerate(written):

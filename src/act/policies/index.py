@@ -12,8 +12,8 @@ from types import MappingProxyType
 
 from act.agents.agent import Agent
 from act.policies.audience import Audience
-from act.policies.policy import CompiledPolicy, Near
-from act.policies.shelf import Shelf, by_id
+from act.policies.policy import CompiledPolicy
+from act.policies.shelf import Nears, Policies, Shelf, by_id
 
 _EVERYONE, _ROLE, _AGENT = range(3)
 _Address = tuple[int, str]
@@ -21,7 +21,7 @@ _Shelves = tuple[dict[str, Shelf], dict[str, Shelf], dict[str, Shelf]]
 
 
 class PolicyIndex:
-    """Immutable once made. Nothing it finds comes twice, and all that it finds is in the order of ids."""
+    """Immutable once made. What it finds is in the order of ids, and but for `near` nothing comes twice."""
 
     __slots__ = ("_shelves", "policies")
 
@@ -65,41 +65,46 @@ class PolicyIndex:
         self.policies = MappingProxyType(policies)
         self._shelves = shelves
 
-    def matching(self, agent: Agent, action: str, resource: str) -> list[CompiledPolicy]:
-        """The policies that apply to the agent and match action and resource."""
+    def matching(self, agent: Agent, action: str, resource: str, close: list[Nears] | None = None) -> Policies:
+        """The policies that apply to the agent and match action and resource.
+
+        When there is none, `close` gets what `near` finds: one look is enough for both.
+        """
         everyone, by_role, by_agent = self._shelves
-        found: list[CompiledPolicy] = []
+        close = [] if close is None else close
+        found: Policies = ()
         if everyone:
-            everyone[""].find(action, resource, found)
+            found = everyone[""].find(action, resource, close)
         for role in agent.roles:
-            if role in by_role:
-                by_role[role].find(action, resource, found)
+            shelf = by_role.get(role)
+            if shelf is not None:
+                more = shelf.find(action, resource, close)
+                found = found + more if found else more
         if by_agent and agent.id in by_agent:
-            by_agent[agent.id].find(action, resource, found)
+            found += by_agent[agent.id].find(action, resource, close)
         return found if len(found) < 2 else _in_order(found)
 
     def applying(self, agent: Agent) -> list[CompiledPolicy]:
         """All policies that apply to the agent."""
-        return _in_order([policy for shelf in self._of(agent) for policy in shelf.policies])
+        return _sorted([policy for shelf in self._of(agent) for policy in shelf.policies])
 
-    def near(self, agent: Agent, action: str, resource: str) -> list[Near]:
-        """Enforced allow policies that apply to the agent and match action or resource, in the order of ids.
+    def near(self, agent: Agent, action: str, resource: str) -> list[Nears]:
+        """Enforced allow policies that apply to the agent and match action or resource: tuples in the order of ids.
 
         All those that match the resource are among them, and of each audience's for the action at least the first
-        `LOOKED_AT`. One may come twice; and one that matches both, which whoever asks knows from `matching`, is told
-        as if it did not match one of them.
+        `LOOKED_AT`. One may be in several of them; and one that matches both, which whoever asks knows from `matching`,
+        is told as if it did not match one of them.
         """
         everyone, by_role, by_agent = self._shelves
-        found: list[Near] = []
+        found: list[Nears] = []
         if everyone:
             everyone[""].find_near(action, resource, found)
         for role in agent.roles:
-            if role in by_role:
-                by_role[role].find_near(action, resource, found)
+            shelf = by_role.get(role)
+            if shelf is not None:
+                shelf.find_near(action, resource, found)
         if by_agent and agent.id in by_agent:
             by_agent[agent.id].find_near(action, resource, found)
-        if len(found) > 1:
-            found.sort()
         return found
 
     def reaching(self, audience: Audience) -> Iterable[CompiledPolicy]:
@@ -131,5 +136,14 @@ def _addresses(audience: Audience) -> list[_Address]:
     return [*((_ROLE, role) for role in audience.roles), *((_AGENT, id) for id in audience.agent_ids)]
 
 
-def _in_order(found: list[CompiledPolicy]) -> list[CompiledPolicy]:
+def _in_order(found: Policies) -> Policies:
+    if len(found) == 2:
+        one, other = found
+        if one.id < other.id:
+            return found
+        return (other, one) if other.id < one.id else (one,)
+    return tuple(_sorted(found))
+
+
+def _sorted(found: Iterable[CompiledPolicy]) -> list[CompiledPolicy]:
     return sorted({policy.id: policy for policy in found}.values(), key=by_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from sys import intern
 from typing import Any, Literal, NamedTuple
 
 from act.policies.arguments import Arguments, compile_arguments
@@ -27,6 +28,12 @@ class HandDown:
 
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
+    # First what every decision looks at: it lies side by side where the class is compiled.
+    timeless: bool = field(init=False, repr=False, compare=False)
+    plain: bool = field(init=False, repr=False, compare=False)
+    unguarded: bool = field(init=False, repr=False, compare=False)
+    free: bool = field(init=False, repr=False, compare=False)
+    ruling: Any = field(init=False, repr=False, compare=False)
     id: str
     name: str
     version: int
@@ -45,28 +52,30 @@ class CompiledPolicy:
     action_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
     resource_matchers: tuple[Matcher, ...] = field(repr=False, compare=False, default=())
     label: str = field(init=False, repr=False, compare=False)
-    allows: str = field(init=False, repr=False, compare=False)
-    timeless: bool = field(init=False, repr=False, compare=False)
-    plain: bool = field(init=False, repr=False, compare=False)
-    free: bool = field(init=False, repr=False, compare=False)
     other_action: Near = field(init=False, repr=False, compare=False)
     elsewhere: Near = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """What decisions ask every time, found once: the words about it, and whether anything can be in the way.
 
-        `timeless` is always in force; `plain` matches whenever action and resource do, and is enforced; `free` is
-        plain and allows, under no constraint. `other_action` and `elsewhere` are the policy as it comes close to a
-        call that differs in the action or the resource.
+        `timeless` is always in force; `plain` matches whenever action and resource do, and is enforced; `unguarded`
+        allows for use, enforced and at any time, under no constraint; `free` is both. `other_action` and `elsewhere`
+        are the policy as it comes close to a call that differs in the action or the resource. `ruling` is for
+        `enforcement.ruling.by_itself`, which keeps there what it has made of the policy.
         """
         object.__setattr__(self, "label", f"'{self.name}' v{self.version}")
-        object.__setattr__(self, "allows", f"Allowed by policy {self.label}.")
         object.__setattr__(self, "timeless", self.valid_from is None and self.valid_until is None)
         conditional = self.arguments is not None or self.condition is not None
         object.__setattr__(self, "plain", self.timeless and self.usable and not self.shadow and not conditional)
-        object.__setattr__(self, "free", self.plain and self.effect == "allow" and self.constraints is NONE)
-        object.__setattr__(self, "other_action", Near(self.id, "/action", other_actions(self.actions), self))
-        object.__setattr__(self, "elsewhere", Near(self.id, "/resourceId", other_resources(self.resources), self))
+        bare = self.effect == "allow" and self.constraints is NONE
+        object.__setattr__(self, "unguarded", bare and self.timeless and self.usable and not self.shadow)
+        object.__setattr__(self, "free", self.unguarded and not conditional)
+        object.__setattr__(self, "ruling", None)
+        for name, pointer, message in (
+            ("other_action", "/action", other_actions(self.actions)),
+            ("elsewhere", "/resourceId", other_resources(self.resources)),
+        ):
+            object.__setattr__(self, name, Near(self.id, pointer, message, self, self.timeless))
 
     def in_force(self, now: datetime) -> bool:
         """Within the validity window `[valid_from, valid_until)`."""
@@ -84,13 +93,14 @@ class CompiledPolicy:
 class Near(NamedTuple):
     """A policy that would have matched but for what `pointer` (into the enforce request) names.
 
-    `id`, the policy's, comes first: so they sort by it.
+    `id` is the policy's, and so is `timeless`: then it is in force without a look at the policy.
     """
 
     id: str
     pointer: str
     message: str
     policy: CompiledPolicy
+    timeless: bool = False
 
 
 def compile_policy(
@@ -122,7 +132,7 @@ def compile_policy(
         version=version,
         effect=effect,
         audience=audience,
-        actions=tuple(actions),
+        actions=tuple([intern(action) for action in actions]),  # few words, which many policies share
         resources=tuple(resources),
         constraints=constraints,
         arguments=None if arguments is None else _arguments(arguments, effect),

@@ -9,9 +9,9 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-MAX_STEPS = 50_000
+MAX_STEPS: Final = 50_000
 """What one evaluation may cost; a step is about what one operator takes (0.1 microseconds)."""
 
 FAULT_STEPS = 20
