@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from act.database.engine import writing_engine
 from act.database.migrate import migrate
+from act.database.session import WriteSession
 from act.database.tables import tenants
 from act.limits import store
 from act.limits.counters import SLOTS, Room, Series, Spend
@@ -17,7 +18,7 @@ MINUTE = Series("t", "p", "rate:60", 60)
 FOREVER = Series("t", "p", "quota", None)
 AT = datetime(2026, 11, 22, 18, tzinfo=UTC)
 HOLDERS = 151
-"""Of each two rows: as many as no statement takes at once, 64 four times, then 16, 16, 4, 4, 4, and the last two."""
+"""Of each two rows: as many as several statements take, of 256, 32, 8, 4 and 2."""
 
 
 def room(series: Series, holder: str, amount: int) -> Room:
@@ -34,10 +35,11 @@ def test_one_commit_of_many_and_a_second(tmp_path: Path) -> None:
     with engine.begin() as connection:
         values = {"id": "t", "name": "t", "max_token_ttl": 1, "default_token_ttl": 1, "created_at": AT}
         connection.execute(insert(tenants).values(values))
-        store.add_counts(connection, [*taken, nothing])
-    with engine.begin() as connection:
-        store.add_counts(connection, taken[:10])
-        store.add_counts(connection, [([room(MINUTE, "h0", 7)], AT + timedelta(seconds=60))])
+    with WriteSession(engine) as session:
+        store.add_counts(session.driver, [*taken, nothing])
+    with WriteSession(engine) as session:
+        store.add_counts(session.driver, taken[:10])
+        store.add_counts(session.driver, [([room(MINUTE, "h0", 7)], AT + timedelta(seconds=60))])
     with engine.connect() as connection:
         rows = store.all_counts(connection)
     found = {(row.name, row.holder, row.slot): (row.amount, row.seconds, row.expires_at) for row in rows}

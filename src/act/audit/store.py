@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, insert, select
+from sqlalchemy import Connection, Row, Select, select
 
 from act.audit import archive_store
 from act.database.tables import audit_records, audit_subtrees
@@ -127,11 +127,6 @@ def of_decision(connection: Connection, tenant_id: str, decision_id: str) -> Seq
         audit_records.c.tenant_id == tenant_id, audit_records.c.decision_id == decision_id
     )
     return connection.execute(query.order_by(audit_records.c.idx)).all()
-
-
-def add_subtrees(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Keep the hashes of complete subtrees of 256^level records, so that no proof has to read all records again."""
-    connection.execute(insert(audit_subtrees), rows)
 
 
 def hashes(connection: Connection, tenant_id: str, level: int, begin: int, count: int) -> list[bytes]:

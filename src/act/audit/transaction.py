@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, NestedTransaction, insert
 
-from act.audit import store
+from act.audit import rows
 from act.audit.arguments import Body
 from act.audit.merkle import Frontier, leaf_hash
 from act.audit.record import VERSION, fitted, without_secrets
-from act.audit.rows import RecordRow
 from act.audit.tiles import HEIGHT, WIDTH
 from act.database.clock import Clock
 from act.database.session import WriteSession
@@ -20,7 +20,7 @@ from act.database.tables import changes
 from act.models import rfc3339
 
 T = TypeVar("T")
-AtEnd = Callable[[Connection, list[Any]], None]
+AtEnd = Callable[[sqlite3.Connection, list[Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Transaction:
         self._trees = trees
         self.grown: dict[str, Frontier] = {}
         self.revision = revision
-        self.rows: list[RecordRow] = []
+        self.rows: list[rows.RecordRow] = []
         self.ending: list[tuple[AtEnd, Any]] = []
         self._clock = clock
         self._at: str | None = None
@@ -64,18 +64,18 @@ class Transaction:
             RuntimeError: the unit left no record, though it had to.
             Exception: what the unit raised.
         """
-        grown, revision, rows, ending = self.grown.copy(), self.revision, len(self.rows), len(self.ending)
+        grown, revision, records, ending = self.grown.copy(), self.revision, len(self.rows), len(self.ending)
         self._begin()
         try:
             value = work(self)
-            if recorded and len(self.rows) == rows:
+            if recorded and len(self.rows) == records:
                 raise RuntimeError("A unit of work left no audit record.")
             if self._savepoint is not None:
                 self._savepoint.commit()
         except Exception:
             # Memory first: the savepoint may be gone, because SQLite rolls all back when the disk is full.
             self.grown, self.revision = grown, revision
-            del self.rows[rows:]
+            del self.rows[records:]
             del self.ending[ending:]
             if self._savepoint is not None and self.open:
                 self._savepoint.rollback()
@@ -86,7 +86,7 @@ class Transaction:
         self._savepoint = None
 
     def at_end(self, write: AtEnd, item: Any) -> None:
-        """Have `item` written before the commit, together with those of other units: `write(connection, items)`.
+        """Have `item` written before the commit, together with those of other units: `write(driver, items)`.
 
         For what no unit reads again. When it fails, the whole commit does.
         """
@@ -118,8 +118,7 @@ class Transaction:
         if (tree.size + 1) % WIDTH == 0:
             for height, number, subtree in tree.completed(hashed):
                 if height and height % HEIGHT == 0:
-                    row = {"tenant_id": tenant_id, "level": height // HEIGHT, "number": number, "hash": subtree}
-                    self.at_end(store.add_subtrees, row)
+                    self.at_end(rows.add_subtrees, (tenant_id, height // HEIGHT, number, subtree))
         salt, text = (body.salt, body.text) if body else (None, None)
-        self.rows.append(RecordRow(tenant_id, tree.size, hashed, salt, leaf.decode(), text))
+        self.rows.append(rows.RecordRow(tenant_id, tree.size, hashed, salt, leaf.decode(), text))
         return Sealed(tree.size, hashed.hex())

@@ -324,7 +324,7 @@ def _flush(session: WriteSession, transaction: Transaction) -> None:
     for write, item in transaction.ending:
         together.setdefault(write, []).append(item)
     for write, items in together.items():
-        write(session.connection, items)
+        write(session.driver, items)
     rows.add(session.driver, transaction.rows)
     rows.grow(session.driver, transaction.grown)
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 def as_read(model: Any, arguments: Any) -> Any:
     """The arguments as `model` reads them, in JSON: without what it does not take, and without defaults.
 
-    They stay as they are when `model` is no pydantic model, and when it does not take them (then nothing runs). They are
+    They stay as they are when `model` is no pydantic model, and when it does not take them: then nothing runs. They are
     None, about which nobody can ask, when JSON cannot say what it made of them, as with a `SecretStr`.
     """
     if not isinstance(arguments, Mapping) or not (isinstance(model, type) and issubclass(model, BaseModel)):

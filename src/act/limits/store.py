@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select
 
+from act.database.many import Insert
 from act.database.tables import counters, leases, microseconds, nodes
 from act.limits.counters import SLOTS, Room, Series
 from act.limits.leases import Wanted
@@ -25,29 +27,10 @@ MAX_VARIABLES = 500
 _LEASE = ("decision_id", "tenant_id", "policy_id", "agent_id", "token_id", "taken_at", "expires_at")
 _COUNT = ("tenant_id", "policy_id", "name", "holder", "slot", "amount", "seconds", "expires_at")
 # A count is added to what is there, so that it does not matter which commit comes first.
-_ADDED = " ON CONFLICT (tenant_id, policy_id, name, holder, slot) DO UPDATE SET amount = amount + excluded.amount"
-_AT_ONCE = (64, 16, 4, 3, 2, 1)
+_ADDED = "ON CONFLICT (tenant_id, policy_id, name, holder, slot) DO UPDATE SET amount = amount + excluded.amount"
 
-
-def _inserts(table: str, columns: Sequence[str], then: str = "") -> dict[int, str]:
-    """Statements for many rows, by their number."""
-    row = f"({', '.join('?' for _ in columns)})"
-    into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608
-    return {count: into + ", ".join([row] * count) + then for count in _AT_ONCE}
-
-
-_ADD_LEASES = _inserts("leases", _LEASE)
-_ADD_COUNTS = _inserts("counters", _COUNT, _ADDED)
-
-
-def _add(connection: Connection, inserts: Mapping[int, str], rows: Sequence[tuple[Any, ...]]) -> None:
-    # As records are (`act.audit.rows`): what a row costs is small beside what a statement does.
-    driver, at = connection.connection.driver_connection, 0
-    assert driver is not None
-    for count in _AT_ONCE:
-        while len(rows) - at >= count:
-            driver.execute(inserts[count], tuple(chain.from_iterable(rows[at : at + count])))
-            at += count
+add_leases = Insert("leases", _LEASE)
+_add_counts = Insert("counters", _COUNT, _ADDED)
 
 
 def lease(decision_id: str, token_id: str, wanted: Wanted, taken_at: datetime) -> tuple[Any, ...]:
@@ -55,10 +38,6 @@ def lease(decision_id: str, token_id: str, wanted: Wanted, taken_at: datetime) -
     tenant_id, policy_id, agent_id = wanted.key.tenant_id, wanted.key.policy_id, wanted.key.agent_id
     until = taken_at + timedelta(seconds=wanted.seconds)
     return decision_id, tenant_id, policy_id, agent_id, token_id, microseconds(taken_at), microseconds(until)
-
-
-def add_leases(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    _add(connection, _ADD_LEASES, rows)
 
 
 def end(connection: Connection, decision_id: str) -> int:
@@ -74,7 +53,7 @@ def all_leases(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(select(leases)).all()
 
 
-def add_counts(connection: Connection, taken: Sequence[tuple[Sequence[Room], datetime]]) -> None:
+def add_counts(driver: sqlite3.Connection, taken: Sequence[tuple[Sequence[Room], datetime]]) -> None:
     """Add to the counters what was taken, each with the wall-clock moment at which it was."""
     sums: dict[tuple[Series, str, int], int] = {}
     firsts: dict[tuple[Series, str, int], datetime] = {}
@@ -89,7 +68,7 @@ def add_counts(connection: Connection, taken: Sequence[tuple[Sequence[Room], dat
             elif amount:
                 sums[key] = amount
                 firsts[key] = at
-    _add(connection, _ADD_COUNTS, [_count(*key, amount, firsts[key]) for key, amount in sums.items()])
+    _add_counts(driver, [_count(*key, amount, firsts[key]) for key, amount in sums.items()])
 
 
 def _count(series: Series, holder: str, slot: int, amount: int, at: datetime) -> tuple[Any, ...]:
