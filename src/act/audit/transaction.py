@@ -65,7 +65,7 @@ class Transaction:
             Exception: what the unit raised.
         """
         grown, revision, records, ending = self.grown.copy(), self.revision, len(self.rows), len(self.ending)
-        self._begin()
+        self._savepoint = None
         try:
             value = work(self)
             if recorded and len(self.rows) == records:
@@ -81,9 +81,6 @@ class Transaction:
                 self._savepoint.rollback()
             raise
         return value
-
-    def _begin(self) -> None:
-        self._savepoint = None
 
     def at_end(self, write: AtEnd, item: Any) -> None:
         """Have `item` written before the commit, together with those of other units: `write(driver, items)`.

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, update
 from sqlalchemy.exc import OperationalError
@@ -47,18 +47,18 @@ class WriteFailed(Exception):
 
 
 @dataclass(slots=True)
-class _Unit:
+class _Unit(Generic[T]):
     """Work and who waits for it: a thread, or a coroutine of `loop`. It has come to `value`, or to `failure`."""
 
-    work: Callable[[Transaction], Any]
-    answer: Future[Any] | asyncio.Future[Any]
+    work: Callable[[Transaction], T]
+    answer: Future[T] | asyncio.Future[T]
     loop: asyncio.AbstractEventLoop | None = None
     recorded: bool = True
     along: Callable[[Transaction], None] | None = field(default_factory=along.get)
-    value: Any = None
+    value: T | None = None
     failure: BaseException | None = None
 
-    def run(self, transaction: Transaction) -> Any:
+    def run(self, transaction: Transaction) -> T:
         value = self.work(transaction)
         if self.recorded and self.along is not None:
             self.along(transaction)
@@ -93,8 +93,8 @@ class Writer:
         self._metrics = metrics or Metrics()
         self.committed: Callable[[int, int], None] = lambda records, revision: None
         self.after_commit: Callable[[], None] = lambda: None
-        self._queue: queue.SimpleQueue[list[_Unit] | None] = queue.SimpleQueue()
-        self._gathered: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
+        self._queue: queue.SimpleQueue[list[_Unit[Any]] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Unit[Any]]] = {}
         self._waiting = 0
         self._worker = threading.Thread(target=self._run, name="act-writer", daemon=True)
         self._trees: dict[str, Frontier] = {}
@@ -170,7 +170,7 @@ class Writer:
         self._enqueue(_Unit(work, answer, loop, recorded))
         return await answer
 
-    def _enqueue(self, unit: _Unit) -> None:
+    def _enqueue(self, unit: _Unit[Any]) -> None:
         # Under the lock, so that nothing can be queued behind the end mark and wait forever.
         with self._admission:
             if not self.alive:
@@ -237,7 +237,7 @@ class Writer:
                     self._waiting -= len(together)
                 self._commit(together)
 
-    def _commit(self, units: list[_Unit]) -> None:
+    def _commit(self, units: list[_Unit[Any]]) -> None:
         started = self._clock.monotonic()
         try:
             with WriteSession(self._engine) as session:
@@ -306,7 +306,7 @@ def _raised(answer: Future[Any]) -> Exception | None:
     return None
 
 
-def _attempt(transaction: Transaction, unit: _Unit) -> None:
+def _attempt(transaction: Transaction, unit: _Unit[Any]) -> None:
     if not transaction.open:
         unit.failure = WriteFailed("The database could not be written.")
         return
@@ -329,9 +329,9 @@ def _flush(session: WriteSession, transaction: Transaction) -> None:
     rows.grow(session.driver, transaction.grown)
 
 
-def _deliver(units: list[_Unit]) -> None:
+def _deliver(units: list[_Unit[Any]]) -> None:
     """Wake who waits: threads one by one, each event loop once for all its coroutines."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Unit]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Unit[Any]]] = {}
     for unit in units:
         if unit.loop is None:
             unit.deliver()
@@ -342,6 +342,6 @@ def _deliver(units: list[_Unit]) -> None:
             loop.call_soon_threadsafe(_deliver_here, mine)
 
 
-def _deliver_here(units: list[_Unit]) -> None:
+def _deliver_here(units: list[_Unit[Any]]) -> None:
     for unit in units:
         unit.deliver()
