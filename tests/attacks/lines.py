@@ -38,6 +38,11 @@ def claims_of(token: str) -> Any:
     return json.loads(unb64(token.split(".")[1]))
 
 
+def outlive(*tokens: str) -> None:
+    """Wait until every one of the tokens has expired."""
+    time.sleep(max(0.0, max(claims_of(token)["exp"] for token in tokens) - time.time()) + 0.1)
+
+
 @dataclass(frozen=True)
 class Line:
     """Agents of one role, and a token for each, handed down from the one before; the first is the root.

@@ -10,7 +10,7 @@ import pytest
 
 from tests.attacks.conftest import OTHER_KEY
 from tests.attacks.forge import Forger
-from tests.attacks.lines import SCOPE, TASKS, claims_of, code, delegated, line
+from tests.attacks.lines import SCOPE, TASKS, claims_of, code, delegated, line, outlive
 from tests.support import Api, Server
 
 
@@ -183,12 +183,12 @@ def test_a_short_life_does_not_free_a_place(api: Api, enforcer: Api) -> None:
     """How long a child lives, or a token that is renewed by its holder, is the holder's choice."""
     made = line(api, 1)
     made.policy(["run"], [TASKS], 0, constraints={"maxConcurrentTasks": 2})
-    short = delegated(enforcer, made.leaf, made.agent(), expiresIn=1)["token"]
+    short = delegated(enforcer, made.leaf, made.agent(), expiresIn=6)["token"]
     path = f"/v1/tokens/{made.issued[0]['tokenId']}/rotate"
-    renewed = enforcer.post(path, {"token": made.leaf, "expiresIn": 1})["token"]
+    renewed = enforcer.post(path, {"token": made.leaf, "expiresIn": 6})["token"]
     beside = delegated(enforcer, made.leaf, made.agent())["token"]
     assert [code(api, token) for token in (short, renewed, beside)] == ["allowed", "allowed", "concurrency_exceeded"]
-    time.sleep(1.5)
+    outlive(short, renewed)
     assert [code(api, token) for token in (short, beside)] == ["token_expired", "concurrency_exceeded"]
 
 
