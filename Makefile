@@ -13,6 +13,9 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 
 export UV_PYTHON_DOWNLOADS := never
 
+# With it every process compiles all that it imports anew, and the tests start a thousand of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo serve test test-integrations test-deep compiled test-compiled soak lint fmt bench bench-engine bench-http bench-tokens bench-limits bench-search bench-integrations mutants verifier-checks clean help
 
 help:  ## Show the targets

@@ -313,7 +313,7 @@ def test_the_stub_and_the_route_refuse_the_same_bodies_in_the_same_words(contrac
             assert told == wanted
 
     same()
-    assert min(seen.values()) > 10, seen  # both have been tried
+    assert min(seen.values()) > 3, seen  # both have been tried
 
 
 @pytest.mark.parametrize("path", PATHS)

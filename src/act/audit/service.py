@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Engine, Row
 
 from act import models
@@ -20,7 +22,7 @@ from act.database.clock import Clock
 from act.database.ids import born_at
 from act.database.pages import cut_page, read_number_cursor
 from act.models import rfc3339
-from act.problems import ProblemError, archived, not_found, unprocessable
+from act.problems import archived, not_found, unprocessable
 from act.strict_json import Fault
 from act.tenants.tenant import ApiKey
 
@@ -156,22 +158,23 @@ class AuditService:
         return map(_bare, store.backwards(connection, tenant_id))
 
     @staticmethod
-    def of_decision(connection: Connection, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
+    def of_decision(driver: sqlite3.Connection, tenant_id: str, decision_id: str) -> dict[str, Any] | None:
         """The record of a decision, or None when the tenant has none of this id."""
-        for row in store.of_decision(connection, tenant_id, decision_id):
-            if row.kind == "decision":
-                found: dict[str, Any] = json.loads(row.record)
-                return found
-        return None
+        found = store.of_decision(driver, tenant_id, decision_id)
+        return None if found is None else orjson.loads(found)
 
     @staticmethod
-    def archived_decision(connection: Connection, tenant_id: str, decision_id: str) -> ProblemError | None:
-        """Why a decision that is not in the database may be in an archive (410); None when it is in none."""
+    def refuse_archived(connection: Connection, tenant_id: str, decision_id: str) -> None:
+        """For a decision that is not in the database.
+
+        Raises:
+            ProblemError: 410, it may be in an archive.
+        """
         last, born = archive_store.last_at(connection, tenant_id), born_at(decision_id)
         # A decision is made before its record, and by another clock's count of milliseconds.
-        if last is None or born is None or rfc3339(born - timedelta(minutes=1)) > last:
-            return None
-        return archived(f"Decision '{decision_id}' is older than what the database holds: look for it in the archives.")
+        if last is not None and born is not None and rfc3339(born - timedelta(minutes=1)) <= last:
+            detail = f"Decision '{decision_id}' is older than what the database holds: look for it in the archives."
+            raise archived(detail)
 
 
 def _answer(row: Row[Any]) -> models.AuditRecord:

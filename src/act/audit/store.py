@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -121,12 +122,11 @@ def backwards(connection: Connection, tenant_id: str) -> Iterator[Record]:
     yield from connection.execution_options(yield_per=500).execute(query.order_by(audit_records.c.idx.desc()))
 
 
-def of_decision(connection: Connection, tenant_id: str, decision_id: str) -> Sequence[Record]:
-    """The record of a decision and those of what became of it, in order."""
-    query = select(*_shown, audit_records.c.kind).where(
-        audit_records.c.tenant_id == tenant_id, audit_records.c.decision_id == decision_id
-    )
-    return connection.execute(query.order_by(audit_records.c.idx)).all()
+def of_decision(driver: sqlite3.Connection, tenant_id: str, decision_id: str) -> str | None:
+    """The record of a decision as JSON; every outcome asks for one."""
+    query = "SELECT record FROM audit_records WHERE tenant_id = ? AND decision_id = ? AND kind = 'decision'"
+    row = driver.execute(query, (tenant_id, decision_id)).fetchone()
+    return None if row is None else str(row[0])
 
 
 def hashes(connection: Connection, tenant_id: str, level: int, begin: int, count: int) -> list[bytes]:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -312,7 +313,7 @@ def _attempt(transaction: Transaction, unit: _Unit[Any]) -> None:
         return
     try:
         unit.value = transaction.attempt(unit.run, recorded=unit.recorded)
-    except OperationalError as error:
+    except (OperationalError, sqlite3.OperationalError) as error:
         unit.failure = WriteFailed("The database could not be written.")
         unit.failure.__cause__ = error
     except Exception as error:  # noqa: BLE001 - handed to whoever waits for this unit

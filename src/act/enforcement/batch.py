@@ -36,7 +36,7 @@ class BatchRoute(DecisionRoute):
         super().__init__(pipeline, access, metrics)
         self._running: set[asyncio.Task[list[bytes]]] = set()
 
-    async def _decided(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
+    async def _answered(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
         asked = list(_asked(arrived))
         # A task of its own: a caller that goes away in the middle leaves nothing half done and nothing unrecorded.
         running = asyncio.create_task(self._all(asked))

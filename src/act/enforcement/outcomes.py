@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends
 
@@ -14,6 +16,7 @@ from act.audit.transaction import Sealed, Transaction
 from act.audit.writer import Writer
 from act.enforcement import store
 from act.enforcement.replays import Replays
+from act.enforcement.route import Arrived, PlainRoute, validated
 from act.limits.service import LimitService
 from act.models import Scope
 from act.problems import conflict, not_found
@@ -22,6 +25,8 @@ from act.sessions.session import session_key
 from act.tenants.access import Access
 from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
+
+PATH: Final = re.compile(r"/v1/decisions/([^/]+)/outcome")
 
 # What the record of an outcome repeats of its decision.
 _COPIED = ("agentId", "action", "resourceId", "taskId", "rootNode", "conversationId", "traceparent")
@@ -67,27 +72,27 @@ class OutcomeService:
         digest = _digest(body.status, labels, created)
 
         def work(transaction: Transaction) -> Sealed:
-            connection = transaction.connection
-            decision = self._audit.of_decision(connection, caller.tenant_id, decision_id)
-            if decision is None and (gone := self._audit.archived_decision(connection, caller.tenant_id, decision_id)):
-                raise gone
+            driver = transaction.driver
+            decision = self._audit.of_decision(driver, caller.tenant_id, decision_id)
+            if decision is None:
+                self._audit.refuse_archived(transaction.connection, caller.tenant_id, decision_id)
             if decision is None or caller.agent_id not in (None, decision.get("agentId")):
                 raise not_found("decision", decision_id)
             if decision["decision"] != "allowed" or decision.get("dryRun"):
                 raise conflict("decision_not_allowed", "Only the outcome of an allowed decision can be reported.")
-            if known := store.find(connection, caller.tenant_id, decision_id):
+            if known := store.find(driver, caller.tenant_id, decision_id):
                 if known.status != body.status:
                     raise conflict("outcome_reported", f"The outcome was reported as '{known.status}' already.")
                 if known.digest != digest:
                     detail = "The outcome was reported already, with other labels or created resources."
                     raise conflict("outcome_reported", detail)
-                raise _Reported(Sealed(known.record_index, known.leaf_hash))
+                raise _Reported(known.sealed)
             self._limits.end(transaction, decision_id)
             told: dict[str, Any] = {"keyId": caller.id, "decisionId": decision_id, "status": body.status}
             told |= {name: decision[name] for name in _COPIED if name in decision}
             told |= self._tell(transaction, caller.tenant_id, decision, labels, created)
             sealed = transaction.record(caller.tenant_id, "decision.outcome", told)
-            store.add(connection, caller.tenant_id, decision_id, body.status, digest, sealed)
+            store.add(driver, caller.tenant_id, decision_id, store.Known(body.status, digest, sealed))
             return sealed
 
         repeated = False
@@ -109,7 +114,7 @@ class OutcomeService:
 
         Answers the fields that the record of it has to have.
         """
-        decision = self._audit.of_decision(transaction.connection, tenant_id, decision_id)
+        decision = self._audit.of_decision(transaction.driver, tenant_id, decision_id)
         return {} if decision is None else self._tell(transaction, tenant_id, decision, None, [])
 
     def _tell(
@@ -134,6 +139,21 @@ class OutcomeService:
 def _digest(status: str, labels: list[str] | None, created: list[str]) -> bytes:
     """What tells one report from another: what was sent, so that another default makes no other report of it."""
     return hashlib.sha256(json.dumps([status, labels, created]).encode()).digest()
+
+
+class OutcomeRoute(PlainRoute):
+    """The same call as that of `routes`, for those without an `Idempotency-Key`: one comes after every action."""
+
+    def __init__(self, service: OutcomeService, access: Access) -> None:
+        super().__init__(access)
+        self._service = service
+
+    async def _answered(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
+        found = PATH.fullmatch(arrived.path)
+        assert found is not None
+        report = validated(models.OutcomeReport, arrived.document)
+        recorded = await self._service.report(arrived.caller, found[1], report)
+        return recorded.model_dump_json(by_alias=True).encode(), {}
 
 
 def routes(service: OutcomeService, access: Access) -> APIRouter:

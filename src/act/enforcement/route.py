@@ -1,4 +1,4 @@
-"""`POST /v1/enforce` as a plain ASGI application: the hot path has no framework on it."""
+"""What every action asks for, as plain ASGI applications: the hot path has no framework on it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from act import bodies
 from act.enforcement.bearers import Asked
 from act.enforcement.pipeline import Pipeline
+from act.exchange import Headers, Send, answer, identify, on_every_answer, refuse
 from act.exchange import Scope as Exchange
-from act.exchange import Send, answer, identify, on_every_answer, refuse
 from act.metrics import Metrics
 from act.models import EnforceRequest, Request, Scope
 from act.problems import ProblemError, faults_of_validation, internal_error, unprocessable
@@ -36,44 +36,44 @@ class Arrived(NamedTuple):
     caller: ApiKey
     body: bytes
     document: Any
+    path: str
     traceparent: str | None = None
 
     def __repr__(self) -> str:
         return f"Arrived(by {self.caller.id})"  # the body holds tokens
 
 
-class DecisionRoute(ABC):
-    """Answers with 200, or with a problem whose body also says `denied`."""
+class PlainRoute(ABC):
+    """A `POST` by keys for `enforce`, answered with 200 or with a problem."""
 
-    def __init__(self, pipeline: Pipeline, access: Access, metrics: Metrics) -> None:
-        self._pipeline = pipeline
+    def __init__(self, access: Access) -> None:
         self._access = access
-        self._metrics = metrics
 
     @abstractmethod
-    async def _decided(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
+    async def _answered(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
         """The answer as JSON, and headers that say a part of it again.
 
         Raises:
-            ProblemError: nothing was decided.
+            ProblemError: nothing was done.
         """
+
+    async def _refuse(self, send: Send, problem: ProblemError, request_id: str, also: Headers) -> None:
+        await refuse(send, problem, request_id, also=also)
 
     async def __call__(self, scope: Exchange, receive: bodies.Receive, send: Send) -> None:
         request_id = identify(scope)
         also = on_every_answer(request_id)
         try:
-            decided, headers = await self._decided(await self._arrived(scope, receive))
+            answered, headers = await self._answered(await self._arrived(scope, receive))
         except bodies.Disconnected:
             return
         except ProblemError as problem:
-            self._metrics.refused(problem.status)
-            await refuse(send, problem, request_id, "denied", also)
+            await self._refuse(send, problem, request_id, also)
         except Exception:
             log.exception("request %s failed", request_id, extra={"requestId": request_id})
-            self._metrics.refused(500)
-            await refuse(send, internal_error(), request_id, "denied", also)
+            await self._refuse(send, internal_error(), request_id, also)
         else:
-            await answer(send, 200, b"application/json", decided, headers, also)
+            await answer(send, 200, b"application/json", answered, headers, also)
 
     async def _arrived(self, scope: Exchange, receive: bodies.Receive) -> Arrived:
         headers = scope["act.headers"]
@@ -85,13 +85,26 @@ class DecisionRoute(ABC):
         traceparent = headers.get(bodies.TRACEPARENT)
         if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
             traceparent = None
-        return Arrived(caller, body, document, traceparent)
+        return Arrived(caller, body, document, scope["path"], traceparent)
+
+
+class DecisionRoute(PlainRoute):
+    """A problem is a denial, and its body says so."""
+
+    def __init__(self, pipeline: Pipeline, access: Access, metrics: Metrics) -> None:
+        super().__init__(access)
+        self._pipeline = pipeline
+        self._metrics = metrics
+
+    async def _refuse(self, send: Send, problem: ProblemError, request_id: str, also: Headers) -> None:
+        self._metrics.refused(problem.status)
+        await refuse(send, problem, request_id, "denied", also)
 
 
 class EnforceRoute(DecisionRoute):
     """One request, one decision."""
 
-    async def _decided(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
+    async def _answered(self, arrived: Arrived) -> tuple[bytes, Mapping[str, str]]:
         request, digest = validated(EnforceRequest, arrived.document), hashlib.sha256(arrived.body).digest()
         answered = await self._pipeline.enforce(Asked(arrived.caller, request, digest, arrived.traceparent))
         return answered.body, answered.headers

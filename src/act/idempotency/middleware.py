@@ -38,6 +38,11 @@ def takes_key(method: str, path: str) -> bool:
     return method in _CHANGING and path not in QUESTIONS
 
 
+def has_key(scope: Scope) -> bool:
+    """Whether the request has an `Idempotency-Key`, of whatever form."""
+    return any(name == _NAME for name, _ in scope["headers"])
+
+
 class Idempotency:
     """Belongs to one event loop, and to one process on the database. Callers have shown an API key before."""
 
@@ -49,7 +54,7 @@ class Idempotency:
         self._running: dict[Place, bytes] = {}
 
     async def __call__(self, scope: Scope, receive: bodies.Receive, send: Any) -> None:
-        if scope["type"] != "http" or not takes_key(scope["method"], scope["path"]) or not _values(scope, _NAME):
+        if scope["type"] != "http" or not takes_key(scope["method"], scope["path"]) or not has_key(scope):
             await self._app(scope, receive, send)
             return
         try:

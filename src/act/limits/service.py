@@ -90,9 +90,9 @@ class LimitService:
         self._book.release(decision_id)
 
     @staticmethod
-    def end(transaction: Transaction, decision_id: str) -> int:
+    def end(transaction: Transaction, decision_id: str) -> None:
         """End the leases of a decision durably; `release` follows when the commit has succeeded."""
-        return store.end(transaction.connection, decision_id)
+        store.end(transaction.driver, decision_id)
 
     # --- the side of time ---
 
@@ -124,7 +124,7 @@ class LimitService:
         row = store.of_decision(transaction.connection, decision_id)
         if row is None:
             raise LookupError(f"The lease of {decision_id} is gone already.")
-        store.end(transaction.connection, decision_id)
+        store.end(transaction.driver, decision_id)
         told = {"decisionId": decision_id, "agentId": row.agent_id, "tokenId": row.token_id}
         told |= self.on_time_out(transaction, row.tenant_id, decision_id)
         transaction.record(row.tenant_id, "lease.timed_out", told)

@@ -40,9 +40,9 @@ def lease(decision_id: str, token_id: str, wanted: Wanted, taken_at: datetime) -
     return decision_id, tenant_id, policy_id, agent_id, token_id, microseconds(taken_at), microseconds(until)
 
 
-def end(connection: Connection, decision_id: str) -> int:
-    """Delete the leases of a decision; how many there were."""
-    return connection.execute(delete(leases).where(leases.c.decision_id == decision_id)).rowcount
+def end(driver: sqlite3.Connection, decision_id: str) -> None:
+    """Delete the leases of a decision."""
+    driver.execute("DELETE FROM leases WHERE decision_id = ?", (decision_id,))
 
 
 def of_decision(connection: Connection, decision_id: str) -> Row[Any] | None:

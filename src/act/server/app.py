@@ -52,7 +52,7 @@ from act.enforcement.recall import Recall
 from act.enforcement.replays import Replays
 from act.enforcement.route import PATH, DecisionRoute, EnforceRoute
 from act.enforcement.settle import Settler
-from act.idempotency.middleware import Idempotency
+from act.idempotency.middleware import Idempotency, has_key
 from act.idempotency.service import IdempotencyService
 from act.limits.service import LimitService
 from act.metrics import Metrics
@@ -220,7 +220,7 @@ class Node:
         with self._reading.connect() as connection:
             Recall(self.tenants, policies, approvals, clock).into(replays, connection)
         pipeline = Pipeline(clock, feed, judge, replays, writer, metrics)
-        reports = outcomes.OutcomeService(writer, audit, limits, self.tenants, SessionService(clock), replays)
+        reports = outcomes.OutcomeService(writer, audit, limits, self.tenants, SessionService(clock, sessions), replays)
         limits.on_time_out = reports.timed_out
         management = _management()
         for router in (
@@ -260,7 +260,7 @@ class Node:
             PATH: EnforceRoute(pipeline, access, metrics),
             BATCH_PATH: BatchRoute(pipeline, access, metrics),
         }
-        self.app = Street(decisions, RequestId(StrictBodies(once, access)))
+        self.app = Street(decisions, outcomes.OutcomeRoute(reports, access), RequestId(StrictBodies(once, access)))
 
     def _tell_head(self) -> None:
         """From now on, every commit is told to the file that says how far the database has come."""
@@ -343,17 +343,23 @@ class Node:
 
 
 class Street:
-    """Decisions go past FastAPI and what stands before it; everything else through it."""
+    """Decisions and outcomes go past FastAPI and what stands before it; everything else through it."""
 
-    def __init__(self, decisions: Mapping[str, DecisionRoute], management: RequestId) -> None:
+    def __init__(
+        self, decisions: Mapping[str, DecisionRoute], outcome: outcomes.OutcomeRoute, management: RequestId
+    ) -> None:
         self._decisions = decisions
+        self._outcome = outcome
         self._management = management
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and (decisions := self._decisions.get(scope["path"])):
-            await decisions(scope, receive, send)
-        else:
-            await self._management(scope, receive, send)
+        app: Any = self._management
+        if scope["type"] == "http":
+            if decisions := self._decisions.get(scope["path"]):
+                app = decisions
+            elif scope["method"] == "POST" and outcomes.PATH.fullmatch(scope["path"]) and not has_key(scope):
+                app = self._outcome
+        await app(scope, receive, send)
 
 
 def _management() -> FastAPI:

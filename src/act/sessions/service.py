@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from act.audit.transaction import Transaction
 from act.database.clock import Clock
 from act.problems import conflict
 from act.sessions import store
+from act.sessions.live import LiveSessions
 from act.sessions.session import EMPTY, SessionFull, merged
 
 
 class SessionService:
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, live: LiveSessions) -> None:
         self._clock = clock
+        self._live = live
 
     def add(
         self,
         transaction: Transaction,
         tenant_id: str,
         key: str,
-        labels: Iterable[str] = (),
-        created: Iterable[str] = (),
-        defaults: Iterable[str] = (),
+        labels: Sequence[str] = (),
+        created: Sequence[str] = (),
+        defaults: Sequence[str] = (),
     ) -> int | None:
         """Add to a session, in the commit of who reports it. Answers the revision, None when nothing is new.
 
@@ -31,6 +33,8 @@ class SessionService:
         Raises:
             ProblemError: 409 when the session is full.
         """
+        if self._live.get(tenant_id, key).has(labels, created, defaults):
+            return None  # what is in memory was committed, and a session only grows
         connection = transaction.connection
         known = store.find(connection, tenant_id, key)
         before = EMPTY if known is None else known

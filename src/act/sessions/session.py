@@ -5,7 +5,7 @@ A session only grows. A label that was reported once stays, whatever is reported
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +21,18 @@ class Session:
 
     labels: frozenset[str] = frozenset()
     created: tuple[str, ...] = ()
+
+    def has(self, labels: Iterable[str], created: Sequence[str], defaults: Iterable[str] = ()) -> bool:
+        """Whether nothing of this is new."""
+        return (
+            self.labels.issuperset(labels)
+            and self.labels.issuperset(defaults)
+            and (not created or self._made.issuperset(created))
+        )
+
+    @cached_property
+    def _made(self) -> frozenset[str]:
+        return frozenset(self.created)
 
     @cached_property
     def seen(self) -> Mapping[str, list[str]]:
