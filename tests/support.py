@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -16,10 +17,14 @@ from uuid import uuid4
 
 import httpx2
 
+from tests import warm
+
 ADMIN_KEY = "act_test_admin_0123456789abcdef0123456789abcdef"
 STARTING = 30.0
 """Seconds in which a server must have started, or stopped."""
 
+# Servers are here and speak no TLS; to read the certificates that this machine trusts takes longer than most tests.
+_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _SERVES = re.compile(r"""(?:^|"message": ")ACT serves .* at (http://\S+)""", re.MULTILINE)
 _MADE_KEY = re.compile(r"^act_\S+$", re.MULTILINE)
 
@@ -35,7 +40,9 @@ class Api:
     def __init__(self, url: str, key: str | None = ADMIN_KEY, transport: httpx2.BaseTransport | None = None) -> None:
         # What is changed is changed whatever its version, unless a test says otherwise.
         headers = {"If-Match": "*"} | ({} if key is None else {"X-Api-Key": key})
-        self.client = httpx2.Client(base_url=url, headers=headers, timeout=20.0, transport=transport)
+        self.client = httpx2.Client(
+            base_url=url, headers=headers, timeout=20.0, transport=transport, verify=_NOBODY, trust_env=False
+        )
 
     def send(self, method: str, path: str, body: Any = None, **options: Any) -> httpx2.Response:
         """Send and give the response, whatever its status."""
@@ -119,7 +126,7 @@ class Server:
         self.admin_key = admin_key or ""
         self.url = ""
         self._environment = dict(environment or {})
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | warm.Process | None = None
 
     @property
     def pid(self) -> int:
@@ -139,14 +146,15 @@ class Server:
         assert self._process is None, "the server runs already"
         skipped = len(self.log)
         chosen = {"ACT_BOOTSTRAP_API_KEY": self.admin_key} if self.admin_key else {}
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [actctl(), "serve", "--port", "0", "--database", f"sqlite:///{self.database}"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(chosen | self._environment),
-            )
+        variables = environment(chosen | self._environment)
+        serve = ["serve", "--port", "0", "--database", f"sqlite:///{self.database}"]
+        with self.log_file.open("ab") as log, Path(os.devnull).open() as nothing:
+            if warm.can_be(variables):
+                self._process = warm.Process(serve, variables, (nothing.fileno(), log.fileno(), log.fileno()))
+            else:
+                self._process = subprocess.Popen(
+                    [actctl(), *serve], stdin=nothing, stdout=log, stderr=log, env=variables
+                )
         try:
             self.url = self._wait_for_url(skipped)
         except BaseException:

@@ -115,7 +115,9 @@ def loads(data: bytes) -> Any:
 def _loads_closely(data: bytes) -> Any:
     try:
         value = _decoder.decode(data.decode("utf-8"))
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+    except UnicodeDecodeError:
+        raise MalformedJson("The text is not JSON: it is not UTF-8.") from None
+    except (RecursionError, ValueError) as error:
         raise MalformedJson(f"The text is not JSON: {error}.") from None
     if not _sound(value) and (faults := list(itertools.islice(faults_of(value), MAX_FAULTS))):
         raise AmbiguousJson(faults)

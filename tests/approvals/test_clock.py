@@ -114,7 +114,7 @@ def test_what_was_over_once_does_not_come_back(asking: Asking, look: str) -> Non
 def wait_for_sweep(admin: Api, id: str) -> None:
     import time
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         for item in admin.get("/v1/audit", params={"limit": 20})["items"]:
             if item["record"]["kind"] == "approval.expired" and item["record"]["approvalId"] == id:

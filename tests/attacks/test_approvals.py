@@ -8,18 +8,30 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.in_process import InProcess
 from tests.support import Api, Server
+
+
+@dataclass
+class ByHand:
+    """In the place of a server: a node in this process, whose clock is moved by hand."""
+
+    node: InProcess
+
+    def api(self, key: str) -> Api:
+        return self.node.client(key)
 
 
 @dataclass
 class Case:
     """An agent whose action needs a person; `enforcer` is the key it asks with, `one` and `two` are people."""
 
-    server: Server
+    server: Server | ByHand
     admin: Api
     enforcer: Api
     one: Api
@@ -65,15 +77,8 @@ def new_case(server: Server, api: Api) -> Iterator[Callable[..., Case]]:
     made: list[Case] = []
 
     def make(requires: Any = True) -> Case:
-        keys = {name: api.key(*scopes, name=name) for name, scopes in _KEYS.items()}
-        case = Case(server, api, *(server.api(key["key"]) for key in keys.values()))
-        case.keys = {name: key["id"] for name, key in keys.items()}
-        case.agent = api.agent()
-        constraints = {"requiresApproval": requires}
-        policy = api.policy(["pay"], ["bank://*"], appliesTo={"agentIds": [case.agent]}, constraints=constraints)
-        case.policy, case.token = policy["id"], api.token(case.agent)
-        made.append(case)
-        return case
+        made.append(case_at(server, api, requires))
+        return made[-1]
 
     yield make
     for case in made:
@@ -82,6 +87,24 @@ def new_case(server: Server, api: Api) -> Iterator[Callable[..., Case]]:
 
 
 _KEYS = {"enforcer": ["enforce"], "one": ["approve", "enforce"], "two": ["approve"]}
+
+
+def case_at(server: Server | ByHand, api: Api, requires: Any = True) -> Case:
+    keys = {name: api.key(*scopes, name=name) for name, scopes in _KEYS.items()}
+    case = Case(server, api, *(server.api(key["key"]) for key in keys.values()))
+    case.keys = {name: key["id"] for name, key in keys.items()}
+    case.agent = api.agent()
+    constraints = {"requiresApproval": requires}
+    policy = api.policy(["pay"], ["bank://*"], appliesTo={"agentIds": [case.agent]}, constraints=constraints)
+    case.policy, case.token = policy["id"], api.token(case.agent)
+    return case
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path) -> Iterator[ByHand]:
+    node = InProcess(tmp_path)
+    yield ByHand(node)
+    node.close()
 
 
 @pytest.fixture
@@ -186,11 +209,13 @@ def test_a_revoked_key_approves_nothing_more(case: Case) -> None:
     assert case.ask()["reasonCode"] == "approval_required"
 
 
-def test_the_word_of_a_key_that_has_expired_since_does_not_count(case: Case) -> None:
-    with person(case, expiresIn=2) as brief:
+def test_the_word_of_a_key_that_has_expired_since_does_not_count(by_hand: ByHand) -> None:
+    case = case_at(by_hand, by_hand.node.api)
+    with person(case, expiresIn=60) as brief:
         approval = case.pending()
         assert case.vote(approval, brief)["status"] == "approved"
-        wait_until(lambda: brief.send("GET", "/v1/approvals").status_code == 401)
+        by_hand.node.clock.move(60)
+        assert brief.send("GET", "/v1/approvals").status_code == 401
         decision = case.ask()
         assert (decision["reasonCode"], decision["approval"]["id"] != approval) == ("approval_required", True)
         assert case.vote(decision["approval"]["id"], brief, status=401)["code"] == "api_key_invalid"
@@ -510,10 +535,13 @@ def test_a_reused_request_id_does_not_stretch_an_approval(case: Case) -> None:
     assert (last["reasonCode"], last["decisionId"] != first["decisionId"]) == ("approval_required", True)
 
 
-def test_expiry_before_and_after_the_approval(new_case: Callable[..., Case]) -> None:
-    case = new_case({"expiresIn": 2})
+def test_expiry_before_and_after_the_approval(by_hand: ByHand) -> None:
+    case = case_at(by_hand, by_hand.node.api, {"expiresIn": 60})
     unapproved, approved = case.pending(arguments={"n": 1}), case.approved(arguments={"n": 2})
-    wait_until(lambda: case.status(unapproved) == "expired" and case.status(approved) == "expired")
+    by_hand.node.clock.move(59)
+    assert (case.status(unapproved), case.status(approved)) == ("pending", "approved")
+    by_hand.node.clock.move(1)
+    assert (case.status(unapproved), case.status(approved)) == ("expired", "expired")
     assert case.vote(unapproved, status=409)["code"] in ("approval_expired", "approval_decided")
     assert case.reject(approved, status=409)["code"] in ("approval_expired", "approval_decided")
     for arguments in ({"n": 1}, {"n": 2}):
@@ -646,14 +674,14 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
     barrier = threading.Barrier(count)
 
     def run(number: int) -> Any:
-        barrier.wait(10)
+        barrier.wait(30)
         return work(number)
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(count)))
 
 
-def wait_until(done: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(done: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.attacks.test_approvals import together, wait_until
+from tests.in_process import InProcess
 from tests.support import Api, Server
 
 
@@ -154,10 +154,20 @@ def test_one_request_id_from_two_keys_is_two_requests(server: Server, api: Api) 
         assert another.post("/v1/enforce", once, status=200)["reasonCode"] == "concurrency_exceeded"
 
 
-def test_a_replay_does_not_outlive_its_place(api: Api) -> None:
-    _, token = limited(api, 1, leaseSeconds=2)
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[InProcess]:
+    """Its clock is moved by hand."""
+    node = InProcess(tmp_path)
+    yield node
+    node.close()
+
+
+def test_a_replay_does_not_outlive_its_place(node: InProcess) -> None:
+    api = node.api
+    _, token = limited(api, 1, leaseSeconds=60)
     once = request(token)
     assert api.post("/v1/enforce", once, status=200)["reasonCode"] == "allowed"
+    node.clock.move(60)
     wait_until(lambda: run(api, token, dryRun=True)["reasonCode"] == "allowed")
     assert run(api, token)["reasonCode"] == "allowed"
     assert api.post("/v1/enforce", once, status=200)["reasonCode"] == "concurrency_exceeded"
@@ -253,13 +263,15 @@ def test_an_outcome_that_is_none(api: Api) -> None:
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_place_comes_back_by_itself(api: Api) -> None:
-    agent, token = limited(api, 1, leaseSeconds=2)
-    taken = time.monotonic()
+def test_a_place_comes_back_by_itself(node: InProcess) -> None:
+    api = node.api
+    agent, token = limited(api, 1, leaseSeconds=60)
     decision = run(api, token)
-    assert run(api, token)["reasonCode"] == "concurrency_exceeded"
+    for seconds in (0, 59):
+        node.clock.move(seconds)
+        assert run(api, token)["reasonCode"] == "concurrency_exceeded"
+    node.clock.move(1)
     wait_until(lambda: run(api, token, dryRun=True)["reasonCode"] == "allowed")
-    assert time.monotonic() - taken >= 1.95
 
     def timed_out() -> bool:
         params = {"agent": agent, "kind": "lease.timed_out"}
@@ -273,11 +285,15 @@ def test_a_place_comes_back_by_itself(api: Api) -> None:
     assert run(api, token)["reasonCode"] == "concurrency_exceeded"
 
 
-def test_a_place_ends_with_its_token(api: Api) -> None:
+def test_a_place_ends_with_its_token(node: InProcess) -> None:
+    api = node.api
     agent, _ = limited(api, 1)
-    short, long = api.token(agent, expiresIn=3), api.token(agent)
+    short, long = api.token(agent, expiresIn=60), api.token(agent)
     assert run(api, short)["reasonCode"] == "allowed"
-    assert run(api, long)["reasonCode"] == "concurrency_exceeded"
+    for seconds in (0, 59):
+        node.clock.move(seconds)
+        assert run(api, long)["reasonCode"] == "concurrency_exceeded"
+    node.clock.move(1)
     wait_until(lambda: run(api, long, dryRun=True)["reasonCode"] == "allowed")
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
 
 from act.audit import store as audit
 from act.audit.writer import WriteFailed, Writer
@@ -128,9 +127,9 @@ def test_a_long_name_above_many_values_is_not_copied_for_each(node: InProcess, p
     """Once it was: 20,000 copies of 120 KB in a list of what to look at, and the same for a thousand callers."""
     agent = node.api.agent()
     node.api.policy(["*"], appliesTo={"agentIds": [agent]}, **policy)
-    token, began = node.api.token(agent), time.monotonic()
+    token, began = node.api.token(agent), time.process_time()
     ask(node.api, token, arguments={LONG: values})
-    assert time.monotonic() - began < 4
+    assert time.process_time() - began < 4
 
 
 @pytest.mark.parametrize("effect", ["allow", "deny"])
@@ -146,31 +145,35 @@ def test_an_answer_is_short_however_long_the_question(node: InProcess, effect: s
 
 
 class Plans:
-    """How the database is going to look for what is selected."""
+    """How the database looks for what is selected from now on."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.found = list[str]()
-        self._connection = connection
-        event.listen(connection, "before_cursor_execute", self._explain)
+    def __init__(self, driver: sqlite3.Connection) -> None:
+        self._driver = driver
+        self._asked = list[str]()
+        driver.set_trace_callback(self._asked.append)
 
-    def _explain(self, _: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
-        if not statement.startswith("SELECT"):
-            return
-        plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
-        self.found.append("; ".join(str(row[3]) for row in plan))
+    def found(self) -> list[str]:
+        self._driver.set_trace_callback(None)
+        selects = [each for each in self._asked if each.startswith("SELECT")]
+        return [
+            "; ".join(str(row[3]) for row in self._driver.execute(f"EXPLAIN QUERY PLAN {each}")) for each in selects
+        ]
 
 
 def test_nothing_that_is_looked_for_in_the_log_takes_a_walk_through_all_of_it(node: InProcess) -> None:
     """Every outcome looks for its decision, in the thread that all decisions wait for."""
     with node.node._reading.connect() as connection:
-        plans = Plans(connection)
-        audit.of_decision(connection, "default-tenant", "dec_x")
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        plans = Plans(driver)
+        audit.of_decision(driver, "default-tenant", "dec_x")
         for wanted in ({"decision_id": "dec_x"}, {"task": "t"}, {"conversation": "c"}):
             for order in ("asc", "desc"):
                 audit.search(connection, "default-tenant", audit.Filter(**wanted), None, 50, order)
                 audit.search(connection, "default-tenant", audit.Filter(kind="decision", **wanted), 7, 50, order)
-    assert len(plans.found) == 13
-    for plan, by in zip(plans.found, ["decision"] * 5 + ["task"] * 4 + ["conversation"] * 4, strict=True):
+        found = plans.found()
+    assert len(found) == 13
+    for plan, by in zip(found, ["decision"] * 5 + ["task"] * 4 + ["conversation"] * 4, strict=True):
         assert plan.startswith(f"SEARCH audit_records USING INDEX audit_records_{by} (tenant_id=? AND "), plan
         assert "TEMP B-TREE" not in plan
 

@@ -302,7 +302,7 @@ with Act(sys.argv[1], sys.argv[2], timeout=20) as act:
 
 
 def test_a_client_that_is_killed_leaves_its_place_until_its_time_is_over(server: Server, api: Api) -> None:
-    token = limited(api, {"maxConcurrentTasks": 1, "leaseSeconds": 2})
+    token = limited(api, {"maxConcurrentTasks": 1, "leaseSeconds": 4})
     command = [sys.executable, "-c", CLIENT, server.url, server.admin_key, token]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as client:
         assert client.stdout is not None
@@ -311,7 +311,7 @@ def test_a_client_that_is_killed_leaves_its_place_until_its_time_is_over(server:
         client.send_signal(signal.SIGKILL)
     assert run(api, token)["reasonCode"] == "concurrency_exceeded"
     wait_until(lambda: run(api, token, dryRun=True)["reasonCode"] == "allowed")
-    assert time.monotonic() - before >= 1.9
+    assert time.monotonic() - before >= 3.9
     assert [run(api, token)["reasonCode"] for _ in range(2)] == ["allowed", "concurrency_exceeded"]
 
 

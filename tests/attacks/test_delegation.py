@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.attacks.forge import Forger
-from tests.attacks.lines import SCOPE, TASK, TASKS, claims_of, code, delegated, line, outlive, told, within
+from tests.attacks.lines import SCOPE, TASK, TASKS, claims_of, code, delegated, line, told, within
+from tests.in_process import InProcess
 from tests.support import Api, Server
 
 
@@ -135,13 +137,15 @@ def test_a_rotated_child_does_not_outlive_its_parent(api: Api) -> None:
     assert claims_of(rotated)["exp"] <= claims_of(made.tokens[0])["exp"]
 
 
-def test_a_child_ends_with_its_parent(api: Api) -> None:
-    made = line(api, 1, root={"expiresIn": 6}).longer()
-    assert code(api, made.leaf) == "allowed"
-    outlive(made.leaf)
-    assert code(api, made.leaf) == "token_expired"
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+    node = InProcess(tmp_path)
+    api, made = node.api, line(node.api, 1, root={"expiresIn": 60}).longer()
+    for seconds, expected in ((0, "allowed"), (59, "allowed"), (1, "token_expired")):
+        node.clock.move(seconds)
+        assert code(api, made.leaf) == expected
     problem = delegated(api, made.tokens[0], made.agent(), status=422)
     assert problem["code"] == "token_expired"
+    node.close()
 
 
 # --- deeper, in circles, to oneself -----------------------------------------------------------------------------------

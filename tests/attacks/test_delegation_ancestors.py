@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
 from tests.attacks.conftest import OTHER_KEY
 from tests.attacks.forge import Forger
-from tests.attacks.lines import SCOPE, TASKS, claims_of, code, delegated, line, outlive
+from tests.attacks.lines import SCOPE, TASKS, claims_of, code, delegated, line
+from tests.attacks.test_approvals import wait_until
+from tests.in_process import InProcess
 from tests.support import Api, Server
 
 
@@ -123,7 +125,7 @@ def test_children_made_while_the_parent_is_revoked(server: Server, api: Api, how
         root = api.post("/v1/tokens", {"agentId": made.agents[0]})
         middle = delegated(api, root["token"], takers[0], grants=["use", "delegate"])["token"]
         with Minting(server, (root["token"], takers[1]), (middle, takers[2])) as minting:
-            time.sleep(0.03)
+            wait_until(lambda minting=minting: bool(minting.made))
             if how == "revoke":
                 api.post(f"/v1/tokens/{root['tokenId']}/revoke", status=200)
             else:
@@ -179,8 +181,10 @@ def test_ten_children_do_not_get_ten_budgets(api: Api, owner: str) -> None:
     assert code(api, delegated(api, rotated, takers[8])["token"]) == "concurrency_exceeded"
 
 
-def test_a_short_life_does_not_free_a_place(api: Api, enforcer: Api) -> None:
+def test_a_short_life_does_not_free_a_place(tmp_path: Path) -> None:
     """How long a child lives, or a token that is renewed by its holder, is the holder's choice."""
+    node = InProcess(tmp_path)
+    api, enforcer = node.api, node.client(node.api.key("enforce")["key"])
     made = line(api, 1)
     made.policy(["run"], [TASKS], 0, constraints={"maxConcurrentTasks": 2})
     short = delegated(enforcer, made.leaf, made.agent(), expiresIn=6)["token"]
@@ -188,8 +192,9 @@ def test_a_short_life_does_not_free_a_place(api: Api, enforcer: Api) -> None:
     renewed = enforcer.post(path, {"token": made.leaf, "expiresIn": 6})["token"]
     beside = delegated(enforcer, made.leaf, made.agent())["token"]
     assert [code(api, token) for token in (short, renewed, beside)] == ["allowed", "allowed", "concurrency_exceeded"]
-    outlive(short, renewed)
+    node.clock.move(6)
     assert [code(api, token) for token in (short, beside)] == ["token_expired", "concurrency_exceeded"]
+    node.close()
 
 
 def test_children_of_children_share_it_too_all_at_once(server: Server, api: Api) -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.attacks.log import caused, size
 from tests.attacks.raw import exchange, head
 from tests.support import ADMIN_KEY, Api, Server
 
@@ -77,14 +78,14 @@ def draft(**more: Any) -> dict[str, Any]:
 
 def pointers(api: Api, body: Any) -> list[str]:
     """The faults of a document that must be refused, and quickly, by both ways in; nothing is stored."""
-    before = api.get("/v1/audit/checkpoint")["size"]
+    before = size(api)
     start = time.monotonic()
     problem = api.post("/v1/policies", body, status=422)
     validated = api.post("/v1/policies/validate", body, status=200)
     assert time.monotonic() - start < BOUND
     assert problem["code"] == "document_invalid"
     assert (validated["valid"], validated["errors"]) == (False, problem["errors"])
-    assert api.get("/v1/audit/checkpoint")["size"] == before
+    assert caused(api, before) == []
     return [fault["pointer"] for fault in problem["errors"]]
 
 

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from act.audit import archive_files, archive_store, archives
+from act.audit import archive_files, archive_pacing, archive_store
 from act.audit.writer import Writer
 from act.server import app
 from tests.in_process import InProcess
@@ -128,7 +128,7 @@ def forked(work: Callable[[], None]) -> int:
 
 
 def main(folder: Path) -> None:
-    archives.PACE = 0.0  # type: ignore[misc]
+    archive_pacing.PACE = 0.0  # type: ignore[misc]
     app.SWEEP_SECONDS = 1e6  # nobody else removes, and every run has the same steps
     for at in count():
         run = folder / f"run-{at}"

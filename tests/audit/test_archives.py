@@ -24,7 +24,8 @@ from act.audit import archive_files
 from act.audit.merkle import frontier_of, leaf_hash
 from act.audit.record import encode
 from act.audit.stream import LogStream
-from act.cli.verify import Result, all_verified, spooled
+from act.cli.log_files import spooled
+from act.cli.verify import Result, all_verified
 from act.client.embedded import EmbeddedTransport
 from tests.attacks.log import Kept, keep
 from tests.audit.old_records import TENANT, write_old
@@ -294,7 +295,7 @@ def test_two_branches_of_one_log_do_not_go_together(world: World) -> None:
     leaves = [bytes.fromhex(json.loads(line)["leafHash"]) for line in lines[:-1]]
     forged = edited(lines, 7, rehash=True)
     leaves[7] = bytes.fromhex(json.loads(forged[7])["leafHash"])
-    log: Any = node.archives._log
+    log: Any = node.archives._sealing._log
     head = log.signed(TENANT, frontier_of(leaves))
     branch = packed([*forged[:-1], f'{{"checkpoint":{head.model_dump_json()}}}'.encode()])
     assert judge(branch, key=world.kept.key).ok, "signed by the log's own key"
@@ -355,7 +356,7 @@ def test_a_record_that_is_missing_is_not_sealed(node: InProcess) -> None:
 def test_a_file_that_is_not_what_was_sealed_keeps_the_records(node: InProcess, tmp_path: Path) -> None:
     write_old(node.node._writer, 300)
     archives = node.node.archives
-    with archives._removing:  # so that nobody removes meanwhile
+    with archives._removal._removing:  # so that nobody removes meanwhile
         made = node.api.post("/v1/audit/archives", {"olderThan": DAY})["archive"]
         path = tmp_path / "act.db.archives" / made["file"]
         whole = path.read_bytes()
@@ -488,7 +489,7 @@ def test_what_something_still_rests_on_is_not_archived(node: InProcess) -> None:
     api.post(f"/v1/decisions/{lease['decisionId']}/outcome", {"status": "succeeded"}, status=200)
     assert seal()["end"] == asked["audit"]["index"] // 256 * 256
     node.clock.move(30 * DAY)
-    node.node._approvals.sweep()
+    node.node._expiry.sweep()
     assert seal()["end"] == api.get("/v1/audit/checkpoint")["size"] // 256 * 256
     node.node.archives.remove()
     problem = api.post(f"/v1/decisions/{lease['decisionId']}/outcome", {"status": "failed"}, status=410)
@@ -524,15 +525,15 @@ def test_the_setting_of_the_tenant_archives_once_a_day(node: InProcess) -> None:
 
 def test_one_archive_is_made_at_a_time(node: InProcess) -> None:
     write_old(node.node._writer, 300)
-    with node.node.archives._one:
+    with node.node.archives._sealing.one:
         assert node.api.post("/v1/audit/archives", {"olderThan": DAY}, status=409)["code"] == "archiving"
     assert node.api.post("/v1/audit/archives", {"olderThan": DAY})["archive"]["end"] == 256
 
 
 def test_large_logs_go_into_several_archives(node: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    from act.audit import archives
+    from act.audit import archive_sealing
 
-    monkeypatch.setattr(archives, "LONGEST", 512)
+    monkeypatch.setattr(archive_sealing, "LONGEST", 512)
     write_old(node.node._writer, 1300)
     before = export(node.api)
     ends = []
@@ -553,7 +554,7 @@ def test_large_logs_go_into_several_archives(node: InProcess, monkeypatch: pytes
 def test_a_node_that_is_started_again_goes_on(tmp_path: Path) -> None:
     node = start(tmp_path)
     write_old(node.node._writer, 600)
-    with node.node.archives._removing:
+    with node.node.archives._removal._removing:
         node.api.post("/v1/audit/archives", {"olderThan": DAY})
         node.node.archives.stop()
     node.close()
@@ -597,14 +598,14 @@ from pathlib import Path
 from tests.in_process import InProcess
 
 node = InProcess(Path(sys.argv[1]), datetime.now(UTC))
-node.node.archives._told = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+node.node.archives._sealing._told = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 node.api.post("/v1/audit/archives", {"olderThan": 86400})
 """
 
 
 def killed_before_it_was_told(folder: Path) -> Path:
     """Archive in a process that is killed when the file is there and the log does not tell of it; the file."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], capture_output=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     [left] = (folder / "act.db.archives" / TENANT).iterdir()
     return left
@@ -706,9 +707,9 @@ def test_an_approval_keeps_nothing_that_could_not_be_erased_any_more(node: InPro
         assert (shown["arguments"], shown["context"]) == (None, {"conversationId": "c"})
     assert api.get(f"/v1/approvals/{open_one['approval']['id']}")["arguments"] == {"n": texts[3]}
     assert ask(texts[1])["reasonCode"] == "approval_rejected", "a no is known until its time is over"
-    node.node._approvals.sweep()
+    node.node._expiry.sweep()
     node.clock.move(30 * DAY)
-    node.node._approvals.sweep()
+    node.node._expiry.sweep()
     assert api.post("/v1/audit/archives", {"olderThan": DAY})["archive"] is not None
     node.node.archives.remove()
     assert api.get(f"/v1/approvals/{open_one['approval']['id']}")["arguments"] is None

@@ -15,7 +15,8 @@ from act.audit.arguments import MAX_KEPT, Body, body_of, is_kept, kept_salt, pro
 from act.audit.merkle import frontier_of, leaf_hash
 from act.audit.notes import Checkpoint
 from act.audit.record import encode
-from act.audit.redaction import MARK, Keeping, Mode
+from act.audit.redaction import Keeping, Mode
+from act.audit.values import MARK
 from act.audit.verify import Line, verify
 from act.strict_json import loads
 

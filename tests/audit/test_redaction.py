@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act.audit.redaction import MARK, SECRET_NAMES, Keeping, Mode
+from act.audit.redaction import Keeping, Mode
+from act.audit.secret_names import SECRET_NAMES
+from act.audit.values import MARK
 from act.redact_patterns import MAX_PATTERN, plain_name, redact_pattern_fault
 from act.text import has_secret
 

@@ -42,7 +42,7 @@ class Listener:
         self.began = threading.Event()
         self._request = (server.url, {"X-Api-Key": key, **headers})
         threading.Thread(target=self._listen, daemon=True).start()
-        assert self.began.wait(20)
+        assert self.began.wait(60)
 
     def _listen(self) -> None:
         url, headers = self._request
@@ -66,7 +66,7 @@ class Listener:
             self.ended.set()
 
 
-def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
@@ -103,7 +103,7 @@ def test_the_stream_ends_with_the_key(server: Server) -> None:
         listener = Listener(server, issued["key"])
         api.delete(f"/v1/api-keys/{issued['id']}", status=200)
         api.agent()  # so that it looks
-        assert listener.ended.wait(20)
+        assert listener.ended.wait(60)
 
 
 @pytest.mark.parametrize("last", ["x", "-2", "1.5"])
@@ -118,8 +118,8 @@ def test_the_server_stops_while_somebody_listens(tmp_path: Path) -> None:
         listener = Listener(server, api.key("audit")["key"])
         began = time.monotonic()
         server.stop()
-        assert time.monotonic() - began < 15
-        assert listener.ended.wait(5)
+        assert time.monotonic() - began < 25
+        assert listener.ended.wait(30)
 
 
 # --- many listeners ---------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_listeners_look_when_their_log_has_grown_and_few_at_once(tmp_path: Path)
         away = [asyncio.create_task(listen("another", others)) for _ in range(20)]
         for _ in range(3):
             await asyncio.to_thread(node.api.agent)
-        await asyncio.wait_for(asyncio.gather(*tasks), 20)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
         for task in away:
             task.cancel()
         await asyncio.gather(*away, return_exceptions=True)
@@ -301,7 +301,7 @@ def test_few_exports_read_at_once_and_others_do_not_wait_for_them(
         with lock:
             now += 1
             most = max(most, now)
-        gate.wait(20)
+        gate.wait(60)
         with lock:
             now -= 1
         return following(*of)
@@ -312,7 +312,7 @@ def test_few_exports_read_at_once_and_others_do_not_wait_for_them(
         until(lambda: now > 0)
         began = time.monotonic()
         node.api.get("/v1/agents")
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 20
         gate.set()
         assert {export.result().content.count(b"\n") for export in exports} == {whole.count(b"\n")}
     assert most <= EXPORTS_AT_ONCE

@@ -112,6 +112,32 @@ def test_a_full_disk_in_the_middle_of_a_batch(engine: Engine) -> None:
     in_step(writer, engine)
 
 
+def forbidden(engine: Engine, operation: str | None) -> None:
+    """From now on SQLite refuses this operation on savepoints."""
+
+    def decide(action: int, what: str | None, *_: Any) -> int:
+        return sqlite3.SQLITE_DENY if (action, what) == (sqlite3.SQLITE_SAVEPOINT, operation) else sqlite3.SQLITE_OK
+
+    borrowed = engine.raw_connection()
+    assert isinstance(borrowed.driver_connection, sqlite3.Connection)
+    borrowed.driver_connection.set_authorizer(decide if operation else None)
+    borrowed.close()
+
+
+@pytest.mark.parametrize("operation", ["BEGIN", "ROLLBACK", "RELEASE"])
+def test_a_savepoint_that_fails(engine: Engine, operation: str) -> None:
+    """What cannot be taken back alone is taken back with all the rest."""
+    writer = Writer(engine, ChangeFeed({"tenant": Deaf()}), SystemClock())
+    assert committed(writer, small) == [1]
+    forbidden(engine, operation)
+    answers = committed(writer, small, broken, small)
+    forbidden(engine, None)
+    assert [answer for answer in answers if not isinstance(answer, Exception)] == []
+    in_step(writer, engine)
+    assert committed(writer, small) == [2]
+    in_step(writer, engine)
+
+
 def test_subtrees_are_kept_of_what_was_written_alone(engine: Engine) -> None:
     writer = Writer(engine, ChangeFeed({"tenant": Deaf()}), SystemClock())
     assert isinstance(committed(writer, many_and_broken)[0], LookupError)

@@ -1,4 +1,4 @@
-"""The real `actctl` as a subprocess, against a real server of each module's own."""
+"""The real `actctl` in a process of its own, against a real server of each module's own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.support import ADMIN_KEY, Server, actctl, environment
 
 SECONDS = 60.0
@@ -42,15 +43,20 @@ class Ctl:
         self.runs: list[Run] = []
 
     def __call__(self, *arguments: object, stdin: str | None = None, **variables: str) -> Run:
-        done = subprocess.run(
-            [actctl(), *map(str, arguments)],
-            input=stdin or "",
-            capture_output=True,
-            text=True,
-            env=self.environment | variables,
-            cwd=self.folder,
-            timeout=SECONDS,
-        )
+        variables = self.environment | variables
+        asked = list(map(str, arguments))
+        if warm.can_be(variables):
+            done = warm.run(asked, variables, self.folder, stdin or "", SECONDS)
+        else:
+            done = subprocess.run(
+                [actctl(), *asked],
+                input=stdin or "",
+                capture_output=True,
+                text=True,
+                env=variables,
+                cwd=self.folder,
+                timeout=SECONDS,
+            )
         run = Run(done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in run.err
         self.runs.append(run)

@@ -11,6 +11,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from act.cli.keyboard import keys_in
 from act.models import Approval
 from tests.support import Api, Server, actctl, environment
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 def interruptible() -> None:
@@ -55,7 +56,7 @@ class Terminal:
             start_new_session=True,
             preexec_fn=own_terminal,
         )
-        self._main = main
+        self._main, self._name = main, os.ttyname(other)
         os.close(other)
 
     def read(self, seconds: float = 0.1) -> str:
@@ -81,11 +82,27 @@ class Terminal:
         raise AssertionError(f"{words} did not come:\n{plain(self.seen)[-3000:]}")
 
     def press(self, keys: str) -> None:
+        """Returns when they were taken: keys that are pressed one after the other do not look pasted."""
         os.write(self._main, keys.encode())
+        self.read(0.05)  # so long that they have arrived
+        deadline = time.monotonic() + SECONDS
+        while self._untaken() and self._process.poll() is None:
+            assert time.monotonic() < deadline, f"{keys!r} is not read"
+            self.read(0.02)
+
+    def _untaken(self) -> int:
+        """How many bytes the program has not read yet."""
+        other = os.open(self._name, os.O_RDWR | os.O_NOCTTY)
+        try:
+            return int.from_bytes(fcntl.ioctl(other, termios.FIONREAD, bytes(4)), sys.byteorder)
+        finally:
+            os.close(other)
 
     def end(self) -> int:
-        self.read(0.3)
-        code = self._process.wait(SECONDS)
+        deadline = time.monotonic() + SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            self.read()  # or it could wait for room to write its last words
+        code = self._process.wait(1)
         self.read()
         return code
 

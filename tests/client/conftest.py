@@ -25,7 +25,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def act(server: Server) -> Iterator[Act]:
-    with Act(server.url, KEY, timeout=1.0) as act:
+    with Act(server.url, KEY, timeout=30.0) as act:
         yield act
 
 

@@ -62,8 +62,8 @@ class Lossy(httpx2.BaseTransport):
 class Team:
     """A service with a planner, who hands down, and two executors, who do what they were handed."""
 
-    def __init__(self, folder: Path) -> None:
-        self.service = open_service(folder / "act.db")
+    def __init__(self, service: Service) -> None:
+        self.service = service
         self.way = Lossy(self.service)
         self.act = Act(URL, self.service.api_key, timeout=20, retries=2, transport=self.way)
         self.planner = self.act.agents.create("Planner", roles=["planner"]).id
@@ -86,8 +86,9 @@ class Team:
 
 
 @contextmanager
-def team_in(folder: Path) -> Iterator[Team]:
-    team = Team(folder)
+def team_in(folder: Path, service: Service | None = None) -> Iterator[Team]:
+    """A team at a service of its own, or at this one."""
+    team = Team(service or open_service(folder / "act.db"))
     try:
         yield team
     finally:

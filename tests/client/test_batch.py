@@ -108,7 +108,7 @@ BROKEN_ANSWERS: dict[str, Any] = {
 @pytest.mark.parametrize("name", BROKEN_ANSWERS)
 def test_no_answer_denies_all(server: Server, name: str) -> None:
     server.answers(BROKEN_ANSWERS[name])
-    with Act(server.url, KEY, timeout=1.0, retries=0) as act:
+    with Act(server.url, KEY, timeout=30.0, retries=0) as act:
         assert codes(act.enforce_batch([asking(), asking()])) == [UNREACHABLE] * 2
         with pytest.raises(ActError):
             act.enforce_batch([asking(), asking()], raise_on_error=True)

@@ -84,9 +84,9 @@ class TestWaiting:
         )
         server.answers(answers)
         arguments = {"amount": [1]}
-        assert act.guard("token").check_and_wait(*ASK, arguments=arguments, timeout=5)
+        assert act.guard("token").check_and_wait(*ASK, arguments=arguments, timeout=900)
         first, *polls, last = server.seen
-        assert [poll.path for poll in polls] == ["/v1/approvals/apr_1?wait=4"] * 2
+        assert [poll.path for poll in polls] == ["/v1/approvals/apr_1?wait=30"] * 2
         assert first.json["requestId"] != last.json["requestId"]
         assert first.json["arguments"] == last.json["arguments"] == arguments
 
@@ -99,7 +99,7 @@ class TestWaiting:
     )
     def test_not_approved(self, act: Act, server: Server, end: Reply, code: ReasonCode) -> None:
         server.answers(by_path(enforce=decide(**PENDING), approval=end))
-        found = act.guard("token").check_and_wait(*ASK, timeout=5)
+        found = act.guard("token").check_and_wait(*ASK, timeout=60)
         assert not found
         assert found.reason_code is code
         assert ("Sunday" in found.reason) is (code is ReasonCode.APPROVAL_REJECTED)
@@ -107,7 +107,7 @@ class TestWaiting:
     def test_the_server_says_why_it_was_not_approved(self, act: Act, server: Server) -> None:
         said = PENDING | {"decision": "denied", "reasonCode": "approval_rejected", "reason": "Rejected by alice: no."}
         server.answers(by_path(enforce=[decide(**PENDING), decide(**said)], approval=approval("rejected")))
-        found = act.guard("token").check_and_wait(*ASK, timeout=5)
+        found = act.guard("token").check_and_wait(*ASK, timeout=60)
         assert not found
         assert found.reason == "Rejected by alice: no."
         assert found.decision_id == "dec_1"
@@ -118,12 +118,13 @@ class TestWaiting:
         found = act.guard("token", wait=0.7).check_and_wait(*ASK)
         assert found.decision is Verdict.PENDING_APPROVAL
         assert not found
-        assert 0.6 < time.monotonic() - began < 3
+        assert 0.6 < time.monotonic() - began < 30
+        assert {poll.path for poll in server.seen[1:]} == {"/v1/approvals/apr_1"}, "no longer than there is time"
         assert len(server.seen) < 6, "a server that does not hold the poll is not flooded"
 
     def test_the_server_goes_away(self, act: Act, server: Server) -> None:
         server.answers(by_path(enforce=decide(**PENDING), approval=problem(404)))
-        found = act.guard("token").check_and_wait(*ASK, timeout=5)
+        found = act.guard("token").check_and_wait(*ASK, timeout=60)
         assert found.reason_code is ReasonCode.UNREACHABLE
         assert not found
 
@@ -141,9 +142,9 @@ class TestWaiting:
 
         async def work() -> None:
             async with AsyncAct(server.url, KEY) as act:
-                assert await act.guard("token").acheck_and_wait(*ASK, timeout=5)
+                assert await act.guard("token").acheck_and_wait(*ASK, timeout=60)
                 server.answers(by_path(enforce=decide(**PENDING), approval=approval("rejected")))
-                found = await act.guard("token").acheck_and_wait(*ASK, timeout=5)
+                found = await act.guard("token").acheck_and_wait(*ASK, timeout=60)
                 assert found.reason_code is ReasonCode.APPROVAL_REJECTED
 
         asyncio.run(work())
@@ -170,11 +171,11 @@ class TestBinding:
         with act.guard("t").bind():
             thread = threading.Thread(target=lambda: found.append(current_guard()))
             thread.start()
-            thread.join(5)
+            thread.join(30)
         assert found == [None]
 
     def test_threads_do_not_share(self, act: Act) -> None:
-        both, found = threading.Barrier(2, timeout=5), {}
+        both, found = threading.Barrier(2, timeout=30), {}
 
         def work(name: str) -> None:
             guard = act.guard(jwt(name))
@@ -187,7 +188,7 @@ class TestBinding:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(5)
+            thread.join(30)
         assert found == {"a": True, "b": True}
 
     def test_tasks_do_not_share(self, act: Act) -> None:
@@ -200,7 +201,7 @@ class TestBinding:
 
         async def main() -> None:
             turn = asyncio.Barrier(2)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert await asyncio.gather(*(work(act.guard(name), turn) for name in "ab")) == [True, True]
             assert current_guard() is None
 

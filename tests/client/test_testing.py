@@ -50,8 +50,8 @@ def test_waiting_for_a_person() -> None:
 
     thread = threading.Thread(target=person, daemon=True)
     thread.start()
-    found = fake.guard().check_and_wait("pay", "bank://1", timeout=10)
-    thread.join(10)
+    found = fake.guard().check_and_wait("pay", "bank://1", timeout=60)
+    thread.join(30)
     assert found.reason_code is ReasonCode.APPROVAL_REJECTED
     with pytest.raises(NotFound):
         fake.approvals.get("apr_none")

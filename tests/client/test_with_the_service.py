@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,48 +12,18 @@ import pytest
 
 from act import Act, AsyncAct, Conflict, Forbidden, NotFound, PermissionDenied, ReasonCode, Unprocessable, Verdict
 from act.models import Scope
+from tests.support import ADMIN_KEY, Server
 
 pytest.importorskip("act.server.app")
 
 TASKS = "api://tasks/execute/"
-KEY = "act_test_a_key_that_is_long_enough_0123456789"
-
-
-def served(folder: Path) -> Iterator[Act]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {"ACT_BOOTSTRAP_API_KEY": KEY, "ACT_DATABASE": f"sqlite:///{folder / 'act.db'}"}
-    program = (
-        "import os, uvicorn; from act.server.app import Node; from act.server.settings import Settings\n"
-        f"uvicorn.run(Node(Settings.from_environment()).app, host='127.0.0.1', port={port}, log_level='warning')"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program], env=environment)
-    try:
-        with Act(f"http://127.0.0.1:{port}", KEY, timeout=10) as act:
-            _until_ready(act, process)
-            yield act
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _until_ready(act: Act, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            assert act.health().status == "ok"
-        except Exception:
-            time.sleep(0.2)
-        else:
-            return
-    pytest.fail("the server did not start")
 
 
 @pytest.fixture(params=["embedded", "served"])
 def act(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Act]:
     if request.param == "served":
-        yield from served(tmp_path)
+        with Server(tmp_path) as server, Act(server.url, ADMIN_KEY, timeout=20) as act:
+            yield act
         return
     with Act.embedded(tmp_path / "act.db") as act:
         yield act
@@ -124,7 +90,7 @@ def test_approvals(act: Act, verdict: str) -> None:
             alice.approvals.approve(pending.approval.id)
         else:
             alice.approvals.reject(pending.approval.id, "Not today")
-    found = guard.check_and_wait("execute", TASKS + "1", arguments={"amount": 5}, timeout=10)
+    found = guard.check_and_wait("execute", TASKS + "1", arguments={"amount": 5}, timeout=60)
     assert bool(found) is (verdict == "approve")
     if verdict == "reject":
         assert found.reason_code is ReasonCode.APPROVAL_REJECTED

@@ -220,7 +220,7 @@ class Embedded:
 
     def __init__(self, path: Path) -> None:
         service = open_service(path)
-        self._act = Act(URL, service.api_key, timeout=10.0, retries=0, transport=EmbeddedTransport(service))
+        self._act = Act(URL, service.api_key, timeout=60.0, retries=0, transport=EmbeddedTransport(service))
         self._minted = Minted(Api(URL, service.api_key, EmbeddedTransport(service)))
         self._agents: dict[str, str] = {}
         self._policies: list[str] = []

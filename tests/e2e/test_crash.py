@@ -128,15 +128,17 @@ def test_told_to_stop_under_load(tmp_path: Path) -> None:
             token = set_up(api)
             approval = api.enforce(token, "ask", "long")["approval"]["id"]
         pool = ThreadPoolExecutor(1)
-        polled = pool.submit(lambda: server.api().get(f"/v1/approvals/{approval}", params={"wait": 60}))
+        poll = server.api()
+        poll.get("/healthz")  # the connection is there
+        polled = pool.submit(lambda: poll.get(f"/v1/approvals/{approval}", params={"wait": 60}))
         load = Load(server.url, token)
         load.wait_for(60)
         started = time.monotonic()
         os.kill(server.pid, signal.SIGTERM)
-        assert wait(server, 15) == 0
+        assert wait(server, 30) == 0
         load.end()
-        assert time.monotonic() - started < 15
-        assert polled.result(5)["status"] == "pending"  # who waits is answered too
+        assert time.monotonic() - started < 40
+        assert polled.result(20)["status"] == "pending"  # who waits is answered too
         assert "stopped" in server.log
         assert "Traceback" not in server.log
         server.stop()
@@ -151,19 +153,14 @@ def test_told_to_stop_under_load(tmp_path: Path) -> None:
 
 def wait(server: Server, seconds: float) -> int:
     """The exit code of a server that was told to end."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        pid, status = os.waitpid(server.pid, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    pytest.fail(f"the server still runs after {seconds:.0f} s")
+    assert server._process is not None
+    return server._process.wait(seconds)
 
 
 def serve(database: Path, port: str = "0") -> subprocess.CompletedProcess[str]:
     """A server that is expected to refuse to start."""
     command = [actctl(), "serve", "--port", port, "--database", f"sqlite:///{database}"]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
@@ -191,7 +188,7 @@ def test_an_empty_file_is_made_into_a_database(tmp_path: Path) -> None:
         assert api.enforce(set_up(api), "run", "x")["reasonCode"] == "allowed"
         assert judge(api).ok
         os.kill(server.pid, signal.SIGINT)
-        assert wait(server, 15) == 0
+        assert wait(server, 30) == 0
 
 
 def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -208,7 +205,7 @@ def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
         assert "chmod 600" in refused.stderr
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_a_full_disk(tmp_path: Path) -> None:
     """Nothing is allowed, nothing is broken, nothing is held, and it goes on as soon as there is room."""
     secret = f"secret-{uuid4().hex}"
@@ -259,7 +256,7 @@ def empty_disk(server: Server) -> None:
 
 
 def ready(api: Api) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if api.send("GET", "/readyz").status_code == 200:
             return True

@@ -12,9 +12,9 @@ import pytest
 
 from tests.support import Api, actctl, environment
 
-SECONDS = 60
+SECONDS = 120
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(280)
 
 
 def test_the_demo_succeeds_and_leaves_nothing_behind() -> None:

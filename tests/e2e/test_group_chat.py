@@ -13,10 +13,10 @@ import pytest
 
 from tests.support import Api, Server, environment
 
-SECONDS = 60
+SECONDS = 120
 PROGRAM = Path(__file__).with_name("group_chat.py")
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(280)
 
 
 @pytest.fixture

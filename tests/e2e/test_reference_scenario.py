@@ -46,7 +46,7 @@ class Scenario:
 def scenario(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenario]:
     with Server(tmp_path_factory.mktemp("scenario")) as server, server.api() as api:
         settings = environment({"ACT_BASE_URL": server.url, "ACT_API_KEY": server.admin_key})
-        done = subprocess.run(["bash", str(SCRIPT)], env=settings, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["bash", str(SCRIPT)], env=settings, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         made = Scenario(server, api)
         for line in done.stdout.splitlines():

@@ -65,7 +65,7 @@ def fill(disk: Path) -> Path:
 
 
 def eventually(true: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while not true():
         if time.monotonic() > deadline:
             return False

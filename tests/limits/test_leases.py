@@ -112,7 +112,7 @@ def test_threads_never_get_above_the_limit() -> None:
     book, start = LeaseBook(), threading.Barrier(8)
 
     def ask(thread: int) -> int:
-        start.wait(10)
+        start.wait(30)
         return sum(book.reserve(f"dec_{thread}_{n}", [want(limit=5, seconds=FAR)], 0.0) is None for n in range(25))
 
     with ThreadPoolExecutor(8) as pool:
@@ -124,7 +124,7 @@ def test_threads_that_take_and_give_back_two_places_leave_nothing_behind() -> No
     count = threading.Lock()
 
     def work(thread: int) -> int:
-        start.wait(10)
+        start.wait(30)
         done = 0
         for number in range(300):
             decision = f"dec_{thread}_{number}"

@@ -100,7 +100,7 @@ def test_what_was_written_before_is_not_given_back_by_a_restart(tmp_path: Path) 
     node.close()
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 def test_a_disk_that_is_full_in_the_middle_of_a_flood(tmp_path: Path) -> None:
     """A real server on a real limit of its files: what was refused took nothing, what was allowed is counted."""
     with Server(tmp_path) as server, server.api() as api:

@@ -53,7 +53,7 @@ def test_what_was_prepared_from_an_older_version_is_prepared_again(tmp_path: Pat
 
 
 def _wait(ready: Any) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 30
     while not ready():
         assert time.monotonic() < until
         time.sleep(0.01)

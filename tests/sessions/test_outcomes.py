@@ -247,9 +247,12 @@ class TestWhoMayReport:
         key("enforce", agentId=worker.id).post(path, body, status=200)
         assert worker.code("drop", "file://a") == "allowed"
 
-    @pytest.mark.parametrize("how", ["denied", "dry"])
+    @pytest.mark.parametrize("how", ["denied", "dry", "pending"])
     def test_what_was_not_allowed_has_made_nothing(self, worker: Worker, how: str) -> None:
-        decision = worker.ask("drop", "file://a") if how == "denied" else worker.ask("read", dryRun=True)
+        worker.may(["send"], constraints={"requiresApproval": True})
+        asked: dict[str, Any] = {"denied": {"action": "drop"}, "dry": {"action": "read", "dryRun": True}}
+        decision = worker.ask(resource="file://a", **asked.get(how, {"action": "send"}))
+        assert decision["decision"] == {"denied": "denied", "dry": "allowed"}.get(how, "pending_approval")
         assert worker.report(decision, status=409, created=["file://a"])["code"] == "decision_not_allowed"
         assert worker.code("drop", "file://a") == "no_matching_policy"
 

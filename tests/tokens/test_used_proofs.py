@@ -65,12 +65,12 @@ def test_forgetting_all_at_once_is_no_more_work_than_remembering_them() -> None:
     """It happens within one request."""
     used = UsedProofs()
     known = digests(50_000)
-    start = time.perf_counter()
+    start = time.process_time()
     for digest in known:
         used.take(digest, 0.0)
-    remembered = time.perf_counter()
+    remembered = time.process_time()
     assert used.take(b"next", KEPT)
-    forgotten = time.perf_counter()
+    forgotten = time.process_time()
     assert len(used) == 1
     assert forgotten - remembered < 10 * (remembered - start)
 

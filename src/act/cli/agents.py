@@ -56,7 +56,7 @@ def create(name: str, id: str | None, roles: tuple[str, ...], metadata: tuple[st
     Example:
       actctl agents create "Executor Agent" --metadata role=executor
     """
-    values = pairs(metadata)
+    values = pairs(metadata, "--metadata")
     with connected() as act:
         made = act.agents.create(name, id=id, description=description, roles=roles, metadata=values)
     print_one(made, _LONG)
@@ -111,7 +111,7 @@ def update(
     if roles or no_roles:
         changes["roles"] = list(roles)
     if metadata or no_metadata:
-        changes["metadata"] = pairs(metadata)
+        changes["metadata"] = pairs(metadata, "--metadata")
     if not changes:
         raise click.UsageError("Say what to change, for example --role.")
     with connected() as act:

@@ -8,6 +8,7 @@ import click
 
 from act.cli.command import Group
 from act.cli.connection import connected
+from act.cli.inputs import Number
 from act.cli.output import Column, cell, json_text, print_list, print_one, say
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def show(id: str) -> None:
 
 
 @approvals.command()
-@click.option("--interval", type=click.FloatRange(min=0.1), default=1.0, show_default=True, help="Seconds.")
+@click.option("--interval", type=Number(min=0.1), default=1.0, show_default=True, help="Seconds.")
 def watch(interval: float) -> None:
     """Decide what comes in, as it comes in.
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from act.cli.command import OfflineCommand, wants_json
-from act.cli.node import needs_server
+from act.cli.node import DATABASE, needs_server
 from act.cli.output import Column, print_json, print_list, print_one, say
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from act.audit.soundness import Examined
     from act.database.backup import Manifest
 
-DATABASE: Final = click.option(
-    "--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]"
-)
 _MADE: list[Column[Manifest]] = [
     ("made", lambda it: it.made_at),
     ("records", lambda it: it.records),
@@ -67,7 +64,7 @@ def backup(folder: Path, database: str | None) -> None:
 
     \b
     Example:
-      actctl backup /backup/act-$(date +%F) --database sqlite:////var/lib/act/act.db
+      actctl backup /backup/act-$(date +%F) --database /var/lib/act/act.db
     """
     with opened(database) as path:
         from act.audit.soundness import reached
@@ -76,10 +73,11 @@ def backup(folder: Path, database: str | None) -> None:
 
         copied = copy(path, folder)
         if wrong := faults(copied, everything=True):
-            raise click.ClickException(f"This is no backup, the database is damaged: {'; '.join(wrong)}.")
+            raise click.ClickException(f"{folder} is no backup, the database is damaged: {'; '.join(wrong)}.")
         for each in logs(copied):
             if not each.finding.ok:
-                raise click.ClickException(f"This is no backup, the log of '{each.tenant_id}': {each.finding.message}")
+                log = f"the log of '{each.tenant_id}': {each.finding.message}"
+                raise click.ClickException(f"{folder} is no backup, {log}")
         with looking(copied) as connection:
             there = reached(connection)
         made = seal(folder, there, datetime.now(UTC))

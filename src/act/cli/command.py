@@ -5,6 +5,7 @@ The shared options may stand before or after the subcommand; the innermost wins.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import IO, Any, Final
@@ -12,6 +13,7 @@ from typing import IO, Any, Final
 import click
 
 _KEPT: Final = "act.cli."
+_SECRET: Final = re.compile(r"\beyJ[\w-]{10,}\.|\bact_[\w-]{16,}")
 SHARED: Final = frozenset({"output", "url", "api_key_file"})
 
 
@@ -50,7 +52,16 @@ def _server() -> list[click.Option]:
 
 
 class _Sections(click.Command):
-    """Lists the shared options apart from a command's own."""
+    """Lists the shared options apart from a command's own, and says back no secret that was given as an argument."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if _SECRET.search(error.message):
+                said = "A key or a token is no argument: all processes can read those. See --help for how to give it."
+                raise click.UsageError(said, ctx) from None
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own: list[tuple[str, str]] = []
@@ -120,6 +131,8 @@ def given_key() -> str | None:
 
 def secret_in(file: IO[bytes]) -> str:
     """The key or token that a file holds, without the white space around it."""
+    if file.isatty():
+        click.echo("Type or paste it, then Enter and Ctrl-D.", err=True)
     try:
         found = file.read().decode().strip()
     except UnicodeDecodeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SEE: Final = " See 'errors'."
 SECONDS: Final = 10.0
 """How long a person waits for one answer."""
 
@@ -39,18 +41,23 @@ def connected() -> Iterator[Act]:
 def sentence(error: ActError) -> str:
     """What happened and what to do, as one who types commands can do it."""
     from act.client.act import settings
-    from act.client.errors import Forbidden, Unauthorized, Unreachable
+    from act.client.errors import Forbidden, NotFound, Unauthorized, Unreachable
 
     if isinstance(error, Unreachable):
         url = settings(given_url(), None)[0]
         return f"{error}\nAsked {url}; set ACT_BASE_URL or give --url for another. `actctl doctor` looks further."
     if error.problem is None:
         return str(error)
-    text = f"{error.problem.detail or error.problem.title} ({error.code}, {error.status})"
-    for fault in error.problem.errors or []:
+    faults = error.problem.errors or []
+    detail = error.problem.detail or error.problem.title
+    # A person sees them, and does not read the document in which the API has a member of this name.
+    text = f"{detail.removesuffix(_SEE) if faults else detail} ({error.code}, {error.status})"
+    for fault in faults:
         text += f"\n  {fault.pointer or '(body)'}: {fault.message}"
     if isinstance(error, Unauthorized):
         text += " Set ACT_API_KEY, or name a file that holds a key with --api-key-file."
+    elif isinstance(error, NotFound) and urlsplit(url := settings(given_url(), None)[0]).path.strip("/"):
+        text += f"\nAsked {url}; is the path in it right?"
     elif isinstance(error, Forbidden) and error.code == "scope_missing":
         text += " Use a key that has it; `actctl api-keys create` makes one."
     return text

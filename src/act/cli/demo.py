@@ -8,7 +8,7 @@ import sys
 import click
 
 
-@click.command()
+@click.command(short_help="Govern a real AutoGen group chat.")
 @click.option("--keep", is_flag=True, help="Leave the server running, and print its URL and key.")
 def demo(keep: bool) -> None:
     """Govern a real AutoGen group chat: a real server, real tool calls, a scripted model. Needs no network."""

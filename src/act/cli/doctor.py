@@ -32,7 +32,7 @@ class Check:
 
 @click.command(cls=Command)
 @click.option("--deep", is_flag=True, help="Look at the database on this machine instead: pages, logs, keys.")
-@click.option("--database", help="With --deep: which one.  [default: sqlite:///act.db; ACT_DATABASE]")
+@click.option("--database", metavar="FILE", help="With --deep: which one.  [default: act.db; ACT_DATABASE]")
 @click.pass_context
 def doctor(context: click.Context, deep: bool, database: str | None) -> None:
     """Check the way to ACT, and say what to do.
@@ -64,14 +64,17 @@ def _checks() -> Iterator[Check]:
 
     from act import __version__
     from act.client.act import settings
-    from act.client.transport import SyncTransport, is_loopback
+    from act.client.transport import SyncTransport, is_loopback, trust_for
 
     try:
         url, headers = settings(given_url(), given_key())
     except ValueError as error:
         yield Check("settings", "wrong", str(error))
         return
-    with httpx2.Client(base_url=url, headers=headers, timeout=SECONDS, trust_env=not is_loopback(url)) as client:
+    trust, from_environment = trust_for(url), not is_loopback(url)
+    with httpx2.Client(
+        base_url=url, headers=headers, timeout=SECONDS, verify=trust, trust_env=from_environment
+    ) as client:
         try:
             before = datetime.now(UTC)
             answer = client.get("/healthz")
@@ -142,20 +145,20 @@ def _readiness(transport: SyncTransport) -> Check:
 
 def _key(transport: SyncTransport, given: bool) -> Iterator[Check]:
     """The key, and what it may do, found by asking for a little of everything. No call changes anything."""
-    from act.client import calls
     from act.client.call import Call
     from act.client.errors import ActError, Forbidden, Unauthorized, Unprocessable
+    from act.client.groups import agents, api_keys, approvals, audit, policies, tokens
 
     if not given:
         yield Check("api key", "wrong", "There is none; set ACT_API_KEY or name a file with --api-key-file.")
         return
     probes: dict[str, Call[Any]] = {
-        "admin": calls.list_api_keys(),
-        "agents": calls.list_agents(),
-        "policies": calls.list_policies(),
-        "tokens": calls.list_tokens(),
-        "approve": calls.list_approvals(),
-        "audit": calls.list_audit({"limit": 1}),
+        "admin": api_keys.list_api_keys(),
+        "agents": agents.list_agents(),
+        "policies": policies.list_policies(),
+        "tokens": tokens.list_tokens(),
+        "approve": approvals.list_approvals(),
+        "audit": audit.list_audit({"limit": 1}),
         # An empty body is refused after the key was looked at, and before anything is decided or recorded.
         "enforce": Call("POST", "/v1/enforce", bytes, body={}, idempotent=True),
     }

@@ -133,7 +133,7 @@ def _put_back(partial: Path, file: Path) -> None:
 
 def _fits(line: bytes, size: int, root: bytes) -> None:
     """Let nothing be added to a file that is not the begin of the server's log."""
-    from act.cli.verify import began
+    from act.cli.log_files import began
 
     before = began(line)
     if before is None or (before.size, before.root()) != (size, root):

@@ -10,6 +10,18 @@ import click
 from act.strict_json import AmbiguousJson, MalformedJson, loads
 
 
+class Whole(click.IntRange):
+    """A whole number in a range. `click` calls it an "integer range", which is no word for what to type."""
+
+    name = "integer"
+
+
+class Number(click.FloatRange):
+    """A number in a range."""
+
+    name = "number"
+
+
 def json_argument(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, Any] | None:
     """The callback of an option that takes a JSON object, as text or in a file named `@file` (`@-` is stdin)."""
     if value is None:
@@ -47,6 +59,14 @@ def object_in(file: IO[bytes]) -> dict[str, Any]:
     Raises:
         click.BadParameter: names every fault.
     """
+    try:
+        return _object_in(file)
+    except click.BadParameter as error:
+        error.param_hint = f"'{file.name}'"
+        raise
+
+
+def _object_in(file: IO[bytes]) -> dict[str, Any]:
     if not str(file.name).endswith((".yaml", ".yml")):
         return json_object(file.read())
     from act.cli.documents import Unreadable, read_yaml  # of all commands few read YAML
@@ -61,14 +81,14 @@ def object_in(file: IO[bytes]) -> dict[str, Any]:
     return found
 
 
-def pairs(given: Iterable[str]) -> dict[str, str]:
-    """The dictionary that `name=value` arguments write."""
+def pairs(given: Iterable[str], option: str) -> dict[str, str]:
+    """The dictionary that `name=value` arguments of this option write."""
     found: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"{text!r} is not of the form name=value.")
+            raise click.BadParameter(f"{text!r} is not of the form name=value.", param_hint=f"'{option}'")
         if name in found:
-            raise click.BadParameter(f"{name!r} is given twice.")
+            raise click.BadParameter(f"{name!r} is given twice.", param_hint=f"'{option}'")
         found[name] = value
     return found

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
+
+from act.cli.inputs import Whole
+
+DATABASE: Final = click.option(
+    "--database", metavar="FILE", help="The SQLite file, also as sqlite:///file.  [default: act.db; ACT_DATABASE]"
+)
 
 
 def needs_server() -> None:
@@ -19,8 +25,8 @@ def needs_server() -> None:
 
 @click.command()
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1; ACT_HOST]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.  [default: 8377; ACT_PORT]")
-@click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
+@click.option("--port", type=Whole(0, 65535), help="Port; 0 takes a free one.  [default: 8377; ACT_PORT]")
+@DATABASE
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text; ACT_LOG_FORMAT]")
 @click.option("--access-log/--no-access-log", default=None, help="Log every answer.  [default: no; ACT_ACCESS_LOG]")
 def serve(**given: Any) -> None:
@@ -37,7 +43,7 @@ def serve(**given: Any) -> None:
 
 
 @click.command()
-@click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
+@DATABASE
 def migrate(database: str | None) -> None:
     """Bring the database to the schema of this version."""
     needs_server()

@@ -60,7 +60,10 @@ def _print_written(policy: Policy) -> None:
 
 @click.group(cls=Group)
 def policies() -> None:
-    """What agents may do."""
+    """What agents may do.
+
+    ID is the id of a policy, as `actctl policies list` shows it.
+    """
 
 
 @policies.command()

@@ -71,7 +71,9 @@ def _part(text: str) -> dict[str, list[str]]:
     actions, colon, resources = text.partition(":")
     if not colon or not all((*actions.split(","), *resources.split(","))):
         message = f"{text!r} is not of the form ACTIONS:RESOURCES, for example read,write:api://orders/*"
-        raise click.BadParameter(f"{message}. Write what has other commas or colons into a --scope-file.")
+        raise click.BadParameter(
+            f"{message}. Write what has other commas or colons into a --scope-file.", param_hint="'--scope'"
+        )
     return {"actions": actions.split(","), "resources": resources.split(",")}
 
 

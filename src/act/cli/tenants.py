@@ -9,7 +9,7 @@ import click
 from act.cli.command import Group, OfflineCommand, confirm, wants_json, yes_option
 from act.cli.connection import connected
 from act.cli.durations import Duration
-from act.cli.node import needs_server
+from act.cli.node import DATABASE, needs_server
 from act.cli.output import Column, print_json, print_one, say
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def tenants() -> None:
 @tenants.command(cls=OfflineCommand)
 @click.argument("id")
 @click.option("--name", help="[default: the id]")
-@click.option("--database", help="For example sqlite:///act.db.  [default: sqlite:///act.db; ACT_DATABASE]")
+@DATABASE
 def create(id: str, name: str | None, database: str | None) -> None:
     """Make a tenant and its admin API key.
 
@@ -66,7 +66,7 @@ def create(id: str, name: str | None, database: str | None) -> None:
 
     \b
     Example:
-      actctl tenants create research --database sqlite:////var/lib/act/act.db > research.key
+      actctl tenants create research --database /var/lib/act/act.db > research.key
     """
     needs_server()
     from pydantic import TypeAdapter, ValidationError

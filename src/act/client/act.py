@@ -22,7 +22,7 @@ from act.client.groups import Agents, ApiKeys, Approvals, Audit, Delegations, Ke
 from act.client.guard import Guard
 from act.client.narrowing import Scope
 from act.client.proof import ProofKey
-from act.client.transport import Shared, SyncTransport, checked_url, headers_for, is_loopback
+from act.client.transport import Shared, SyncTransport, checked_url, headers_for, is_loopback, trust_for
 from act.models import Decision, Health, IssuedToken, OutcomeRecorded
 
 DEFAULT_URL: Final = "http://127.0.0.1:8377"
@@ -60,6 +60,7 @@ class Act:
             headers=headers,
             timeout=timeout,
             transport=transport,
+            verify=trust_for(self._url),
             trust_env=not is_loopback(self._url),
         )
         self._transport = SyncTransport(client, timeout=timeout, retries=retries)

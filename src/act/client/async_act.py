@@ -14,26 +14,26 @@ import httpx2
 
 from act.client import calls
 from act.client.act import settings
-from act.client.async_groups import (
-    Agents,
-    ApiKeys,
-    Approvals,
-    Audit,
-    Delegations,
-    Keys,
-    Policies,
-    Tenants,
-    Tokens,
-    Webhooks,
-)
 from act.client.async_guard import AsyncGuard
 from act.client.batch import Asking, DecidingAll, carry_out_async, planned
 from act.client.credential import Credentials
 from act.client.deciding import Deciding, Question, new_id
 from act.client.errors import ActError
+from act.client.groups import (
+    AsyncAgents,
+    AsyncApiKeys,
+    AsyncApprovals,
+    AsyncAudit,
+    AsyncDelegations,
+    AsyncKeys,
+    AsyncPolicies,
+    AsyncTenants,
+    AsyncTokens,
+    AsyncWebhooks,
+)
 from act.client.narrowing import Scope
 from act.client.proof import ProofKey
-from act.client.transport import AsyncShared, AsyncTransport, is_loopback
+from act.client.transport import AsyncShared, AsyncTransport, is_loopback, trust_for
 from act.models import Decision, Health, IssuedToken, OutcomeRecorded
 
 
@@ -59,6 +59,7 @@ class AsyncAct:
             headers=headers,
             timeout=timeout,
             transport=transport,
+            verify=trust_for(self._url),
             trust_env=not is_loopback(self._url),
         )
         self._transport = AsyncTransport(client, timeout=timeout, retries=retries)
@@ -66,16 +67,16 @@ class AsyncAct:
         self._again = partial(AsyncAct, self._url, timeout=timeout, retries=retries, tenant_id=tenant_id)
         self._travel = transport
         self._credentials = Credentials()
-        self.agents = Agents(self._transport)
-        self.policies = Policies(self._transport)
-        self.tokens = Tokens(self._transport)
-        self.delegations = Delegations(self._transport)
-        self.approvals = Approvals(self._transport)
-        self.audit = Audit(self._transport)
-        self.api_keys = ApiKeys(self._transport)
-        self.keys = Keys(self._transport)
-        self.tenants = Tenants(self._transport)
-        self.webhooks = Webhooks(self._transport)
+        self.agents = AsyncAgents(self._transport)
+        self.policies = AsyncPolicies(self._transport)
+        self.tokens = AsyncTokens(self._transport)
+        self.delegations = AsyncDelegations(self._transport)
+        self.approvals = AsyncApprovals(self._transport)
+        self.audit = AsyncAudit(self._transport)
+        self.api_keys = AsyncApiKeys(self._transport)
+        self.keys = AsyncKeys(self._transport)
+        self.tenants = AsyncTenants(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
 
     @classmethod
     def embedded(

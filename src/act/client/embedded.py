@@ -8,12 +8,13 @@ server, and it imports it late: the SDK alone stays light.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import CancelledError, Future
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -85,16 +86,22 @@ class Service:
         self.api_key = api_key
         self._app = app
         self._close = close
+        self._running: set[asyncio.Task[httpx2.Response]] = set()
         self._ready: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
         self._thread = threading.Thread(target=self._run, name="act-embedded", daemon=True)
         self._thread.start()
         self._loop, self._stop = self._ready.result(STARTING)
 
     def submit(self, request: httpx2.Request) -> Future[httpx2.Response]:
-        """Answer `request` on the loop of the service."""
+        """Answer `request` on the loop of the service.
+
+        As over HTTP: who stops waiting does not stop what was begun, and finds it when asking again.
+        """
         if not self._thread.is_alive():
             raise httpx2.ConnectError("the embedded service has been closed", request=request)
-        return asyncio.run_coroutine_threadsafe(self._answer(request), self._loop)
+        answer: Future[httpx2.Response] = Future()
+        self._loop.call_soon_threadsafe(self._begin, request, answer)
+        return answer
 
     def close(self) -> None:
         """Stop the service; what was answered is durable. Closing twice does nothing."""
@@ -103,14 +110,19 @@ class Service:
             self._thread.join(STARTING)
         self._close()
 
-    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
-        # As over HTTP: who stops waiting does not stop what was begun, and finds it when asking again.
-        return await asyncio.shield(asyncio.ensure_future(self._travel(request)))
+    def _begin(self, request: httpx2.Request, answer: Future[httpx2.Response]) -> None:
+        running = self._loop.create_task(_exchange(self._app, request))
+        self._running.add(running)
+        running.add_done_callback(partial(self._end, answer))
 
-    async def _travel(self, request: httpx2.Request) -> httpx2.Response:
-        travel = httpx2.ASGITransport(self._app, raise_app_exceptions=False)
-        response = await travel.handle_async_request(request)
-        return httpx2.Response(response.status_code, headers=response.headers, content=await response.aread())
+    def _end(self, answer: Future[httpx2.Response], running: asyncio.Task[httpx2.Response]) -> None:
+        self._running.discard(running)
+        if not answer.set_running_or_notify_cancel():
+            return  # nobody waits any more
+        if running.cancelled():
+            answer.set_exception(httpx2.ReadError("the embedded service was closed meanwhile"))
+        else:
+            answer.set_result(running.result())
 
     def _run(self) -> None:
         try:
@@ -141,8 +153,6 @@ class EmbeddedTransport(httpx2.BaseTransport):
         except TimeoutError:
             answer.cancel()
             raise httpx2.ReadTimeout("the embedded service did not answer in time", request=request) from None
-        except CancelledError:
-            raise httpx2.ReadError("the embedded service was closed meanwhile", request=request) from None
 
     def close(self) -> None:
         self._service.close()
@@ -155,20 +165,53 @@ class AsyncEmbeddedTransport(httpx2.AsyncBaseTransport):
         self._service = service
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        answer = self._service.submit(request)
-        try:
-            return await asyncio.wrap_future(answer)
-        except asyncio.CancelledError:
-            # Either the caller was cancelled, which is its own affair, or the service was closed below it.
-            if not answer.cancelled() or (task := asyncio.current_task()) is None or task.cancelling():
-                raise
-            raise httpx2.ReadError("the embedded service was closed meanwhile", request=request) from None
+        return await asyncio.wrap_future(self._service.submit(request))
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self._service.close)
 
 
-@asynccontextmanager
+async def _exchange(app: Any, request: httpx2.Request) -> httpx2.Response:
+    """One request through an ASGI application, and its answer once it is whole."""
+    url, body = request.url, request.read()
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": request.method,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "scheme": url.scheme,
+        "path": url.path,
+        "raw_path": url.raw_path.partition(b"?")[0],
+        "query_string": url.query,
+        "server": (url.host, url.port),
+        "client": ("127.0.0.1", 0),
+        "root_path": "",
+    }
+    unread, start, pieces, whole = [body], dict[str, Any](), list[bytes](), asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
+        await whole.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            start.update(message)
+            return
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            whole.set()
+
+    with contextlib.suppress(Exception):  # the service has logged it, and answered it if it could
+        await app(scope, receive, send)
+    if not whole.is_set():
+        return httpx2.Response(500)
+    return httpx2.Response(start["status"], headers=start["headers"], content=b"".join(pieces))
+
+
+@contextlib.asynccontextmanager
 async def _lifespan(app: Any) -> AsyncIterator[None]:
     """Drive the ASGI lifespan protocol: the application is started inside, and stopped after the block."""
     told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -9,9 +9,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from uuid import uuid4
 
 import httpx2
@@ -32,6 +33,16 @@ def is_loopback(url: str) -> bool:
     """Whether ACT runs on this machine: then no proxy of the environment may see the key and the tokens."""
     host = httpx2.URL(url).host
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def trust_for(url: str) -> ssl.SSLContext | Literal[True]:
+    """Whom to trust with TLS: those whom this machine trusts.
+
+    To read their certificates takes longer than a call. Without TLS and on this machine they are not needed, and should
+    TLS be spoken all the same, nobody is trusted.
+    """
+    without = is_loopback(url) and httpx2.URL(url).scheme == "http"
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if without else True
 
 
 def headers_for(api_key: str | None) -> dict[str, str]:

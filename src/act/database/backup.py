@@ -61,6 +61,14 @@ def copy(path: Path, folder: Path) -> Path:
         folder.mkdir(mode=0o700)
     except FileExistsError:
         raise BackupUnusable(f"{folder} is there already; a backup is made in a folder of its own.") from None
+    try:
+        return _copied(path, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # what it would leave holds private keys, and is in the way
+        raise
+
+
+def _copied(path: Path, folder: Path) -> Path:
     made, keys = folder / NAME, path.with_name(path.name + KEYS)
     # Before and after: whatever the copied database speaks of is there, though a key be made or deleted meanwhile.
     _copy_keys(keys, made.with_name(NAME + KEYS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +14,8 @@ from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 SCHEME = "sqlite:///"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|sqlite3?//", re.IGNORECASE)
+"""How a URL begins, and one whose colon was forgotten."""
 BUSY = 5000
 """Milliseconds."""
 
@@ -21,16 +24,35 @@ class DatabaseUnusable(Exception):
     """The database cannot be served; the message says what to do."""
 
 
-def sqlite_path(url: str) -> Path:
-    """The file that a `sqlite:///file` URL names (`sqlite:////absolute/file` with four slashes).
+def sqlite_path(database: str) -> Path:
+    """The file that is meant by a path, or by a URL `sqlite:///file` (`sqlite:////absolute/file` with four slashes).
 
     Raises:
-        DatabaseUnusable: another kind of database, or none at all.
+        DatabaseUnusable: another kind of database, a folder, what is written almost as a URL, or nothing at all.
     """
-    if not url.startswith(SCHEME) or not (name := url[len(SCHEME) :]) or name == ":memory:":
-        raise DatabaseUnusable(f"The database {url!r} is not a SQLite file; write for example sqlite:///act.db")
-    # Resolved, so that a link and its target are one file with one lock.
-    return Path(name).expanduser().resolve()
+    named = database.startswith(SCHEME)
+    name = database[len(SCHEME) :] if named else database
+    if not name.strip() or name == ":memory:" or (not named and ("://" in name or _SCHEME.match(name))):
+        raise DatabaseUnusable(
+            f"The database {_shown(database)} is not a SQLite file; write for example sqlite:///act.db, or act.db"
+        )
+    if named and "?" in name:
+        raise DatabaseUnusable(f"The database {database!r} has parameters after '?'; ACT takes none.")
+    try:
+        # Resolved, so that a link and its target are one file with one lock.
+        path = Path(name).expanduser().resolve()
+        folder = name.endswith("/") or path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # a home of nobody, links in a circle, NUL
+        raise DatabaseUnusable(f"The database {database!r} cannot be a file: {error}.") from None
+    if folder:
+        raise DatabaseUnusable(f"The database {database!r} is a folder; name the file in it, for example act.db")
+    return path
+
+
+def _shown(database: str) -> str:
+    """What was given, but of a URL of another kind the beginning alone: there may be a password in it."""
+    scheme, rest, _ = database.partition("://")
+    return repr(database) if not rest or scheme.startswith("sqlite") else f"'{scheme}://...'"
 
 
 def _engine(path: Path, pragmas: dict[str, str], **options: Any) -> Engine:
@@ -130,7 +152,9 @@ class FileLock:
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise DatabaseUnusable(f"The database folder {self._path.parent} cannot be used: {error}.") from error
+            raise DatabaseUnusable(
+                f"The database folder {self._path.parent} cannot be used: {error.strerror}."
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -13,13 +13,13 @@ from fastapi import APIRouter, Depends
 from act import models
 from act.audit.service import AuditService
 from act.audit.transaction import Sealed, Transaction
-from act.audit.writer import Writer
+from act.audit.writer import WriteFailed, Writer
 from act.enforcement import store
 from act.enforcement.replays import Replays
 from act.enforcement.route import Arrived, PlainRoute, validated
 from act.limits.service import LimitService
 from act.models import Scope
-from act.problems import conflict, not_found
+from act.problems import conflict, not_found, overloaded
 from act.sessions.service import SessionService
 from act.sessions.session import session_key
 from act.tenants.access import Access
@@ -64,8 +64,8 @@ class OutcomeService:
 
         Raises:
             ProblemError: 404 for an unknown decision, 410 for one that may be in an archive, 409 for one that allowed
-                nothing or ended otherwise, and for a session that has no room: then nothing is recorded, and the lease
-                goes on.
+                nothing or ended otherwise, and for a session that has no room; 503 when it cannot be written. Then
+                nothing is recorded, and the lease goes on.
         """
         labels = None if body.labels is None else sorted(set(body.labels))
         created = list(dict.fromkeys(body.created))
@@ -100,6 +100,8 @@ class OutcomeService:
             sealed = await self._writer.commit(work)
         except _Reported as reported:
             sealed, repeated = reported.sealed, True
+        except WriteFailed as error:
+            raise overloaded(f"{error} Nothing was changed; try again.") from error
         self._limits.release(decision_id)
         self._replays.spent(decision_id)
         return models.OutcomeRecorded(

@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from datetime import datetime
 from typing import NamedTuple
 
-from act.approvals.service import StepLost
+from act.approvals.steps import StepLost
 from act.audit.arguments import SALT_SIZE, body_of
 from act.audit.transaction import Sealed, Transaction
 from act.audit.writer import WriteFailed, Writer

@@ -19,8 +19,12 @@ from act.agents import routes as agent_routes
 from act.agents.live import LiveAgents
 from act.agents.service import AgentService
 from act.approvals import routes as approval_routes
+from act.approvals.answers import Answers
+from act.approvals.expiry import Expiry
+from act.approvals.hearing import HearingService
 from act.approvals.live import LiveApprovals
 from act.approvals.service import ApprovalService
+from act.approvals.steps import Steps
 from act.approvals.telling import Teller
 from act.audit import archive_routes, erasure_routes
 from act.audit import routes as audit_routes
@@ -197,9 +201,11 @@ class Node:
         outbox = Outbox(clock, webhooks)
         self._sender = Sender(writer, reader, clock, webhooks, Post(clock, signing, destinations))
         self._upkeep = Upkeep(writer, reader, clock, webhooks, signing)
-        self._approvals = ApprovalService(
-            writer, reader, clock, approvals, agents, self.api_keys, self.tenants, Teller(outbox, agents)
-        )
+        teller = Teller(outbox, agents)
+        steps = Steps(self.tenants, teller)
+        asking = ApprovalService(approvals, self.api_keys, teller, steps)
+        self._hearing = HearingService(writer, reader, clock, approvals, steps, Answers(approvals, agents))
+        self._expiry = Expiry(writer, approvals, steps)
         self.tenant_service = TenantService(
             writer, reader, clock, files, agents, self.api_keys, max_token_ttl=settings.max_token_ttl
         )
@@ -211,12 +217,12 @@ class Node:
         path = sqlite_path(settings.database)
         folder = Path(settings.audit_archives or path.with_name(path.name + ".archives")).expanduser().resolve()
         self.archives = ArchiveService(writer, reader, clock, transparency, audit, self.tenants, folder)
-        erasure = ErasureService(writer, reader, transparency, self._approvals.erase)
+        erasure = ErasureService(writer, reader, transparency, steps.erase)
         verifier = Verifier(self.tenants, agents, tokens, nodes, keys, issuer=issuer, audience=audience)
         mint = Mint(clock, sequences, keys, nodes, issuer=issuer, audience=audience)
         possession, tree = Possession(clock, verifier), Tree(reader, clock, agents)
         bearers = Bearers(verifier, agents, possession)
-        judge = Judge(bearers, self.tenants, agents, policies, sessions, Settler(limits, self._approvals))
+        judge = Judge(bearers, self.tenants, agents, policies, sessions, Settler(limits, asking))
         with self._reading.connect() as connection:
             Recall(self.tenants, policies, approvals, clock).into(replays, connection)
         pipeline = Pipeline(clock, feed, judge, replays, writer, metrics)
@@ -244,7 +250,7 @@ class Node:
             key_routes.routes(self._keys, keys, access),
             openapi.enforce_stub(access),
             outcomes.routes(reports, access),
-            approval_routes.routes(self._approvals, access),
+            approval_routes.routes(self._hearing, access),
             archive_routes.routes(self.archives, access),
             audit_routes.routes(audit, transparency, access),
             erasure_routes.routes(erasure, access),
@@ -289,7 +295,7 @@ class Node:
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP_SECONDS):
             try:
-                self._approvals.sweep()
+                self._expiry.sweep()
                 self._limits.sweep(lambda family: self._nodes.get(family) is not None)
                 self._tokens.forget_expired()
                 self._nodes.forget_expired()
@@ -312,7 +318,7 @@ class Node:
 
     def stop_waiting(self) -> None:
         """Answer long polls with what there is; no later one waits."""
-        self._approvals.stop_waiting()
+        self._hearing.stop_waiting()
         self._stream.close()
 
     def close(self) -> None:

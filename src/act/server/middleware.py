@@ -8,6 +8,7 @@ from typing import Any
 from act import bodies
 from act.exchange import Scope, identify, on_every_answer, refuse
 from act.problems import ProblemError
+from act.server.problems import nothing_here
 from act.tenants.access import Access, presented_in
 
 App = Any
@@ -16,7 +17,10 @@ _WITH_BODY = frozenset(("POST", "PUT", "PATCH", "DELETE"))
 
 
 class RequestId:
-    """Gives every request an id, the caller's if it is harmless, and echoes it as `X-Request-ID`."""
+    """Gives every request an id, the caller's if it is harmless, and echoes it as `X-Request-ID`.
+
+    A path that ends with a line feed leads nowhere: the router's patterns would match it as the path before it.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -25,7 +29,11 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = on_every_answer(identify(scope))
+        request_id = identify(scope)
+        headers = on_every_answer(request_id)
+        if scope["path"].endswith("\n"):
+            await refuse(send, nothing_here(), request_id, also=headers)
+            return
 
         async def send_with_id(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":

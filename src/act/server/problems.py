@@ -35,6 +35,10 @@ def answer(request: Request, problem: ProblemError, more: Mapping[str, str] | No
     )
 
 
+def nothing_here() -> ProblemError:
+    return ProblemError(404, "not_found", "Not Found", "There is nothing at this path; see /docs.")
+
+
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
     return answer(request, error)
@@ -53,9 +57,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    detail = "There is nothing at this path; see /docs." if error.status_code == 404 else str(error.detail)
-    return answer(request, ProblemError(error.status_code, code, str(error.detail), detail), error.headers)
+    if error.status_code == 404:
+        return answer(request, nothing_here(), error.headers)
+    code = {405: "method_not_allowed"}.get(error.status_code, "http_error")
+    return answer(request, ProblemError(error.status_code, code, str(error.detail), str(error.detail)), error.headers)
 
 
 async def _not_written(request: Request, error: Exception) -> Response:

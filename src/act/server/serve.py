@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import logging
 import signal
@@ -96,9 +97,13 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(BACKLOG)  # from now on an early connection waits instead of being refused
+    except TypeError as error:  # what no name can be written in
+        listener.close()
+        raise OSError(f"Cannot serve at {host}:{port}: this is no name of a host.") from error
     except OSError as error:
         listener.close()
-        raise OSError(f"Cannot serve at {host}:{port}: {error.strerror}. Choose another with --port.") from error
+        other = "--host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise OSError(f"Cannot serve at {host}:{port}: {error.strerror}. Choose another with {other}.") from error
     return listener
 
 

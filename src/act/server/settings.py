@@ -64,6 +64,9 @@ class Settings:
             raise SettingsInvalid(
                 f"ACT_MASTER_KEY has {len(self.master_key)} characters; it needs {SHORTEST_MASTER_KEY} or more."
             )
+        if not self.host.strip():
+            # For the operating system nothing is every address of the machine.
+            raise SettingsInvalid("ACT_HOST is empty; name an address, or leave it out. 0.0.0.0 means all addresses.")
         if not 0 <= self.port <= 65535:
             raise SettingsInvalid(f"The port {self.port} is not between 0 and 65535.")
         if self.log_format not in FORMATS:

@@ -1,0 +1,191 @@
+"""`actctl audit`: proving the log, by checkpoints that are kept elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from act.cli.command import Command, wants_json
+from act.cli.connection import connected
+from act.cli.files import SHARED, new_file
+from act.cli.inputs import Number, Whole
+from act.cli.output import Column, print_json, print_one, say
+
+if TYPE_CHECKING:
+    from act.models import Checkpoint, InclusionProof
+
+_CHECKPOINT: list[Column[Checkpoint]] = [
+    ("tenant", lambda head: head.tenant_id),
+    ("size", lambda head: head.size),
+    ("root hash", lambda head: head.root_hash),
+    ("verifier key", lambda head: head.verifier_key),
+]
+_PROVEN: list[Column[InclusionProof]] = [
+    ("index", lambda proof: proof.index),
+    ("records", lambda proof: proof.size),
+    ("leaf hash", lambda proof: proof.leaf_hash),
+]
+
+
+@click.command(cls=Command)
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the signed note there.")
+def checkpoint(save: Path | None) -> None:
+    """The signed head of the log.
+
+    Kept elsewhere, it makes a shortened or rewritten log visible.
+
+    \b
+    Example:
+      actctl audit checkpoint --save act-$(date +%F).note
+    """
+    with connected() as act:
+        head = act.audit.checkpoint()
+    if save is not None:
+        with new_file(save, SHARED) as out:
+            out.write(head.note.encode())
+        say(f"The note is in {save}. Keep it and the verifier key where the server cannot change them.")
+    print_one(head, _CHECKPOINT, None if save else {"note": head.note})
+
+
+@click.command(cls=Command)
+def key() -> None:
+    """The verifier key of the log, alone on stdout.
+
+    Whoever has it elsewhere needs to trust nobody to verify an export.
+
+    \b
+    Example:
+      actctl audit key > act.vkey && actctl audit verify log.jsonl --key "$(cat act.vkey)"
+    """
+    with connected() as act:
+        head = act.audit.checkpoint()
+    if wants_json():
+        print_json({"verifierKey": head.verifier_key})
+    else:
+        click.echo(head.verifier_key)
+
+
+@click.command(cls=Command)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--name", default="act-witness", show_default=True, help="What the witness is called in its signatures.")
+@click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
+@click.option("--every", type=Number(1), metavar="SECONDS", help="Go on looking, until Ctrl-C.")
+def witness(folder: Path, name: str, key: str | None, every: float | None) -> None:
+    """Keep and cosign checkpoints, on another machine.
+
+    FOLDER holds every checkpoint that was seen, and the keys. One that does not begin with all that was seen before
+    is not signed, and the exit code is 1: the log was rewritten, or cut off.
+
+    \b
+    Example:
+      actctl audit witness ./act-witness --key "$VERIFIER_KEY" --every 60
+    """
+    from act.cli.witness import Witness, watch
+
+    if any(character.isspace() or character == "+" for character in name) or not name:
+        raise click.UsageError("The name of a witness has no white space and no '+'.")
+    keeper = Witness(folder, name, key)
+    say(f"This witness is {keeper.verifier_key}")
+    with connected() as act:
+        watch(act, keeper, every)
+
+
+@click.command(cls=Command)
+@click.argument("index", type=Whole(0))
+@click.option("--checkpoint", "note", type=click.File("rb"), metavar="NOTE", help="A kept checkpoint; else today's.")
+@click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
+def prove(index: int, note: IO[bytes] | None, key: str | None) -> None:
+    """Prove that one record is in the log that a checkpoint signed.
+
+    The record is hashed here, and led to the signed root by a proof that the server has to give; the exit code is 1
+    when it does not.
+
+    \b
+    Example:
+      actctl audit prove 1729 --checkpoint kept.note --key "$VERIFIER_KEY"
+    """
+    from act.cli.prove import proven
+    from act.cli.verify import NO_KEY
+
+    with connected() as act:
+        found = proven(act, index, None if note is None else note.read().decode(errors="replace"), key)
+    print_one(found, _PROVEN)
+    say(f"Record {index} is in the log of {found.size} records that the checkpoint signed.")
+    if key is None:
+        say(NO_KEY.replace("the export itself", "the server").replace("wrote the export", "runs it"))
+
+
+@click.command(cls=Command)
+@click.argument("files", metavar="[FILE]...", type=click.File("rb"), nargs=-1)
+@click.option("--checkpoint", "notes", type=click.File("rb"), multiple=True, metavar="NOTE", help="A kept checkpoint.")
+@click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
+@click.option("--database", metavar="FILE", help="Look at the logs in a database file instead, for example act.db.")
+@click.option("--tenant", help="With --database: the log of this tenant alone.")
+@click.pass_context
+def verify(
+    context: click.Context,
+    files: tuple[IO[bytes], ...],
+    notes: tuple[IO[bytes], ...],
+    key: str | None,
+    database: str | None,
+    tenant: str | None,
+) -> None:
+    """Prove that a log is what it was.
+
+    Every hash is computed again and every checkpoint checked; the exit code is 1 when one does not fit.
+
+    With FILE (an export or an archive, - is stdin) no server is asked and none is trusted; without, the server's log is
+    exported first. Archives and an export that go on from each other are one log. --checkpoint may be repeated.
+
+    With --database the logs of all tenants are looked at as they are in the file; nothing in it is changed, and the
+    server need not be stopped.
+
+    \b
+    Example:
+      actctl audit verify log.jsonl --checkpoint kept.note --key "$VERIFIER_KEY"
+      actctl audit verify act.db.archives/default-tenant/*.gz log.jsonl --key "$VERIFIER_KEY"
+    """
+    from act.cli.log_files import spooled
+    from act.cli.verify import NO_KEY, all_verified
+
+    kept = {note.name: note.read().decode(errors="replace") for note in notes}
+    if (database is None and tenant is not None) or (database is not None and files):
+        raise click.UsageError("--tenant needs --database, and --database is in the place of FILE.")
+    if database is not None:
+        from act.cli.backup import verify_database
+
+        verify_database(context, database, tenant, kept, key)
+    with ExitStack() as stack:
+        chunks: dict[str, Iterable[bytes]] = {file.name: file for file in files}
+        if len(chunks) < len(files):
+            raise click.UsageError("A file is given twice.")
+        if len(files) == 1:
+            chunks = {"the export": files[0]}
+        if not files:
+            act = stack.enter_context(connected())
+            chunks = {"the export": (line + b"\n" for line in act.audit.export_lines())}
+        exports = {name: stack.enter_context(spooled(one)) for name, one in chunks.items()}
+        result = all_verified(exports, kept, key)
+    if wants_json():
+        print_json(result.as_json())
+    else:
+        print_one(
+            result,
+            [
+                ("verified", lambda it: it.ok),
+                ("records", lambda it: it.size - it.begin),
+                ("root hash", lambda it: it.root),
+                ("first bad index", lambda it: it.bad_index),
+                ("kept checkpoints", lambda it: it.checkpoints),
+                ("arguments erased", lambda it: it.erased),
+                ("log", lambda it: it.origin),
+            ],
+        )
+    say(result.message)
+    if key is None:
+        say(NO_KEY)
+    context.exit(0 if result.ok else 1)
