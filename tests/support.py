@@ -116,6 +116,9 @@ class Server:
         folder: where the database is, or will be made.
         environment: more `ACT_*` variables; those of the calling process are not passed on.
         admin_key: the key that the first start is given; None has it make one, which is in `admin_key` then.
+
+    Attributes:
+        program: what is started next.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class Server:
         self.database = folder / "act.db"
         self.log_file = folder / "act.log"
         self.admin_key = admin_key or ""
+        self.program = actctl()
         self.url = ""
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | warm.Process | None = None
@@ -149,11 +153,11 @@ class Server:
         variables = environment(chosen | self._environment)
         serve = ["serve", "--port", "0", "--database", f"sqlite:///{self.database}"]
         with self.log_file.open("ab") as log, Path(os.devnull).open() as nothing:
-            if warm.can_be(variables):
+            if self.program == actctl() and warm.can_be(variables):
                 self._process = warm.Process(serve, variables, (nothing.fileno(), log.fileno(), log.fileno()))
             else:
                 self._process = subprocess.Popen(
-                    [actctl(), *serve], stdin=nothing, stdout=log, stderr=log, env=variables
+                    [self.program, *serve], stdin=nothing, stdout=log, stderr=log, env=variables
                 )
         try:
             self.url = self._wait_for_url(skipped)

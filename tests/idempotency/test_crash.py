@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,7 +16,7 @@ import httpx2
 import pytest
 
 from tests.attacks.log import judge
-from tests.support import Api, Server
+from tests.support import Api, Server, actctl
 
 # A real server that ends itself, as SIGKILL from outside would, at one point.
 SCRIPT = """\
@@ -43,18 +45,17 @@ service.IdempotencyService.keep = keep
 class Mortal(Server):
     """A server whose first run ends itself at a point of the first change under a key."""
 
-    def __init__(self, folder: Path, patch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, patch: str) -> None:
         super().__init__(folder)
         script = folder / "mortal"
         script.write_text(SCRIPT.format(python=sys.executable, patch=patch))
         script.chmod(0o700)
-        monkeypatch.setattr("tests.support.actctl", lambda: str(script))
-        self._monkeypatch = monkeypatch
+        self.program = str(script)
 
     def again(self) -> Api:
         """As it is, after its end."""
         assert self.kill() == -9, "it has ended itself"
-        self._monkeypatch.undo()
+        self.program = actctl()
         self.start()
         return self.api()
 
@@ -67,16 +68,19 @@ def names(api: Api) -> list[str]:
     return [item["name"] for item in api.get("/v1/agents", params={"limit": 200})["items"]]
 
 
-def killed(folder: Path, patch: str, monkeypatch: pytest.MonkeyPatch) -> Mortal:
-    server = Mortal(folder, patch, monkeypatch).start()
-    with server.api() as api, pytest.raises(httpx2.TransportError):
-        asked(api, "one", "k")
-    return server
+@contextmanager
+def killed(folder: Path, patch: str) -> Iterator[Api]:
+    """The admin of a server that was killed and started again."""
+    with Mortal(folder, patch) as server:
+        with server.api() as api, pytest.raises(httpx2.TransportError):
+            asked(api, "one", "k")
+        with server.again() as api:
+            yield api
 
 
-def test_killed_in_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_in_the_commit(tmp_path: Path) -> None:
     """Nothing was done, and it is done now."""
-    with killed(tmp_path, IN_THE_COMMIT, monkeypatch).again() as api:
+    with killed(tmp_path, IN_THE_COMMIT) as api:
         assert names(api) == []
         made = asked(api, "one", "k")
         assert (made.status_code, "Idempotency-Replayed" in made.headers) == (201, False)
@@ -84,9 +88,9 @@ def test_killed_in_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert judge(api).ok
 
 
-def test_killed_between_the_change_and_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_the_change_and_its_answer(tmp_path: Path) -> None:
     """It was done, once; nobody knows the answer, and a retry says so."""
-    with killed(tmp_path, BETWEEN, monkeypatch).again() as api:
+    with killed(tmp_path, BETWEEN) as api:
         assert names(api) == ["one"]
         for _ in range(2):
             lost = asked(api, "one", "k")
@@ -99,9 +103,9 @@ def test_killed_between_the_change_and_its_answer(tmp_path: Path, monkeypatch: p
         assert judge(api).ok
 
 
-def test_killed_before_the_answer_has_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_before_the_answer_has_left(tmp_path: Path) -> None:
     """It was done, and a retry gets the answer."""
-    with killed(tmp_path, AFTER, monkeypatch).again() as api:
+    with killed(tmp_path, AFTER) as api:
         made = asked(api, "one", "k")
         assert (made.status_code, made.headers.get("Idempotency-Replayed")) == (201, "true")
         assert api.get(f"/v1/agents/{made.json()['id']}")["name"] == "one"
