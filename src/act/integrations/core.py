@@ -23,7 +23,7 @@ from act.client.errors import ApprovalPending, NotReported
 from act.client.proof import ProofKey
 from act.integrations.mapping import ToolSpec
 from act.integrations.observed import Observation, Observations, Report
-from act.integrations.ruling import Call, Party, Ruling, UnprotectedAgent, agent_id_of, ruling_from
+from act.integrations.ruling import Call, Party, Ruling, UnprotectedAgent, agent_id_of, ruling_from, without_token
 from act.models import Approval, Decision, ReasonCode, Verdict
 
 __all__ = [
@@ -178,10 +178,8 @@ class Enforcer:
             return Ruling(
                 ReasonCode.REQUESTER_UNKNOWN, "It cannot be determined which agent asked for this, so nobody may do it."
             )
-        if asker.token is None:
-            return Ruling(
-                ReasonCode.NO_TOKEN, f"{asker.name} asked for this and has no capability token, so it may only speak."
-            )
+        if (refused := without_token(asker, executor)) is not None:
+            return refused
         context = {**call.context, **self._context, "executor": executor.name, "requester": asker.name}
         deadline = time.monotonic() + self._timeout
         try:

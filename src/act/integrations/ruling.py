@@ -9,6 +9,7 @@ from typing import Any
 from act.client.claims import claimed
 from act.client.credential import Held
 from act.client.guard import Guard
+from act.integrations.names import listed, meant
 from act.models import Decision, ReasonCode, Verdict
 
 
@@ -20,11 +21,23 @@ class UnprotectedAgent(RuntimeError):
 class Party:
     """One agent as the guard knows it. Without a token it stands for a person (or is the framework's own plumbing).
 
-    A token that is bound to a key, or that is renewed, comes as the `act.Guard` that holds it.
+    A token that is bound to a key, or that is renewed, comes as the `act.Guard` that holds it. `spare` are the names
+    for which the guard has tokens, and that no agent has had so far: one of them may be meant.
     """
 
     name: str
     token: str | Guard | None = field(default=None, repr=False)
+    spare: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def meant(self) -> str | None:
+        """The name that may be meant by the name of this agent, which has no token under its own."""
+        return None if self.token is not None or not self.spare else meant(self.name, self.spare)
+
+    @property
+    def is_person(self) -> bool:
+        """Whether it stands for a person, who may speak. In doubt whether a name is misspelt it does not."""
+        return self.token is None and self.meant is None
 
     def check(self) -> None:
         """Raise `TypeError` for a token that is neither a text nor a guard (an `AsyncGuard` is none either)."""
@@ -76,6 +89,25 @@ class Ruling:
             f"{said} Approval {self.approval_id} is pending; nothing was done. "
             "Ask again with exactly the same arguments after a person has approved it."
         )
+
+
+def without_token(asker: Party, executor: Party) -> Ruling | None:
+    """The ruling on a call whose asker has no token, or whose executor may have one by a name that is misspelt.
+
+    Without the token of the executor its own limits would not count, so a doubt is enough.
+    """
+    for party in (asker, executor):
+        if party.meant is not None:
+            return Ruling(
+                ReasonCode.NO_TOKEN,
+                f"{party.name} has no capability token, but the guard has one for {party.meant!r}, "
+                "and no agent has that name: one of the two may be misspelt.",
+            )
+    if asker.token is not None:
+        return None
+    said = f"{asker.name} asked for this and has no capability token, so it may only speak."
+    known = f" The guard has tokens for {listed(asker.spare)}, and no agent has such a name." if asker.spare else ""
+    return Ruling(ReasonCode.NO_TOKEN, said + known)
 
 
 def agent_id_of(token: str) -> str | None:

@@ -180,6 +180,18 @@ async def a_message_that_is_not_allowed_is_stored_nowhere(table: Table) -> None:
 
 
 @scenario
+async def who_may_be_an_agent_with_a_misspelt_name_does_not_speak_as_a_person(table: Table) -> None:
+    await table.sit(messages="enforce")
+    table.team.planner.may("message", "agent://*")
+    table.guard.tokens["planer"] = table.guard.tokens.pop("Planner")
+    channel = await table.discussion()
+    sent = Envelope(channel.channel_id, table.at["Planner"].agent_id, None, EV_TEXT, {"text": SECRET})
+    with pytest.raises(AccessDeniedError, match="ACT denied: no_token"):
+        await table.at["Planner"].send_envelope(sent)
+    assert SECRET not in await table.written(channel)
+
+
+@scenario
 async def a_channel_that_is_not_allowed_is_not_opened(table: Table) -> None:
     await table.sit(messages="enforce")
     with pytest.raises(AccessDeniedError, match="ACT denied: no_matching_policy"):

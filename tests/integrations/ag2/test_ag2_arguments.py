@@ -16,7 +16,7 @@ from tests.integrations.suite.world import Station
 
 from act.integrations.ag2 import act_tool
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 class Tasks:

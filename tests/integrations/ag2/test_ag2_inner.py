@@ -20,7 +20,7 @@ from tests.integrations.suite.world import Station
 from act import ApprovalPending
 from act.integrations.ag2 import UnprotectedAgent
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 TASK = call("run_subtask", task="touch it")
 TASKS = call("run_subtasks", tasks=["touch it", "touch it too"])

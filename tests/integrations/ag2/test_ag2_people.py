@@ -13,7 +13,7 @@ from tests.integrations.suite.world import Station
 
 from act import ApprovalPending
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 class Hook:

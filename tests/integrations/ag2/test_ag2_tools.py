@@ -26,7 +26,7 @@ from tests.integrations.suite.world import Station
 
 from act.integrations.ag2 import ActGuard, UnprotectedAgent
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 Protect = Callable[[Any], Any]
 WAYS: dict[str, Any] = {}

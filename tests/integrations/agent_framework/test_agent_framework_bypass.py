@@ -546,6 +546,17 @@ async def test_a_message_that_is_shown_again_is_decided_again(mode: str, world: 
 
 
 @pytest.mark.anyio
+async def test_who_may_be_an_agent_with_a_misspelt_name_does_not_speak_as_a_person(mode: str, world: World) -> None:
+    world.allow("Planner", action="message", resource="agent://Executor")
+    tokens = {"Executor": world.tokens["Executor"], "planer": world.tokens["Planner"]}
+    executor = agent("Executor")
+    with pytest.warns(UserWarning, match="'Planner' has no token"):
+        ActGuard(world, tokens, messages="enforce").protect(agent("Planner"), executor)
+    await speak(mode, executor, [Message("user", ["go"]), Message("assistant", ["do it"], author_name="Planner")])
+    assert executor.client.seen[-1][-1].text.startswith("ACT denied: no_token")
+
+
+@pytest.mark.anyio
 async def test_of_a_history_that_the_provider_keeps_each_message_is_new(world: World) -> None:
     executor = agent("Executor")
     ActGuard(world, world.tokens, messages="enforce").protect(agent("Planner"), executor)

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from agentchat_support import CODE, TASK, Ran, Recorder, World, agent, model, to
@@ -70,13 +70,13 @@ from autogen_core.tools import (
 )
 from autogen_ext.code_executors.local import LocalCommandLineCodeExecutor
 from autogen_ext.tools.mcp import McpWorkbench, StdioServerParams
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from tests.integrations.suite.job import END, Call, Turn
 from tests.integrations.suite.world import Station, Watched
 
 from act.integrations.agentchat import ApprovalPending, UnprotectedAgent, act_tool
 
-LIMIT = 20.0
+LIMIT = 60.0
 """Seconds for one case on a slow machine; each takes well under one."""
 
 Case = Callable[[Station], Awaitable[None]]
@@ -223,7 +223,7 @@ for build in (
 
 
 def handing(*first: Any, ran: Ran, **options: Any) -> tuple[Any, Any, Any]:
-    planner = agent("Planner", *first, handoffs=["Executor"], **options)
+    planner = agent("Planner", *first, **{"handoffs": ["Executor"], **options})
     executor = agent("Executor", TASK, END, tools=[ran.tool])
     return planner, executor, Swarm([planner, executor], termination_condition=TextMentionTermination(END), max_turns=6)
 
@@ -251,6 +251,30 @@ async def handoff_is_allowed_or_denied(station: Station) -> None:
     assert len(ran) == 1, ran
     assert world.who == [("handoff", "Planner", "Planner"), ("execute", "Executor", "Executor")], world.who
     assert world.act.outcomes[0] == ("succeeded", ()), world.act.outcomes
+
+
+class Urgent(Handoff):  # type: ignore[misc]
+    """A handoff whose tool takes an argument."""
+
+    @property
+    def handoff_tool(self) -> Any:
+        def urgent(level: int) -> str:
+            return self.message
+
+        urgent.__annotations__ = {"level": int, "return": str}
+        return FunctionTool(urgent, name=self.name, description=self.description)
+
+
+@case
+async def a_handoff_is_decided_about_as_its_tool_reads_it(station: Station) -> None:
+    for written, asked in (({"level": "7", "junk": 1}, [{"level": 7}]), ({"level": "high"}, [])):
+        world, ran = World(station).may("Planner", "handoff").may("Executor"), Ran()
+        call = Call("transfer_to_executor", written)
+        *_, team = handing(call, ran=ran, handoffs=[Urgent(target="Executor")])
+        world.guard().protect(team)
+        await end_of(team)
+        assert [dict(one.arguments) for one in world.asked if one.action == "handoff"] == asked, world.asked
+        assert bool(ran) is bool(asked)
 
 
 @case
@@ -880,6 +904,84 @@ async def of_two_names_of_an_argument_the_one_that_counts_is_decided(station: St
     assert ran == [5000]
 
 
+class Later(BaseModel):
+    """Takes an amount once it has been asked `patience` times, and then as cents."""
+
+    amount: int
+    patience: ClassVar[int] = 0
+
+    @field_validator("amount", mode="before")
+    @classmethod
+    def _in_cents(cls, written: Any) -> int:
+        Later.patience -= 1
+        if Later.patience >= 0:
+            raise ValueError("the rates are not there yet")
+        return int(written) * 100
+
+
+class PayLater(Pay):
+    def __init__(self, ran: list[int]) -> None:
+        BaseTool.__init__(self, Later, str, "pay", "Pays")
+        self._ran = ran
+
+
+@case
+async def a_tool_that_changes_its_mind_about_its_arguments_does_not_run(station: Station) -> None:
+    for patience in range(8):
+        for kind in (StaticWorkbench, StaticStreamWorkbench):
+            world, ran = World(station).may("Planner"), list[int]()
+            Later.patience = patience
+            planner = agent("Planner", Call("pay", {"amount": 5}), workbench=kind([PayLater(ran)]))
+            world.guard().protect(planner)
+            result = await planner.run(task="go")
+            assert "ACT denied: action_malformed: " in result.messages[-1].content, result.messages[-1]
+            assert ran == []
+            assert world.asked == []
+        world, ran = World(station).may("Executor").may("Planner"), list[int]()
+        Later.patience = patience
+        answer = await send(await core(world, [PayLater(ran)]), sent("pay", '{"amount": 5}'))
+        assert "ACT denied: action_malformed: " in answer.content, answer
+        assert (ran, world.asked) == ([], [])
+
+
+class Loose(BaseModel):
+    amt: Any = None
+
+
+class PayStrictly(Pay):
+    def args_type(self) -> type[BaseModel]:
+        return Loose
+
+
+@case
+async def a_tool_that_names_another_type_than_it_reads_by(station: Station) -> None:
+    world, ran = World(station).may("Planner"), list[int]()
+    planner = agent("Planner", Call("pay", {"amt": "5_000"}), tools=[PayStrictly(ran)])
+    world.guard().protect(planner)
+    await planner.run(task="go")
+    assert world.asked[0].arguments == {"amt": 5000}
+    assert ran == [5000]
+
+
+@case
+async def observing_gives_a_tool_what_nobody_could_ask_about(station: Station) -> None:
+    ran: list[str] = []
+
+    async def keep(secret: SecretStr) -> str:
+        ran.append(secret.get_secret_value())
+        return "kept"
+
+    keep.__annotations__ = {"secret": SecretStr, "return": str}
+    for shape in (StaticWorkbench, StaticStreamWorkbench):
+        world = World(station)
+        tools = shape([FunctionTool(keep, description="Keeps")])
+        planner = agent("Planner", Call("keep", {"secret": "x"}), workbench=tools)
+        guard = world.guard(mode="observe").protect(planner)
+        await planner.run(task="go")
+        assert [seen.code.value for seen, _ in guard.report().denied] == ["action_malformed"]
+    assert ran == ["x", "x"]
+
+
 @case
 async def a_tool_that_was_replaced_while_it_was_decided_about_does_not_run(station: Station) -> None:
     for kind in (StaticWorkbench, StaticStreamWorkbench):
@@ -1276,6 +1378,19 @@ async def messages_are_observed_or_enforced(station: Station) -> None:
     assert "the secret" in str(await executor._model_context.get_messages())
 
 
+@case
+async def who_may_be_an_agent_with_a_misspelt_name_does_not_speak_as_a_person(station: Station) -> None:
+    world = World(station).may("Planner").may("Executor")
+    world.tokens["planer"] = world.tokens.pop("Planner")
+    planner, executor = agent("Planner", "the secret"), agent("Executor", "heard")
+    with pytest.warns(UserWarning, match="'Planner' has no token"):
+        world.guard(messages="enforce").protect(planner, executor)
+    await end_of(RoundRobinGroupChat([planner, executor], max_turns=2))
+    shown = str(await executor._model_context.get_messages())
+    assert "the secret" not in shown
+    assert "ACT denied: no_token" in shown
+
+
 # --- tool agents of the core ------------------------------------------------------------------------------------------
 
 
@@ -1296,7 +1411,8 @@ async def core(
         guard.protect(runtime)
 
     def make() -> Any:
-        made = kind("runs tools", [FunctionTool(tool, description="A tool") for tool in tools])
+        ready = [tool if isinstance(tool, BaseTool) else FunctionTool(tool, description="A tool") for tool in tools]
+        made = kind("runs tools", ready)
         return guard.protect(made) and made if guard is not None and how == "agent" else made
 
     await kind.register(runtime, "Executor", make)

@@ -19,7 +19,7 @@ from tests.integrations.suite.world import Agent, Station, Watched
 from act.demo.model import ToolCall
 from act.integrations.autogen import ActGuard, UnprotectedAgent
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 TASKS = {"task": ("execute", "api://tasks/{task_id}")}
 

@@ -23,7 +23,7 @@ from autogen_support import (
 
 from act.integrations.autogen import ActGuard
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -29,7 +29,7 @@ from autogen_support import (
 
 from act.integrations.autogen import ActGuard, UnprotectedAgent
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 TASK = ("execute_task", {"task_id": "t-1"})
 

@@ -12,7 +12,7 @@ from tests.support import environment
 EXAMPLE = Path(__file__).parents[3] / "examples" / "autogen" / "plan_and_execute.py"
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(280)
 def test_the_example_runs() -> None:
     offline = {name: value for name, value in environment().items() if name != "OPENAI_API_KEY"}
     ran = subprocess.run([sys.executable, EXAMPLE], env=offline, capture_output=True, text=True, timeout=120)

@@ -23,7 +23,7 @@ from autogen_support import (
 
 from act.integrations.autogen import ActGuard, ApprovalPending
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 SECRET = "the secret plan"
 
@@ -97,6 +97,19 @@ def test_a_message_that_is_not_allowed_is_replaced(mode: str) -> None:
     chat(mode, planner, executor, message=SECRET, max_turns=2)
     assert SECRET not in texts(seen)
     assert "ACT denied: no_matching_policy" in texts(seen)
+
+
+def test_who_may_be_an_agent_with_a_misspelt_name_does_not_speak_as_a_person(mode: str) -> None:
+    planner, executor = assistant("Planner"), assistant("Executor")
+    script(planner, SECRET, "TERMINATE")
+    seen = script(executor, "what?", "TERMINATE")
+    tokens = {"Executor": TOKENS["Executor"], "planer": TOKENS["Planner"]}
+    guard = ActGuard(FakeAct(ALLOW_ALL), tokens, messages="enforce")
+    with pytest.warns(UserWarning, match="'Planner' has no token"):
+        guard.protect(planner, executor)
+    chat(mode, planner, executor, message=SECRET, max_turns=2)
+    assert SECRET not in texts(seen)
+    assert "ACT denied: no_token" in texts(seen)
 
 
 def test_in_a_group_only_the_recipient_without_permission_misses_it(mode: str) -> None:

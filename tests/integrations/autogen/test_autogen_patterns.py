@@ -26,7 +26,7 @@ from autogen_support import ALLOW_ALL, EXECUTOR, PLANNER, TOKENS, FakeAct, assis
 from act.demo.model import scripted_llm_config
 from act.integrations.autogen import ActGuard, UnprotectedAgent, act_tool
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(params=["sync", "async"])

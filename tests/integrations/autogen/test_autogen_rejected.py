@@ -72,7 +72,7 @@ def payer(server: Server, api: Api) -> Iterator[Payer]:
 def test_while_the_call_waits(payer: Payer, mode: str, asynchronous: bool) -> None:
     answering = threading.Thread(target=payer.reject)
     answering.start()
-    seen = payer.chat(mode, asynchronous, on_pending="wait", approval_timeout=20)
+    seen = payer.chat(mode, asynchronous, on_pending="wait", approval_timeout=60)
     answering.join()
     assert "ACT denied: approval_rejected" in seen
     assert "not on a Friday" in seen

@@ -12,7 +12,7 @@ from autogen_support import ALLOW_ALL, EXECUTOR, OLD, PLANNER, TOKENS, FakeAct, 
 
 from act.integrations.autogen import ActGuard
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 FUNCTION = {"name": "execute_task", "arguments": '{"task_id": "t"}'}
 FORGED = {

@@ -9,7 +9,7 @@ from autogen_support import EXECUTOR, PLANNER, TOKENS, FakeAct, assistant, chat,
 
 from act.integrations.autogen import ActGuard, UnprotectedAgent
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -27,7 +27,7 @@ from act.demo.model import ToolCall
 from act.integrations.autogen import ActGuard, act_tool
 from act.integrations.mapping import ToolSpec, spec_of
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 TASK = ("execute_task", {"task_id": "t-1", "amount": 5})
 MAPPED = {"execute_task": ("execute", "api://tasks/execute/{task_id}")}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from act.integrations.arguments import as_read
+from act.integrations import arguments
 from act.integrations.base import GuardBase
 from act.integrations.mapping import ToolSpec, as_spec
 
@@ -49,7 +49,7 @@ class Moved(BaseModel):
     ],
 )
 def test_arguments_are_those_that_the_tool_reads(model: Any, written: Any, read: Any) -> None:
-    assert as_read(model, written) == read
+    assert arguments.read(model, written).arguments == read
     assert model.model_validate(read) == model.model_validate(written), "and what is read of them again"
 
 
@@ -63,17 +63,17 @@ def test_arguments_are_those_that_the_tool_reads(model: Any, written: Any, read:
     ],
 )
 def test_what_cannot_be_read_stays_as_it_was_written(model: Any, written: Any) -> None:
-    assert as_read(model, written) == written
+    assert arguments.read(model, written).arguments == written
 
 
 @pytest.mark.parametrize("others", [{}, {"number": "007"}])
 def test_nobody_can_ask_about_what_json_cannot_say(others: Any) -> None:
     """It would be `**********`, whatever it is; and what else there is would go on as it was written."""
-    assert as_read(Arguments, {"secret": "s", **others}) is None
+    assert arguments.read(Arguments, {"secret": "s", **others}).arguments is None
 
 
 def test_defaults_are_not_sent() -> None:
-    assert as_read(Arguments, {"text": "x"}) == {"text": "x"}
+    assert arguments.read(Arguments, {"text": "x"}).arguments == {"text": "x"}
     assert datetime(1970, 1, 1, tzinfo=UTC) == Arguments(when=0).when  # type: ignore[arg-type]  # as the control above
 
 

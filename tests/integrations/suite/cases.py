@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import create_model
+from tests.integrations.suite.hostile import KINDS, is_all_of, told
 from tests.integrations.suite.job import Call, Driver, Job, Script, Turn
 from tests.integrations.suite.world import Agent, Asked, Station, Watched
 from tests.support import ADMIN_KEY
@@ -98,6 +102,7 @@ class Table:
         act: Watched | None = None,
         guarded: bool = True,
         two: bool = False,
+        functions: Sequence[Callable[..., Any]] | None = None,
         **options: Any,
     ) -> Observed:
         """One run of a team whose model says `turns`. `tokens` is a mapping, or the token of the asker."""
@@ -108,7 +113,7 @@ class Table:
         defaults = {} if self.marked else {"tools": TOOLS}
         self.job = Job(
             script=script,
-            tools=self._tools(),
+            tools=self._tools() if functions is None else functions,
             asynchronous=self.asynchronous,
             two=two,
             act=watched,
@@ -160,6 +165,16 @@ class Table:
                 for tool, spec in zip(tools, TOOLS.values(), strict=True)
             ]
         return tools
+
+    def taking(self, kind: Any) -> Callable[..., Any]:
+        """The tool `keep`, whose argument is of this type."""
+
+        def keep(value: Any) -> str:
+            self.ran.append(("keep", {"value": told(value)}))
+            return "kept"
+
+        keep.__annotations__ = {"value": kind, "return": str}
+        return keep
 
     def _happens(self, name: str, arguments: dict[str, Any]) -> None:
         self.ran.append((name, arguments))
@@ -390,6 +405,47 @@ def an_agent_without_a_token_may_only_speak(table: Table) -> None:
     assert got.asked == [], got.asked
 
 
+@contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What is warned about, filled at the end."""
+    said: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield said
+    said += [str(warning.message) for warning in caught]
+
+
+@case()
+def a_misspelt_name_is_told(table: Table) -> None:
+    token = _executor(table).token()
+    with _warnings() as said:
+        got = table.run(TASK, tokens={"Planer": token}).denied("no_token")
+    assert any("'Planner' has no token, and no agent so far is called 'Planer'" in text for text in said), said
+    assert "'Planer'" in got.seen, got.results
+    assert got.asked == [], got.asked
+    assert token not in got.seen + "".join(said)
+
+
+@case()
+def a_name_like_another_is_a_person_where_it_is_said_so(table: Table) -> None:
+    with _warnings() as said:
+        got = table.run(TASK, tokens={"Planer": _executor(table).token(), "Planner": None}).denied("no_token")
+    assert "it may only speak" in got.seen, got.results
+    assert [text for text in said if "Planer" in text] == []
+
+
+@case(two=True)
+def an_executor_whose_name_is_misspelt_carries_out_nothing(table: Table) -> None:
+    planner = _executor(table).token()
+    got = table.run(TASK, tokens={"Planner": planner}, two=True).ended_well()
+    assert len(got.ran) == 1, "the control: an executor without rights of its own acts with those of who asks"
+    with _warnings() as said:
+        got = table.run(TASK, tokens={"Planner": planner, "executer": table.agent().token()}, two=True)
+    got.denied("no_token")
+    assert any("'Executor' has no token" in text for text in said), said
+    assert "'executer'" in got.seen, got.results
+
+
 @case()
 def an_empty_token_is_none_that_is_good(table: Table) -> None:
     table.run(TASK, tokens="").denied("token_malformed")
@@ -433,11 +489,12 @@ def the_executor_works_for_nobody_whose_token_was_revoked(table: Table) -> None:
 # --- when things go wrong ---------------------------------------------------------------------------------------------
 
 
-def _unreachable() -> Act:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return Act(f"http://127.0.0.1:{port}", ADMIN_KEY, timeout=2, retries=0)
+@contextmanager
+def _unreachable() -> Iterator[Act]:
+    with socket.socket() as taken:  # a port at which nobody listens, and which nobody else gets meanwhile
+        taken.bind(("127.0.0.1", 0))
+        with Act(f"http://127.0.0.1:{taken.getsockname()[1]}", ADMIN_KEY, timeout=20, retries=0) as act:
+            yield act
 
 
 @case()
@@ -493,6 +550,30 @@ def what_is_decided_is_what_runs(table: Table) -> None:
     twice = '{"task_id": "first",\n "task_id": "second", "amount": 3}'
     got = table.run(Call("execute_task", twice), tokens=agent.token())
     assert [arguments["task_id"] for _, arguments in got.ran] == [a.arguments["task_id"] for a in got.asked], got.ran
+
+
+def _inside(kind: Any) -> Any:
+    return create_model("Inside", it=(kind, ...))
+
+
+@case(modes=("sync",))
+def what_a_function_gets_is_what_was_decided(table: Table) -> None:
+    """Whatever the types of its arguments make of them; or the call is denied."""
+    token, kept = table.agent().may("call", "tool://keep").token(), set()
+    for kind, inside in [(kind, inside) for kind in KINDS for inside in (False, True)]:
+        of_type = kind.make()
+        tool = table.taking(_inside(of_type) if inside else of_type)
+        call = Call("keep", {"value": {"it": kind.written} if inside else kind.written})
+        got = table.run(call, tokens=token, functions=[tool])
+        if not got.ran:  # some types are none that the framework has tools with
+            refused = got.raised is not None and not got.asked
+            assert refused or "ACT denied: action_malformed: " in got.seen, (kind.name, inside, got.results, got.raised)
+            continue
+        assert len(got.ran) == len(got.asked) == 1, (kind.name, inside, got.ran, got.asked)
+        value, asked = got.ran[0][1]["value"], told(got.asked[0].arguments["value"])
+        assert is_all_of(asked, value), (kind.name, inside, asked, value)
+        kept.add(kind.name)
+    assert kept >= {"aliased", "decimal", "enum", "flag", "id", "made", "moment", "path", "point", "set", "typed"}, kept
 
 
 @case()

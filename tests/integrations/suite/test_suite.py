@@ -117,6 +117,7 @@ ALONE = dict.fromkeys(
         "the_executor_lends_nobody_its_rights",
         "the_executor_works_for_who_is_permitted",
         "the_executor_works_for_nobody_whose_token_was_revoked",
+        "an_executor_whose_name_is_misspelt_carries_out_nothing",
     ),
     "the agent whose model calls a tool runs it itself",
 )

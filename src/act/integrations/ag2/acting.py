@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from act.integrations.context import during
 from act.models import ReasonCode
 
 if TYPE_CHECKING:
@@ -46,14 +46,9 @@ def acting_now() -> Acting | None:
     return _acting.get()
 
 
-@contextmanager
-def acting(guard: ActGuard, agent: Agent, *, adopts: bool) -> Iterator[None]:
+def acting(guard: ActGuard, agent: Agent, *, adopts: bool) -> AbstractContextManager[None]:
     """The time in which a tool of `agent` runs."""
-    before = _acting.set(Acting(guard, agent, adopts))
-    try:
-        yield
-    finally:
-        _acting.reset(before)
+    return during(_acting, Acting(guard, agent, adopts))
 
 
 def begin_turn(agent: Agent) -> Turn:

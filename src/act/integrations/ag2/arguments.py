@@ -8,76 +8,65 @@ about the words of the model would be about another call than the one that runs,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from functools import lru_cache
+from inspect import Parameter
+from typing import Any, Final
 
 from fast_depends.core import CallModel
-from pydantic import ValidationError
+from pydantic import BaseModel
+
+from act.integrations.arguments import Read, model_of, read_by_all
+
+_COLLECTING: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+_SOLVER: Final = frozenset({"nested"})
+"""Names that FastDepends takes for itself, when a model writes them, and does not hand on."""
 
 
-class NotTaken(ValueError):
-    """The tool does not take these arguments; the text says why."""
-
-
-def taken(model: Any, arguments: Mapping[str, Any], provider: Any) -> dict[str, Any]:
+def taken(model: Any, arguments: Mapping[str, Any], provider: Any) -> Read:
     """The arguments as JSON values that the function, and what it depends on by `provider`, get exactly so.
 
-    Those that nothing takes are left out. Raises `NotTaken` for a value of the wrong type, and for one that JSON does
-    not tell from others (a `SecretStr`, an iterator).
+    Those that nothing takes are left out.
     """
     if not isinstance(model, CallModel):
-        return dict(arguments)  # a tool of an MCP server, which gets them as they are
-    wanted: dict[str, list[tuple[Any, str]]] = {}
-    for kind, field, name in _fields(model, model.dependency_provider.merge(provider) if provider else None):
-        wanted.setdefault(name, []).append((kind, field))
-    return {name: _settled(wanted[name], name, value) for name, value in arguments.items() if name in wanted}
+        return Read(dict(arguments))  # a tool of an MCP server, which gets them as they are
+    calls = list(_calls(model, model.dependency_provider.merge(provider) if provider else None))
+    for call in calls:
+        if doubtful := _doubtful(call):
+            return Read(None, doubtful)
+    # FastDepends takes an argument in place of a dependency of the same name.
+    filled = {name for call in calls for name in (*call.dependencies, *call.custom_fields)}
+    given = {name: value for name, value in arguments.items() if name not in filled}
+    return read_by_all(map(_model, calls), given)
 
 
-def _fields(model: CallModel, provider: Any = None) -> Iterator[tuple[Any, str, str]]:
-    """Each parameter that a model may give: the pydantic model it is in, its name there, and what it is given by."""
-    kind = getattr(model.serializer, "model", None)
-    for option in model.params:
-        alias = kind.model_fields[option.field_name].validation_alias if kind is not None else None
-        if alias is not None and not isinstance(alias, str):
-            raise NotTaken(f"argument {option.field_name!r} has more than one name")
-        yield kind, option.field_name, alias or option.field_name
+def _calls(model: CallModel, provider: Any) -> Iterator[CallModel]:
+    """The call of a function, and those of what it depends on."""
+    yield model
     for key in (*model.dependencies.values(), *model.extra_dependencies):
-        yield from _fields((provider or model.dependency_provider).get_dependant(key))
+        yield from _calls((provider or model.dependency_provider).get_dependant(key), provider)
 
 
-def _settled(wanted: list[tuple[Any, str]], name: str, value: Any) -> Any:
-    """The one JSON value that stands for what all who want it get."""
-    for turn, (kind, field) in enumerate(wanted):
-        said = _said(kind, field, name, value)
-        if turn and said != value:
-            raise NotTaken(f"argument {name!r} is read in two ways")
-        value = said
-    return value
+@lru_cache(maxsize=1024)
+def _model(call: CallModel) -> type[BaseModel]:
+    """What reads the arguments of one call that a model may give. One that is not there is for FastDepends to miss."""
+    cast = getattr(call.serializer, "model", None) is not None
+    return model_of(
+        {
+            option.field_name: (
+                option.field_type if cast else Any,
+                None if option.default_value in (..., Parameter.empty) else option.default_value,
+            )
+            for option in call.params
+            if option.kind not in _COLLECTING
+        }
+    )
 
 
-def _said(kind: Any, field: str, name: str, value: Any) -> Any:
-    if kind is None:
-        return value
-    try:
-        given = _read(kind, field, value)
-    except ValidationError as fault:
-        raise NotTaken(f"argument {name!r}: {fault.errors(include_input=False)[0]['msg']}") from None
-    except Exception as fault:  # noqa: BLE001 - the application's own types may raise anything
-        raise NotTaken(f"argument {name!r} is not taken: {type(fault).__name__}") from None
-    try:
-        # Not what was left unset: what is not written is not the same as a default that is.
-        (said,) = given.model_dump(
-            mode="json", by_alias=True, include={field}, exclude_unset=True, warnings=False
-        ).values()
-        same = bool(getattr(_read(kind, field, said), field) == getattr(given, field))
-    except Exception:  # noqa: BLE001 - as above
-        same = False
-    if not same:
-        raise NotTaken(f"argument {name!r} is of a type that JSON does not tell whole")
-    return said
-
-
-def _read(kind: Any, field: str, value: Any) -> Any:
-    """The pydantic model of a function with this one parameter in it."""
-    held = kind.model_construct()
-    kind.__pydantic_validator__.validate_assignment(held, field, value)
-    return held
+def _doubtful(call: CallModel) -> str | None:
+    """Why it cannot be told which argument becomes which parameter."""
+    for name, field in _model(call).model_fields.items():
+        if field.validation_alias is not None and not isinstance(field.validation_alias, str):
+            return f"argument {name!r} has more than one name"
+        if name in _SOLVER:
+            return f"argument {name!r} has a name that AG2 keeps for itself"
+    return None

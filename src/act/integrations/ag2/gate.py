@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ag2.events import ToolErrorEvent, ToolResultEvent
@@ -19,9 +20,10 @@ from ag2.tools import SandboxCodeTool, SandboxShellTool
 from ag2.tools.subagents.subagent_tool import SubagentTool
 
 from act.integrations.ag2.acting import Turn, acting
-from act.integrations.ag2.arguments import NotTaken, taken
+from act.integrations.ag2.arguments import taken
 from act.integrations.ag2.kinds import held_by
 from act.integrations.ag2.people import put_to_person
+from act.integrations.arguments import Read
 from act.integrations.base import Plan
 from act.integrations.core import ApprovalPending, NotReported, Party, Ruling
 from act.integrations.mapping import DEFAULT, MappingFault, ToolSpec, agent_resource
@@ -98,18 +100,15 @@ class Gate:
             arguments = deepcopy(event.serialized_arguments)
         except Exception:  # noqa: BLE001 - what cannot be read or copied is not plain JSON
             arguments = None
-        try:
-            if isinstance(arguments, Mapping):
-                arguments = taken(self._model, arguments, context.dependency_provider)
-        except NotTaken as fault:
-            code, said = ReasonCode.ACTION_MALFORMED, f"{fault}."
-            return self._guard.enforcer.refused(code, said, self._name, executor=party, asker=party)
-        if self._module == _DELEGATE and isinstance(arguments, Mapping):
-            arguments = await _with_name(arguments, self._client(context))
+        read = Read(arguments)
+        if isinstance(arguments, Mapping):
+            read = taken(self._model, arguments, context.dependency_provider)
+        if self._module == _DELEGATE and isinstance(read.arguments, Mapping):
+            read = replace(read, arguments=await _with_name(read.arguments, self._client(context)))
         if self._fault is not None and self._spec is DEFAULT:
             code, said = ReasonCode.RESOURCE_MALFORMED, f"{self._fault}."
             return self._guard.enforcer.refused(code, said, self._name, executor=party, asker=party)
-        return self._guard.plan(self._name, arguments, spec=self._spec, executor=party, asker=party)
+        return self._guard.plan(self._name, read, spec=self._spec, executor=party, asker=party)
 
     def _client(self, context: Any) -> Any:
         """The connection to the hub that `delegate` uses: that of the turn, or the one that it was made with."""

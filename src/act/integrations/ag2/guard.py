@@ -34,7 +34,7 @@ class ActGuard(GuardBase):
     framework = "ag2"
 
     def __init__(
-        self, act: ActClient, tokens: Mapping[str, str | Guard], *, approver: Any = None, **options: Any
+        self, act: ActClient, tokens: Mapping[str, str | Guard | None], *, approver: Any = None, **options: Any
     ) -> None:
         options["conversation_id"] = options.get("conversation_id") or f"{self.framework}-{uuid.uuid4()}"
         super().__init__(act, tokens, **options)
@@ -74,6 +74,7 @@ class ActGuard(GuardBase):
         for hub in hubs:
             network.guard_hub(hub, self)
         watch_others()
+        self.meet(self._members[agent] for agent in agents)
         return self
 
     # --- what the gates ask -------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ class ActArbiter:
     async def _speak(self, sender: Passport, recipients: list[str], about: dict[str, Any]) -> Ruling | None:
         """The ruling that keeps a message from going to all of these, or None."""
         guard, party = self.guard, speaker(self.guard, sender)
-        if guard.messages == "off" or party.token is None:
+        if guard.messages == "off" or party.is_person:
             return None  # people may speak
         enforcer = guard.enforcer if guard.messages == "enforce" else guard.observer
         for recipient in recipients:

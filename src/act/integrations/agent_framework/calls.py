@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +14,13 @@ from agent_framework import (
     FunctionMiddleware,
     MiddlewareTermination,
 )
-from pydantic import BaseModel, Secret, SecretBytes, SecretStr
-from pydantic_core import to_jsonable_python
 
+from act.integrations.agent_framework.arguments import taken
 from act.integrations.agent_framework.failures import EnforcementFailed, RunPending
 from act.integrations.agent_framework.pending import approval_request
+from act.integrations.arguments import canonical
 from act.integrations.base import Plan
+from act.integrations.context import during
 from act.integrations.core import ApprovalPending, NotReported, Ruling
 from act.integrations.mapping import MappingFault, ToolSpec, agent_resource
 from act.models import ReasonCode
@@ -32,6 +32,7 @@ Next = Callable[[], Awaitable[None]]
 
 REQUEST = "act_request"
 _DECIDED = "act_decided"
+_CHANGED = "act_changed"
 _REQUEST = "function_approval_request"
 _UNASKED = object()
 """Stands for a call that nobody could ask about, and that runs because it is only observed."""
@@ -120,11 +121,12 @@ class Gate(FunctionMiddleware):  # type: ignore[misc]  # the framework is not an
         try:
             async with self._guard.enforcer.a_reporting(ruling, plan.labels) as running:
                 try:
-                    await self._run(context, call_next, _canonical(plan.call.arguments))
+                    await self._run(context, call_next, canonical(plan.call.arguments))
                 except MiddlewareTermination as termination:  # how a handoff succeeds
                     terminated = termination
-                # A call that ended in a question to the user has not been made.
-                running.failed = isinstance(context.result, Content) and context.result.type == _REQUEST
+                # A call that ended in a question to the user has not been made, and one that was changed has not.
+                asks = isinstance(context.result, Content) and context.result.type == _REQUEST
+                running.failed = asks or context.metadata.pop(_CHANGED, False)
         except NotReported as withheld:
             context.result = str(withheld)
             return
@@ -133,11 +135,8 @@ class Gate(FunctionMiddleware):  # type: ignore[misc]  # the framework is not an
 
     async def _run(self, context: FunctionInvocationContext, call_next: Next, decided: object) -> None:
         context.metadata[_DECIDED] = decided
-        before = _callers.set((*_callers.get(), Caller(self._guard, self._name)))
-        try:
+        with during(_callers, (*_callers.get(), Caller(self._guard, self._name))):
             await call_next()
-        finally:
-            _callers.reset(before)
 
     def _say(self, context: FunctionInvocationContext, ruling: Ruling) -> None:
         context.result = ruling.text
@@ -174,12 +173,14 @@ class Seal(FunctionMiddleware):  # type: ignore[misc]
 
     async def process(self, context: FunctionInvocationContext, call_next: Next) -> None:
         """Refuse arguments that other middleware has changed, and a call that it repeats."""
-        if not _is(context.arguments, context.metadata.pop(_DECIDED, None)):
+        decided = context.metadata.pop(_DECIDED, None)
+        if not _is(context, decided):
             said = "This is not the call that was decided about: middleware has changed or repeated it."
             party, tool = self._guard.party_named(self._name), context.function.name
             code = ReasonCode.ACTION_MALFORMED
             ruling = self._guard.enforcer.refused(code, said, tool, executor=party, asker=party)
             if not ruling.allowed:
+                context.metadata[_CHANGED] = decided is not None  # otherwise it was made before
                 context.result = ruling.text
                 return
         await call_next()
@@ -195,38 +196,12 @@ def handoff_targets(middleware: Iterable[Any]) -> dict[str, str]:
     return found
 
 
-def taken(context: FunctionInvocationContext) -> Any:
-    """The arguments in the form in which the tool takes them, as JSON values. Raises for what JSON cannot say."""
+def _is(context: FunctionInvocationContext, decided: object) -> bool:
+    if decided is _UNASKED or decided is None:
+        return decided is _UNASKED
     try:
-        # The framework's own preparation of a call, done before the decision: `"4_2"` is 42 for an `int`.
-        arguments = context.function._prepare_context_arguments(context, context.arguments)
-    except TypeError:  # the tool does not take them, so it will not run
-        arguments = context.arguments
-    if _hides(arguments):
-        raise ValueError("JSON does not say what is in the arguments")
-    return plain(arguments)
-
-
-def _hides(value: Any) -> bool:
-    """Whether something in a value looks in JSON like any other of its kind, or is gone once it was read."""
-    if isinstance(value, Mapping):
-        return any(map(_hides, value.values()))
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(map(_hides, value))
-    return isinstance(value, Secret | SecretStr | SecretBytes | Iterator)
-
-
-def plain(arguments: Any) -> Any:
-    """Arguments as JSON values. Raises for what JSON cannot say."""
-    return arguments.model_dump(mode="json") if isinstance(arguments, BaseModel) else to_jsonable_python(arguments)
-
-
-def _canonical(arguments: Any) -> str:
-    return json.dumps(arguments, allow_nan=False, sort_keys=True)
-
-
-def _is(arguments: Any, decided: object) -> bool:
-    try:
-        return decided is _UNASKED or (decided is not None and _canonical(plain(arguments)) == decided)
+        # Prepared here, if middleware has put other values in their place, and not behind the decision.
+        given = taken(context)
+        return given.fault is None and canonical(given.arguments) == decided
     except Exception:  # noqa: BLE001 - as in `Gate._plan`
         return False

@@ -41,7 +41,7 @@ class ActGuard(GuardBase):
     def __init__(
         self,
         act: ActClient,
-        tokens: Mapping[str, str | Guard],
+        tokens: Mapping[str, str | Guard | None],
         *,
         on_pending: OnPending | Literal["request"] = "deny",
         approval_timeout: float = 900.0,
@@ -79,6 +79,7 @@ class ActGuard(GuardBase):
                 self._check_agent(inner, f"inside {_called(agent)}", UnprotectedAgent, agents)
         for agent in agents:
             self.adopt(agent)
+        self.meet(map(name_of, agents))
         return self
 
     async def answer(self, request: Any, *, timeout: float | None = None) -> Any:

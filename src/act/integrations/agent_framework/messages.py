@@ -80,7 +80,7 @@ class Screen:
             said = Ruling(ReasonCode.REQUESTER_UNKNOWN, "It cannot be determined who wrote this message.").text
             return said if enforcing and guard.mode == "enforce" else None
         party, asking = guard.party_named(author), guard.enforcer if enforcing else guard.observer
-        if party.token is None:
+        if party.is_person:
             return None  # people may speak
         try:
             said_of_it = {"kind": _kind(message), "length": len(message.text)}

@@ -51,8 +51,8 @@ class _Composed:
         """What a call brings forth, the result last: held back until ACT knows of it."""
         post, tool = self._act_post, tool_of(self._act_inner, name)
         post.guard.check_tool(post.name, tool)
-        given = arguments_of(tool, {} if arguments is None else arguments)
-        asked = await post.ask(name, given, function_of(tool))
+        given = {} if arguments is None else arguments
+        asked = await post.ask(name, arguments_of(tool, given), function_of(tool))
         if not asked.ruling.allowed:
             yield _error(name, asked.ruling.text)
             return
@@ -60,7 +60,7 @@ class _Composed:
         try:
             async with (
                 post.guard.enforcer.a_reporting(asked.ruling, asked.labels) as running,
-                aclosing(carry_out(asked.arguments)) as events,
+                aclosing(carry_out(given if asked.arguments is None else asked.arguments)) as events,
             ):
                 if post.guard.mode == "enforce" and tool_of(self._act_inner, name) is not tool:
                     result = _error(name, Ruling(ReasonCode.ACTION_MALFORMED, _REPLACED).text)

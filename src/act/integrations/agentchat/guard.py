@@ -59,6 +59,7 @@ class ActGuard(GuardBase):
                     self._check_behind(f"of {_called(part)}", tool, agents)
         for part in parts:
             self._adopt(part)
+        self.meet(name for part in parts if (name := _name_of(part)) is not None)
         watch_agents()
         return self
 
@@ -124,6 +125,14 @@ class ActGuard(GuardBase):
                 "and could act unseen; give it to guard.protect too",
                 stacklevel=4,
             )
+
+
+def _name_of(part: Any) -> str | None:
+    """What tokens are given to: the name of an agent, or the type of a tool agent that a runtime has made."""
+    if isinstance(part, _ACTING):
+        return str(part.name)
+    made = getattr(part, "id", None) if isinstance(part, ToolAgent) else None
+    return None if made is None else str(made.type)
 
 
 def _called(part: Any) -> str:

@@ -34,7 +34,7 @@ class Screen:
     async def _one(self, name: str, message: Any) -> Any:
         source = str(message.source)
         author = self._guard.party_named(source)
-        if source == name or author.token is None:
+        if source == name or author.is_person:
             return message  # people may speak
         enforcing = self._guard.messages == "enforce"
         asking = self._guard.enforcer if enforcing else self._guard.observer

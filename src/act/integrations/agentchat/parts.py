@@ -23,7 +23,7 @@ from autogen_core import SingleThreadedAgentRuntime
 from autogen_core.tool_agent import ToolAgent
 from autogen_core.tools import BaseTool, StaticWorkbench
 
-from act.integrations.arguments import as_read
+from act.integrations.arguments import Read, read
 from act.integrations.behind import agents_behind as reached
 
 SUPPORTED: Final = (
@@ -87,9 +87,12 @@ def function_of(tool: Any) -> Any:
     return getattr(tool, "_func", None)
 
 
-def arguments_of(tool: Any, arguments: Any) -> Any:
+def arguments_of(tool: Any, arguments: Any) -> Read:
     """The arguments of a call as the tool reads them, if it is a Python object."""
-    return as_read(tool.args_type(), arguments) if isinstance(tool, BaseTool) else arguments
+    if not isinstance(tool, BaseTool):
+        return Read(arguments)
+    # Its own `args_type()` may name another type than the one by which it reads.
+    return read(getattr(tool, "_args_type", None) or tool.args_type(), arguments)
 
 
 def agents_behind(tool: Any) -> list[Any]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -21,6 +21,8 @@ from autogen_agentchat.messages import HandoffMessage, TextMessage
 from autogen_core import FunctionCall
 from autogen_core.models import CreateResult, FunctionExecutionResult
 
+from act.integrations.agentchat.parts import arguments_of
+from act.integrations.context import during
 from act.integrations.core import ApprovalPending, Party, Ruling, UnprotectedAgent
 from act.integrations.mapping import MappingFault, ToolSpec, agent_resource
 from act.integrations.ruling import ruling_from
@@ -45,14 +47,9 @@ Call = Any
 T = TypeVar("T")
 
 
-@contextmanager
-def calling(guard: ActGuard) -> Iterator[None]:
+def calling(guard: ActGuard) -> AbstractContextManager[None]:
     """The time in which a tool of an agent under this guard runs."""
-    before = CALLING.set(guard)
-    try:
-        yield
-    finally:
-        CALLING.reset(before)
+    return during(CALLING, guard)
 
 
 @dataclass
@@ -71,7 +68,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Asked:
-    """A ruling on a tool call, the labels of what it reads, and the arguments that were decided about."""
+    """A ruling on a tool call, the labels of what it reads, and the arguments that were decided about, if any were."""
 
     ruling: Ruling
     labels: Sequence[str] | None = ()
@@ -115,9 +112,8 @@ class Post:
         assert task is not None
         run.calls.add(task)
         token.link_future(task)
-        before = CALLERS.set((*CALLERS.get(), self.name))
         try:
-            with calling(self.guard):
+            with during(CALLERS, (*CALLERS.get(), self.name)), calling(self.guard):
                 return await carry_out
         except ApprovalPending as pending:
             run.failure = run.failure or pending
@@ -132,7 +128,6 @@ class Post:
         except Exception as fault:  # noqa: BLE001 - anything that came out of here would hang the agent
             return call, error(call, f"Error: {fault}")
         finally:
-            CALLERS.reset(before)
             run.calls.discard(task)
 
     # --- handoffs ---------------------------------------------------------------------------------------------------
@@ -156,7 +151,7 @@ class Post:
             arguments = json.loads(call.arguments)
         except (ValueError, RecursionError):
             arguments = None
-        ruling = await self.ask_handoff(str(handoff.target), arguments)
+        ruling = await self.ask_handoff(str(handoff.target), arguments_of(handoff.handoff_tool, arguments))
         if not ruling.allowed:
             return ruling.text
         run.handed.append(call)
@@ -228,7 +223,7 @@ async def ask(
         context={"callers": list(callers[:-1])} if len(callers) > 1 else {},
     )
     if isinstance(plan, Ruling):
-        return Asked(plan, (), arguments)
+        return Asked(plan)
     ruling = await guard.enforcer.a_decide(plan.call, executor=executor, asker=asker)
     return Asked(ruling, plan.labels, json.loads(plan.canonical))
 

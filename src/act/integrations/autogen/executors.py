@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from autogen import ConversableAgent
 
+from act.integrations.context import during
 from act.integrations.mapping import MappingFault, ToolSpec, agent_resource, spec_of
 
 if TYPE_CHECKING:
@@ -33,14 +34,9 @@ _WATCHED = "_act_watched"
 _calling: ContextVar[ActGuard | None] = ContextVar("act_autogen_calling", default=None)
 
 
-@contextmanager
-def calling(guard: ActGuard) -> Iterator[None]:
+def calling(guard: ActGuard) -> AbstractContextManager[None]:
     """The time in which a tool of an agent under this guard runs."""
-    before = _calling.set(guard)
-    try:
-        yield
-    finally:
-        _calling.reset(before)
+    return during(_calling, guard)
 
 
 def watch_agents() -> None:

@@ -55,6 +55,7 @@ class ActGuard(GuardBase):
         self._check_inner(agents, also=agents)
         for agent in agents:
             self._install(agent, _Member(agent.name))
+        self.meet(agent.name for agent in agents)
         executors.patch_shared_executors()
         executors.watch_agents()
         return self
@@ -70,8 +71,9 @@ class ActGuard(GuardBase):
     def party(self, agent: Agent) -> Party:
         """An agent with its token, which only an agent object under this guard can have."""
         member = self._members.get(agent)
-        token = None if member is None or member.plumbing else self.tokens.get(member.name)
-        return Party(member.name if member else str(agent.name), token)
+        if member is None or member.plumbing:
+            return Party(member.name if member else str(agent.name))
+        return self.party_named(member.name)
 
     def asker(self, author: Agent | None) -> Party | None:
         """`party`, or None for an author who is not known."""

@@ -99,7 +99,7 @@ def _question(agent: Agent, guard: ActGuard, message: Any, author: Agent | None)
     refused = _asking(guard).refused
     if party is None:
         return refused(ReasonCode.REQUESTER_UNKNOWN, "It cannot be determined who wrote this message.", "message")
-    if party.token is None:
+    if party.is_person:
         return None  # people may speak
     try:
         return Call("message", agent_resource(agent.name), describe(message)), party

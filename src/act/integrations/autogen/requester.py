@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from autogen import GroupChatManager
+
+from act.integrations.context import during
 
 Agent = Any
 
@@ -162,14 +164,9 @@ def replying(frame: Frame) -> Iterator[None]:
         raise frame.raised
 
 
-@contextmanager
-def receiving(agent: Agent, author: Agent | None, *, ends: bool) -> Iterator[None]:
+def receiving(agent: Agent, author: Agent | None, *, ends: bool) -> AbstractContextManager[None]:
     """The time in which `agent` stores a message that `author` wrote."""
-    before = _receiving.set((agent, author, ends))
-    try:
-        yield
-    finally:
-        _receiving.reset(before)
+    return during(_receiving, (agent, author, ends))
 
 
 def watch_replies(agent: Agent, ledger: Ledger, before_reply: Any) -> None:
