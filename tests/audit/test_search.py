@@ -282,6 +282,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
         *((f"{name}=", f"/{name}") for name in ("decision", "reasonCode", "requestId", "decisionId", "conversation")),
         ("kind=", "/kind"),
         ("kind=Decision!", "/kind"),
+        ("kind=decisions", "/kind"),
         ("decision=maybe", "/decision"),
         ("reasonCode=because", "/reasonCode"),
         ("resource=a*b*c*d*e*f*g*h*i*", "/resource"),

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -32,6 +32,7 @@ from act.audit.soundness import examined
 from act.audit.transaction import Transaction
 from act.audit.verify import Finding
 from act.cli.verify import Result, verified
+from act.models import RecordKind
 from tests.attacks.log import Kept, export, keep, records
 from tests.attacks.surface import ROUTES, new_world
 from tests.in_process import InProcess
@@ -59,6 +60,10 @@ def kinds_in_the_source() -> set[str]:
             texts = (node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant))
             found |= {text for text in texts if isinstance(text, str) and looks_like_one.fullmatch(text)}
     return found - {"webhook.test", "approval.requested", "approval.redeemed"}  # what webhooks are told of
+
+
+def test_who_searches_can_name_every_kind_and_no_other() -> None:
+    assert set(get_args(RecordKind)) == kinds_in_the_source() | {"decision"}
 
 
 def from_every_route(server: Server) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def test_the_task_goes_down_with_it(team: Team) -> None:
 
 def test_a_proof_that_was_used_up_on_the_way_is_made_anew(team: Team) -> None:
     """The rotation is repeated by itself after a lost answer, and its proof has been used by then."""
-    planner = team.act.guard_for(team.planner, expires_in=4)
+    planner = team.act.guard_for(team.planner, expires_in=60)
     first = claimed(token_of(planner)).token_id
     planner._credential._due = 0.0
     team.way.seen.clear()

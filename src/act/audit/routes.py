@@ -17,7 +17,7 @@ from act.audit.service import AuditService, gathered
 from act.audit.store import Filter
 from act.audit.stream import Listening, LogStream, TooManyListeners
 from act.database.pages import DEFAULT_LIMIT, MAX_LIMIT
-from act.models import Moment, Pattern, ReasonCode, Scope, Verdict, rfc3339
+from act.models import Moment, Pattern, ReasonCode, RecordKind, Scope, Verdict, rfc3339
 from act.problems import overloaded, unprocessable
 from act.strict_json import Fault, escape
 from act.tenants.access import Access
@@ -39,7 +39,6 @@ SEARCHED_BY = frozenset(
 )  # fmt: skip
 
 Word = Annotated[str, Field(min_length=1, max_length=2048)]
-Kind = Annotated[str, Field(max_length=64, pattern=r"^[a-z_]+(\.[a-z_]+)*$")]
 
 _BINARY = "application/octet-stream"
 
@@ -69,7 +68,7 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
         decision_id: Word | None = Query(None, alias="decisionId"),
         task: Word | None = None,
         conversation: Word | None = Query(None, description="`context.conversationId` of the requests."),
-        kind: Kind | None = None,
+        kind: RecordKind | None = None,
         since: Moment | None = None,
         until: Moment | None = None,
         begin: int = Query(0, ge=0, le=2**53, description="The first index that is looked at."),

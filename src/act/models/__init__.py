@@ -19,6 +19,7 @@ from act.models.audit import (
     Checkpoint,
     ConsistencyProof,
     InclusionProof,
+    RecordKind,
 )
 from act.models.base import (
     Answer,
@@ -194,6 +195,7 @@ __all__ = [
     "ProblemFault",
     "ReasonCode",
     "Received",
+    "RecordKind",
     "RejectRequest",
     "Request",
     "Resource",

@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from act.models.base import Answer, Moment, Reason, Request
 from act.models.decisions import AuditReference
 from act.models.tenants import SHORTEST_RETENTION
+
+RecordKind = Literal[
+    "agent.created",
+    "agent.deleted",
+    "agent.resumed",
+    "agent.suspended",
+    "agent.tokens_revoked",
+    "agent.updated",
+    "api_key.created",
+    "api_key.revoked",
+    "approval.approved",
+    "approval.expired",
+    "approval.rejected",
+    "arguments.erased",
+    "audit.archived",
+    "decision",
+    "decision.outcome",
+    "delegation.created",
+    "delegation.refused",
+    "key.created",
+    "key.retired",
+    "key.revoked",
+    "key.rotated",
+    "lease.timed_out",
+    "policy.created",
+    "policy.deleted",
+    "policy.restored",
+    "policy.updated",
+    "tenant.created",
+    "tenant.frozen",
+    "tenant.unfrozen",
+    "tenant.updated",
+    "token.issued",
+    "token.reuse_detected",
+    "token.revoked",
+    "token.rotated",
+    "webhook.created",
+    "webhook.deleted",
+    "webhook.disabled",
+    "webhook.resent",
+    "webhook.secret_rotated",
+    "webhook.tested",
+    "webhook.updated",
+]
+"""What a record of the log may be about."""
 
 
 class AuditRecord(Answer):
