@@ -6,7 +6,9 @@ with an ACT server on the loopback. One tool call is the time from the
 model's answer to its next request. A guarded one holds two exchanges with ACT, the question and the report of the
 outcome, each answered when its record is on disk. Messages are not asked about (`messages="off"`).
 
-The floor is what two commits of one row take, one after the other, in the same folder: no durable answer is faster.
+There are two floors. No durable answer is faster than a commit: two commits of one row, one after the other, in the
+same folder. And no answer over HTTP is faster than one that is a constant: two exchanges with the same server that
+decides and writes nothing, by the client library of the SDK and nothing of the SDK's own.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import httpx2
 from tests.integrations.suite.job import Call, Job, Script, Turn
 
 from act import Act
@@ -140,6 +143,22 @@ def one(name: str) -> None:
         served.close()
 
 
+def exchanges() -> list[float]:
+    """Seconds that two exchanges over HTTP take with a server that answers a constant."""
+    took: list[float] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(f"sqlite:///{Path(folder) / 'constant.db'}", ("benchmarks.variants", "constant")) as at,
+        httpx2.Client(base_url=f"http://{at.host}:{at.port}", headers={"X-Api-Key": KEY}) as client,
+    ):
+        for _ in range(300):
+            begin = time.perf_counter()
+            for _ in range(2):
+                client.post("/v1/enforce", content=b"x" * 1000).raise_for_status()
+            took.append(time.perf_counter() - begin)
+    return took
+
+
 def floor() -> list[float]:
     """Seconds that two durable commits of SQLite take, as ACT makes them, and nothing else."""
     took: list[float] = []
@@ -168,10 +187,8 @@ def _milliseconds(seconds: float) -> str:
 
 def main() -> None:
     """Print the table, in milliseconds for one tool call."""
-    commits = floor()
-    print(
-        f"two commits of one row: p50 {_milliseconds(statistics.median(commits))}, p99 {_milliseconds(_p99(commits))}"
-    )
+    for name, took in (("commits of one row", floor()), ("exchanges over HTTP, a constant", exchanges())):
+        print(f"two {name}: p50 {_milliseconds(statistics.median(took))}, p99 {_milliseconds(_p99(took))}", flush=True)
     heads = ("framework", "mode", "plain p50", "guard +p50", "+p99", "embedded +p50", "+p99", "HTTP +p50", "+p99")
     print("".join(f"{head:>15}" for head in heads), flush=True)
     for name in DRIVERS:
