@@ -240,6 +240,13 @@ def test_a_no_tells_what_came_close() -> None:
     )
 
 
+def test_a_no_tells_every_condition_that_did_not_hold() -> None:
+    index = PolicyIndex([policy("one", when="action == 'send'"), policy("two", when="false")])
+    near = decide(index, AGENT, "execute", "api://a", NOW).near
+    assert [miss.policy.id for miss in near] == ["one", "two"]
+    assert all("condition" in miss.message for miss in near)
+
+
 def test_a_policy_of_another_agent_is_never_told() -> None:
     others = policy("others", audience=Audience(roles=frozenset(["planner"])), resources=["api://secret/*"])
     ruling = decide(PolicyIndex([others]), AGENT, "x", "api://tasks", NOW)

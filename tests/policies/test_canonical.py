@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from act.policies.canonical import (
     action_fault,
     exact_action_fault,
     exact_resource_fault,
+    never_an_action,
     resource_fault,
 )
 
@@ -69,12 +72,20 @@ def test_an_action_is_judged_alike_by_both(action: str) -> None:
     assert action_fault(action) == exact_action_fault(action)
 
 
-@pytest.mark.parametrize("frame", ["{}", "a{}", "{}a", "a{}a", "a/{}", "a/{}/b", "a://{}a", "a{}{}b", "a?{}", "{}://a"])
+@pytest.mark.parametrize(
+    "frame", ["{}", "a{}", "{}a", "a{}a", "a/{}", "a/{}/b", "a://{}a", "a{}{}b", "a?{}", "{}://a", "a{}://a"]
+)
 def test_every_ascii_character_in_every_place(frame: str) -> None:
     for character in map(chr, range(128)):
         text = frame.format(character, character)
         assert_judged_alike(text)
         assert action_fault(text) == exact_action_fault(text)
+
+
+def test_every_short_text_of_what_separates() -> None:
+    for length in range(7):
+        for characters in product("a_/:.", repeat=length):
+            assert_judged_alike("".join(characters))
 
 
 @pytest.mark.parametrize("length", [MAX_RESOURCE, MAX_RESOURCE + 1])
@@ -87,3 +98,10 @@ def test_the_longest_resource(length: int) -> None:
 def test_the_longest_action(length: int) -> None:
     assert action_fault("a" * length) == exact_action_fault("a" * length)
     assert (action_fault("a" * length) is None) == (length == MAX_ACTION)
+
+
+@pytest.mark.parametrize("stars", [1, 3])
+def test_what_is_written_of_an_action_is_in_every_action(stars: int) -> None:
+    longest = "a" * MAX_ACTION + "*" * stars
+    assert never_an_action(longest) is None
+    assert never_an_action(f"a{longest}") == "The action has more than 256 characters."
