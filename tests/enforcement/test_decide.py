@@ -26,6 +26,7 @@ from act.policies.index import PolicyIndex
 from act.policies.match import Call
 from act.policies.policy import CompiledPolicy, compile_policy
 from act.tokens.chain import alone
+from act.tokens.scope import scope_of
 from tests import reference
 from tests.policies.strategies import (
     NOW,
@@ -238,6 +239,20 @@ def test_a_no_tells_what_came_close() -> None:
     assert ruling.reason == (
         "No policy allows 'Executor' to execute api://admin. 'Mail' comes close. It allows the actions send."
     )
+
+
+def test_a_token_that_is_only_for_handing_on_is_not_used_whoever_it_was_given_to() -> None:
+    """One that was given to nobody else says so as well, should there ever be one."""
+    link = alone(AGENT)[0]._replace(usable=False)
+    ruling = engine.decide(PolicyIndex([policy("all")]), (link,), Call("execute", "api://a", NOW))
+    assert (ruling.permitted, ruling.code) == (False, ReasonCode.CHAIN_SCOPE_EXCEEDED)
+
+
+def test_a_narrowed_token_that_nobody_handed_down_names_nobody() -> None:
+    scope = scope_of([(["execute"], ["api://*"])])
+    link = alone(AGENT)[0]._replace(scope=scope)
+    ruling = engine.decide(PolicyIndex([policy("all")]), (link,), Call("execute", "api://a", NOW))
+    assert ruling.reason == "Allowed by policy 'All' v3."
 
 
 def test_a_no_tells_every_condition_that_did_not_hold() -> None:
