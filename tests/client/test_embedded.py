@@ -43,6 +43,8 @@ class App:
         await asyncio.sleep(self.delay)
         if self.fails == "request":
             raise OSError("the disk is full")
+        if self.fails == "silence":
+            return
         answer = json.dumps(decision(Seen(scope["method"], scope["path"], {}, body))).encode()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": answer})
@@ -100,8 +102,9 @@ def test_a_service_that_does_not_start(fails: str) -> None:
         Service(App(fails), KEY, lambda: None)
 
 
-def test_a_service_that_fails_denies() -> None:
-    service = Service(App("request"), KEY, lambda: None)
+@pytest.mark.parametrize("fails", ["request", "silence"])
+def test_a_service_that_fails_denies(fails: str) -> None:
+    service = Service(App(fails), KEY, lambda: None)
     with Act(embedded.URL, KEY, transport=EmbeddedTransport(service), retries=0) as act:
         assert act.enforce(*ASK).reason_code is ReasonCode.UNREACHABLE
 

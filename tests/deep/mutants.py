@@ -356,6 +356,8 @@ def try_module(name: str, folders: Queue[Path], workers: int, deadline: float, a
         answers = list(pool.map(survives, enumerate(left, 1)))
     alive = [mutant for mutant, answer in zip(left, answers, strict=True) if answer]
     untried = [mutant for mutant, answer in zip(left, answers, strict=True) if answer is None]
+    if again:
+        untried += [mutant for mutant in made if mutant not in left]
     found = Report.read()
     found.put(path, made, alive, untried)
     found.write()

@@ -8,12 +8,12 @@ server, and it imports it late: the SDK alone stays light.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -121,6 +121,10 @@ class Service:
             return  # nobody waits any more
         if running.cancelled():
             answer.set_exception(httpx2.ReadError("the embedded service was closed meanwhile"))
+        elif error := running.exception():
+            failure = httpx2.ReadError(f"the embedded service failed ({type(error).__name__})")
+            failure.__cause__ = error
+            answer.set_exception(failure)
         else:
             answer.set_result(running.result())
 
@@ -173,45 +177,12 @@ class AsyncEmbeddedTransport(httpx2.AsyncBaseTransport):
 
 async def _exchange(app: Any, request: httpx2.Request) -> httpx2.Response:
     """One request through an ASGI application, and its answer once it is whole."""
-    url, body = request.url, request.read()
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": request.method,
-        "headers": [(name.lower(), value) for name, value in request.headers.raw],
-        "scheme": url.scheme,
-        "path": url.path,
-        "raw_path": url.raw_path.partition(b"?")[0],
-        "query_string": url.query,
-        "server": (url.host, url.port),
-        "client": ("127.0.0.1", 0),
-        "root_path": "",
-    }
-    unread, start, pieces, whole = [body], dict[str, Any](), list[bytes](), asyncio.Event()
-
-    async def receive() -> dict[str, Any]:
-        if unread:
-            return {"type": "http.request", "body": unread.pop(), "more_body": False}
-        await whole.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            start.update(message)
-            return
-        pieces.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            whole.set()
-
-    with contextlib.suppress(Exception):  # the service has logged it, and answered it if it could
-        await app(scope, receive, send)
-    if not whole.is_set():
-        return httpx2.Response(500)
-    return httpx2.Response(start["status"], headers=start["headers"], content=b"".join(pieces))
+    travel = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    response = await travel.handle_async_request(request)
+    return httpx2.Response(response.status_code, headers=response.headers, content=await response.aread())
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def _lifespan(app: Any) -> AsyncIterator[None]:
     """Drive the ASGI lifespan protocol: the application is started inside, and stopped after the block."""
     told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -31,7 +31,9 @@ from act.tenants.tenant import ApiKey
 ANY = "*"
 
 _LOOKED_AT = 200
+"""Policies that are looked at for warnings before others get the interpreter."""
 _BREATH = 50e-6
+"""Seconds; with none, it would be taken again before anybody else has woken."""
 
 
 class PolicyService:
