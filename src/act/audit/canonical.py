@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 import rfc8785
 
+from act import json_bytes
+
 _SORTED = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_STRICT_INTEGER
@@ -29,7 +31,7 @@ def canonical(value: Any) -> bytes:
     if not _plain(value):
         return rfc8785.dumps(value)
     try:
-        return orjson.dumps(value, option=_SORTED)
+        return json_bytes.encode(value, _SORTED)
     except TypeError as error:  # such an integer or half a pair; or nested too deeply for the encoder
         raise ValueError(str(error)) from None
 

@@ -6,8 +6,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
-
+from act import json_bytes
 from act.audit.arguments import Body
 from act.audit.record import clip
 from act.audit.transaction import Sealed
@@ -31,7 +30,7 @@ def answer(
     allowed = settlement.verdict is Verdict.ALLOWED
     limits = left_of(settlement.rooms) if settlement.rooms else []
     retry_after = None if settlement.retry_after is None else math.ceil(settlement.retry_after)
-    body = orjson.dumps(
+    body = json_bytes.encode(
         {
             "requestId": request.request_id,
             "decision": str(settlement.verdict),
