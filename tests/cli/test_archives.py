@@ -242,6 +242,23 @@ def test_archives_are_made_and_proved_from_the_command_line(ctl: Ctl, server: Se
     assert (gone.code, "410" in gone.err, made["file"] in gone.err) == (1, True, True)
     told = ctl("audit", "story", "dec_unknown").ok()
     assert f"records before {made['end']} are archived" in told.err
+    hint = ctl("audit", "prove", "17", "--key", key)
+    assert (hint.code, made["file"] in hint.err, "--file" in hint.err) == (1, True, True)
+    asked = ("--checkpoint", "kept.note", "--key", key, "--file")
+    proven = ctl("audit", "prove", "17", *asked, archive).ok()
+    assert f"Record 17 is in the log of {checkpoint['size']} records that the checkpoint signed." in proven.err
+    assert "The file has no record 17." in ctl("audit", "prove", "17", *asked, export).err
+    changed = tmp_path / "changed.jsonl"
+    lines = archive_plain(archive, tmp_path).read_bytes().splitlines(keepends=True)
+    line = json.loads(lines[17])
+    line["record"]["at"] = "2026-01-02T00:00:00.000Z"
+    changed.write_bytes(b"".join((*lines[:17], json.dumps(line).encode() + b"\n", *lines[18:])))
+    forged = ctl("audit", "prove", "17", *asked, changed)
+    assert (forged.code, "as it is in the file, is not in the log" in forged.err) == (1, True)
+    changed.write_bytes(b"{")
+    assert ctl("audit", "prove", "17", *asked, changed).code == 1
+    changed.write_bytes(gzip.compress(b"".join(lines))[:-9])
+    assert "cut off" in ctl("audit", "prove", "17", *asked, changed).err
 
 
 def archive_plain(archive: Path, folder: Path) -> Path:

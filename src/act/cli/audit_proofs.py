@@ -98,21 +98,23 @@ def witness(folder: Path, name: str, key: str | None, every: float | None) -> No
 @click.argument("index", type=Whole(0))
 @click.option("--checkpoint", "note", type=click.File("rb"), metavar="NOTE", help="A kept checkpoint; else today's.")
 @click.option("--key", metavar="VERIFIERKEY", help="The log's verifier key, as it was kept elsewhere.")
-def prove(index: int, note: IO[bytes] | None, key: str | None) -> None:
+@click.option("--file", "file", type=click.File("rb"), metavar="FILE", help="An export or an archive that has it.")
+def prove(index: int, note: IO[bytes] | None, key: str | None, file: IO[bytes] | None) -> None:
     """Prove that one record is in the log that a checkpoint signed.
 
     The record is hashed here, and led to the signed root by a proof that the server has to give; the exit code is 1
-    when it does not.
+    when it does not. One that is in an archive by now is read from that FILE; its proof is the server's as before.
 
     \b
     Example:
       actctl audit prove 1729 --checkpoint kept.note --key "$VERIFIER_KEY"
+      actctl audit prove 17 --file act.db.archives/default-tenant/0-512.jsonl.gz
     """
     from act.cli.prove import proven
     from act.cli.verify import NO_KEY
 
     with connected() as act:
-        found = proven(act, index, None if note is None else note.read().decode(errors="replace"), key)
+        found = proven(act, index, None if note is None else note.read().decode(errors="replace"), key, file)
     print_one(found, _PROVEN)
     say(f"Record {index} is in the log of {found.size} records that the checkpoint signed.")
     if key is None:
