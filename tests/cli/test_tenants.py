@@ -65,7 +65,7 @@ def test_a_person_is_asked_before_everything_stops(ctl: Ctl) -> None:
 
 def test_lifetimes(ctl: Ctl) -> None:
     assert ctl("tenants", "set", ID).code == 2
-    changed = ctl.json("tenants", "set", ID, "--max-token-ttl", "7200")
+    changed = ctl.json("tenants", "set", ID, "--max-token-ttl", "2h")
     assert (changed["maxTokenTtl"], changed["defaultTokenTtl"]) == (7200, 3600)
     changed = ctl.json("tenants", "set", ID, "--default-token-ttl", "60", "--max-token-ttl", "86400")
     assert (changed["maxTokenTtl"], changed["defaultTokenTtl"]) == (86400, 60)

@@ -155,18 +155,18 @@ def test_how_long_a_holder_may_renew(ctl: Ctl, team: dict[str, str]) -> None:
     assert renewed(issued(ctl, team["planner"], "--expires-in", "60")) <= 60
     assert 200 < renewed(issued(ctl, team["planner"], "--expires-in", "60", "--renew-for", "600")) <= 300
     assert 100 < renewed(issued(ctl, team["planner"], "--expires-in", "60", "--renew-for", "200")) <= 200
-    beyond = ctl("tokens", "issue", team["planner"], "--expires-in", "60", "--renew-for", "86401")
+    beyond = ctl("tokens", "issue", team["planner"], "--expires-in", "60", "--renew-for", "86401s")
     assert (beyond.code, beyond.out) == (1, "")
     assert "/renewFor" in beyond.err
 
 
 def test_how_long_a_child_may_be_renewed(ctl: Ctl, team: dict[str, str]) -> None:
     key = ctl.json("api-keys", "create", "own", "--scope", "enforce", "--agent", team["executor"])["key"]
-    parent = issued(ctl, team["planner"], "--expires-in", "3600")
+    parent = issued(ctl, team["planner"], "--expires-in", "PT1H")
     create = ("delegations", "create", team["name"], "--scope", f"execute:{TASKS}", "--expires-in", "60")
     for more, least, most in (((), 0, 60), (("--renew-for", "600"), 200, 300)):
         child = ctl.json(*create, *more, stdin=parent["token"])
-        rotate = ("tokens", "rotate", child["tokenId"], "--expires-in", "300", "--token-file", "-")
+        rotate = ("tokens", "rotate", child["tokenId"], "--expires-in", "5m", "--token-file", "-")
         answer = ctl.json(*rotate, stdin=child["token"], ACT_API_KEY=key)
         assert least < ctl.json("tokens", "introspect", stdin=answer["token"])["exp"] - time.time() <= most
 
@@ -184,7 +184,7 @@ def test_introspection(ctl: Ctl, team: dict[str, str]) -> None:
 
 
 def test_handing_down(ctl: Ctl, team: dict[str, str]) -> None:
-    parent = issued(ctl, team["planner"], "--expires-in", "600", "--task", "t7")
+    parent = issued(ctl, team["planner"], "--expires-in", "10m", "--task", "t7")
     create = ("delegations", "create", team["name"], "--scope", "execute:api://tasks/4*")
     made = ctl.json(
         *(*create, "--expires-in", "60", "--task", "t7", "--grant", "use", "--grant", "delegate"),

@@ -9,6 +9,7 @@ import click
 
 from act.cli.command import Group, confirm, yes_option
 from act.cli.connection import agent_id, connected
+from act.cli.durations import Duration
 from act.cli.output import Column, print_list, print_one
 from act.cli.secrets import issue
 
@@ -48,7 +49,7 @@ def api_keys() -> None:
 @click.option("--agent", help="Accept only tokens of this agent (id or name).")
 @click.option("--role", "roles", multiple=True, help="A role in which its holder approves. May be repeated.")
 @click.option("--person", help="Who holds it, such as an e-mail address: all keys of one person are one approver.")
-@click.option("--expires-in", type=int, metavar="SECONDS", help="[default: never]")
+@click.option("--expires-in", type=Duration(), help="For example 8h or 90d.  [default: never]")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the key there, mode 0600.")
 def create(
     name: str,

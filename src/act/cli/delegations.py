@@ -10,6 +10,7 @@ import click
 
 from act.cli.command import Group, wants_json
 from act.cli.connection import connected
+from act.cli.durations import Duration
 from act.cli.output import cell, print_json, warn
 from act.cli.proof_keys import bind_options, given_cnf, proof_key_option, read_key
 from act.cli.scopes import given_facts, given_scope, narrowing_options, shown_token, token_option
@@ -35,8 +36,8 @@ def delegations() -> None:
 @delegations.command()
 @click.argument("agent")
 @narrowing_options
-@click.option("--expires-in", type=int, metavar="SECONDS", help="No longer than the parent.  [default: the tenant's]")
-@click.option("--renew-for", type=int, metavar="SECONDS", help="How long its holder may renew it.")
+@click.option("--expires-in", type=Duration(), help="No longer than the parent.  [default: the tenant's]")
+@click.option("--renew-for", type=Duration(), help="How long its holder may renew it.")
 @click.option("--grant", "grants", type=click.Choice(GRANTS), multiple=True, help="May be repeated.  [default: use]")
 @click.option("--to-role", "roles", metavar="ROLE", multiple=True, help="With delegate: who may get it next.")
 @click.option("--to-agent", "agents", metavar="ID", multiple=True, help="With delegate: who may get it next.")

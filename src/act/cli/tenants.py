@@ -116,8 +116,8 @@ def show(id: str) -> None:
 
 @tenants.command("set")
 @click.argument("id")
-@click.option("--max-token-ttl", type=int, metavar="SECONDS", help="The longest life of a token.")
-@click.option("--default-token-ttl", type=int, metavar="SECONDS", help="The life of a token that names none.")
+@click.option("--max-token-ttl", type=Duration(), help="The longest life of a token, such as 15m.")
+@click.option("--default-token-ttl", type=Duration(), help="The life of a token that names none.")
 @click.option(
     "--default-label", "labels", metavar="NAME", multiple=True, help="What was read if nobody says; may be repeated."
 )
@@ -160,7 +160,7 @@ def set_fields(
 
     \b
     Examples:
-      actctl tenants set default-tenant --max-token-ttl 900 --default-token-ttl 900
+      actctl tenants set default-tenant --max-token-ttl 15m --default-token-ttl 15m
       actctl tenants set default-tenant --default-label untrusted
       actctl tenants set default-tenant --audit-retention 365d
       actctl tenants set default-tenant --redact '*phone*' --redact '/customer/*/email'

@@ -10,6 +10,7 @@ import click
 
 from act.cli.command import Group, OfflineCommand, confirm, yes_option
 from act.cli.connection import agent_id, connected
+from act.cli.durations import Duration
 from act.cli.files import SECRET, new_file
 from act.cli.output import Column, print_list, print_one, say, warn
 from act.cli.proof_keys import bind_options, given_cnf, new_pem, proof_key_option, read_key
@@ -78,8 +79,8 @@ def tokens() -> None:
 
 @tokens.command()
 @click.argument("agent")
-@click.option("--expires-in", type=int, metavar="SECONDS", help="[default: the tenant's]")
-@click.option("--renew-for", type=int, metavar="SECONDS", help="How long its holder may renew it.")
+@click.option("--expires-in", type=Duration(), help="For example 15m or 1h.  [default: the tenant's]")
+@click.option("--renew-for", type=Duration(), help="How long its holder may renew it.")
 @narrowing_options
 @click.option("--policy", "policies", metavar="ID", multiple=True, help="Only what one of these policies allows.")
 @click.option("--on-behalf-of", metavar="USER", help="The user for whom the agent acts.")
@@ -103,7 +104,7 @@ def issue(
 
     \b
     Examples:
-      export ACT_TOKEN=$(actctl tokens issue "Planner Agent" --expires-in 3600)
+      export ACT_TOKEN=$(actctl tokens issue "Planner Agent" --expires-in 1h)
       actctl tokens issue mailer --scope 'send:mail://*' --task ticket-7 --facts facts.yaml --save mailer.token
     """
     scope, facts = given_scope(scopes, scope_file), given_facts(facts_file)
@@ -173,8 +174,8 @@ def show(id: str) -> None:
 
 @tokens.command()
 @click.argument("id")
-@click.option("--expires-in", type=int, metavar="SECONDS", help="[default: as long as the old one]")
-@click.option("--grace", type=int, metavar="SECONDS", help="How long the old one stays good.  [default: 30]")
+@click.option("--expires-in", type=Duration(), help="For example 15m.  [default: as long as the old one]")
+@click.option("--grace", type=Duration(), help="How long the old one stays good.  [default: 30s]")
 @click.option("--token-file", type=click.File("rb"), help="The token itself, for a key with the scope enforce alone.")
 @proof_key_option
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE", help="Write the token there, mode 0600.")
