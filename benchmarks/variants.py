@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from act import cli
 from act.audit.transaction import Sealed
-from act.audit.writer import Writer
+from act.audit.writer import Told, Writer
 from act.server import app, serve
 
-T = TypeVar("T")
 # As long as a decision about one of the policies that the benchmark makes.
 ANSWER = b'{"decision":"allowed","filling":"%s"}' % (b"x" * 600)
 
@@ -33,8 +32,8 @@ class _Nowhere:
 class Unrecorded(Writer):
     """Keeps what management writes, and nothing of what decisions do."""
 
-    async def commit(self, work: Callable[[Any], T], **_: Any) -> T:  # type: ignore[override]
-        return work(_Nowhere())
+    def submit(self, work: Callable[[Any], Any], told: Told, **_: Any) -> None:  # type: ignore[override]
+        told.set_result(work(_Nowhere()))
 
 
 class Constant(app.Node):

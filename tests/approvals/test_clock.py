@@ -160,11 +160,11 @@ def test_an_end_that_could_not_be_told_is_told_again(asking: Asking, monkeypatch
     asking.pending()
     asking.clock.move(900)
 
-    async def full(self: Writer, work: Any, *more: Any, **named: Any) -> Any:
+    def full(self: Writer, work: Any, *more: Any, **named: Any) -> None:
         raise WriteFailed("The disk is full.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Writer, "commit", full)
+        patched.setattr(Writer, "submit", full)
         request = {"requestId": "1", "capabilityToken": asking.token, "action": "pay", "resourceId": "bank://x"}
         assert asking.enforcer.post("/v1/enforce", request, status=503)["decision"] == "denied"
     assert asking.code() == "approval_expired"
@@ -174,11 +174,11 @@ def test_an_end_that_could_not_be_told_is_told_again(asking: Asking, monkeypatch
 def test_a_question_that_could_not_be_written_leaves_nothing_behind(
     asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def full(self: Writer, work: Any, *more: Any, **named: Any) -> Any:
+    def full(self: Writer, work: Any, *more: Any, **named: Any) -> None:
         raise WriteFailed("The disk is full.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Writer, "commit", full)
+        patched.setattr(Writer, "submit", full)
         for number in range(120):
             request = {"requestId": f"{number}", "capabilityToken": asking.token, "action": "pay"}
             request |= {"resourceId": f"bank://{number}"}

@@ -246,13 +246,13 @@ def test_a_yes_is_not_lost_with_a_question_that_could_not_be_written(
     waits = node.api.enforce(token, "run", "x")["approval"]["id"]
     person.post(f"/v1/approvals/{waits}/approve", {}, status=200)
 
-    async def full(self: Writer, work: Any, *more: Any, **named: Any) -> Any:
+    def full(self: Writer, work: Any, *more: Any, **named: Any) -> None:
         raise WriteFailed("The disk is full.")
 
     asked = {"capabilityToken": token, "action": "run", "resourceId": "x"}
     both = {"requests": [{"requestId": "1", **asked}, {"requestId": "2", **asked}]}
     with monkeypatch.context() as patched:
-        patched.setattr(Writer, "commit", full)
+        patched.setattr(Writer, "submit", full)
         answers = node.api.post("/v1/enforce/batch", both, status=200)["decisions"]
     assert [answer["code"] for answer in answers] == ["overloaded", "overloaded"]
     assert [ask(node.api, token) for _ in range(2)] == ["allowed", "approval_required"]

@@ -291,14 +291,17 @@ class TestInProcess:
     def test_what_breaks_is_denied_in_its_place(self, node: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
         asker = Asker(node.api)
         pipeline = node._service._app._decisions[PATH]._pipeline
-        judge = pipeline._judge.judge
+        real = pipeline._judge
 
-        def broken(asked: Any, *more: Any) -> Any:
-            if asked.request.action == "fly":
-                raise RuntimeError("secret")
-            return judge(asked, *more)
+        class Broken:
+            keeping = real.keeping
 
-        monkeypatch.setattr(pipeline._judge, "judge", broken)
+            def judge(self, asked: Any, *more: Any) -> Any:
+                if asked.request.action == "fly":
+                    raise RuntimeError("secret")
+                return real.judge(asked, *more)
+
+        monkeypatch.setattr(pipeline, "_judge", Broken())  # of a compiled judge nothing can be replaced
         found = asker.all(asker.asking(), asker.asking("fly"), asker.asking())
         assert [one.get("reasonCode", one.get("code")) for one in found] == ["allowed", "internal_error", "allowed"]
         assert "secret" not in json.dumps(found)
@@ -306,7 +309,8 @@ class TestInProcess:
     def test_a_writer_that_fails_denies_all_and_takes_no_place(self, node: InProcess) -> None:
         asker = Asker(node.api)
         pipeline = node._service._app._decisions[PATH]._pipeline
-        commit, pipeline._writer.commit = pipeline._writer.commit, _refuse
+        writer = pipeline._writer
+        submit, writer.submit = writer.submit, _refuse
         try:
             assert asker.codes(asker.asking("run"), asker.asking("run"), asker.asking("run")) == [
                 "denied overloaded",
@@ -314,11 +318,11 @@ class TestInProcess:
                 "denied overloaded",
             ]
         finally:
-            pipeline._writer.commit = commit
+            writer.submit = submit
         assert asker.codes(asker.asking("run"), asker.asking("run")) == ["allowed", "allowed"]
 
 
-async def _refuse(work: Any) -> Any:
+def _refuse(*_: Any) -> None:
     from act.audit.writer import WriteFailed
 
     raise WriteFailed("The disk is full.")

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, update
 from sqlalchemy.exc import OperationalError
@@ -47,12 +47,20 @@ class WriteFailed(Exception):
     """Nothing was written: the queue is full, the disk is, or the writer is stopped."""
 
 
+class Told(Protocol):
+    """Who is told what a unit has come to: a future, or whatever takes the same calls."""
+
+    def done(self) -> bool: ...
+    def set_result(self, value: Any, /) -> None: ...
+    def set_exception(self, error: Any, /) -> None: ...
+
+
 @dataclass(slots=True)
 class _Unit(Generic[T]):
-    """Work and who waits for it: a thread, or a coroutine of `loop`. It has come to `value`, or to `failure`."""
+    """Work and who waits for it: a thread, or someone on `loop`. It has come to `value`, or to `failure`."""
 
     work: Callable[[Transaction], T]
-    answer: Future[T] | asyncio.Future[T]
+    answer: Told
     loop: asyncio.AbstractEventLoop | None = None
     recorded: bool = True
     along: Callable[[Transaction], None] | None = field(default_factory=along.get)
@@ -66,7 +74,7 @@ class _Unit(Generic[T]):
         return value
 
     def deliver(self) -> None:
-        answer: Any = self.answer
+        answer = self.answer
         if answer.done():  # who waited has gone; the write stands all the same
             return
         if self.failure is None:
@@ -166,10 +174,17 @@ class Writer:
 
     async def commit(self, work: Callable[[Transaction], T], *, recorded: bool = True) -> T:
         """`write`, for coroutines; unless `recorded`, for rows of which there is no record, as `tidy`."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-        self._enqueue(_Unit(work, answer, loop, recorded))
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.submit(work, answer, recorded=recorded)
         return await answer
+
+    def submit(self, work: Callable[[Transaction], T], told: Told, *, recorded: bool = True) -> None:
+        """`commit`, for whoever does not wait: `told` is told of it, on the event loop that runs now.
+
+        Raises:
+            WriteFailed: nothing was written, and nobody is told.
+        """
+        self._enqueue(_Unit(work, told, asyncio.get_running_loop(), recorded))
 
     def _enqueue(self, unit: _Unit[Any]) -> None:
         # Under the lock, so that nothing can be queued behind the end mark and wait forever.

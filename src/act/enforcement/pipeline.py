@@ -1,19 +1,24 @@
-"""The street of one request: judged, made durable, answered.
+"""The street of a request: judged, described, made durable, answered.
 
 Every error on the way ends in a denial or in a problem; there is no way past a step. What a decision spends is
 written in one commit with its audit record, and no answer leaves before that commit.
+
+Requests that are there together are taken through each step together, in the order in which they came (`act.turns`).
+An error in a step is that of one request, and leaves the others alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 
 from act.approvals.steps import StepLost
-from act.audit.arguments import SALT_SIZE, body_of
+from act.audit.arguments import SALT_SIZE, Body, body_of
 from act.audit.transaction import Sealed, Transaction
 from act.audit.writer import WriteFailed, Writer
 from act.database.changes import ChangeFeed
@@ -27,20 +32,45 @@ from act.enforcement.replays import Entry, Key, Replays
 from act.metrics import Metrics
 from act.models import Decision
 from act.problems import ProblemError, conflict, internal_error, overloaded
+from act.turns import Turn
 
 ATTEMPTS = 3
 
 log = logging.getLogger("act.enforcement")
 
 
-class _Attempt(NamedTuple):
-    """A request as it was judged; what it reserves is held until it is recorded or undone."""
+@dataclass(slots=True, eq=False)
+class _Case:
+    """A request on its way. What it reserves is held until it is recorded or undone."""
 
-    started: float
-    revision: int
-    decision_id: str
-    now: datetime
-    judgement: Judgement
+    asked: Asked
+    key: Key
+    entry: Entry
+    waiting: asyncio.Future[Answered]
+    told: Callable[[_Case], None]
+    """Called when `sealed` or `failure` is there."""
+    attempts: int = 0
+    started: float = field(init=False)
+    revision: int = field(init=False)
+    decision_id: str = field(init=False)
+    now: datetime = field(init=False)
+    judgement: Judgement = field(init=False)
+    body: Body = field(init=False)
+    fields: dict[str, Any] = field(init=False)
+    sealed: Sealed | None = None
+    failure: BaseException | None = None
+
+    def done(self) -> bool:
+        """Never: also when nobody waits any more, what was reserved has to be settled."""
+        return False
+
+    def set_result(self, sealed: Sealed) -> None:
+        self.sealed = sealed
+        self.told(self)
+
+    def set_exception(self, failure: BaseException) -> None:
+        self.failure = failure
+        self.told(self)
 
 
 class _Salts:
@@ -57,6 +87,8 @@ class _Salts:
 
 
 class Pipeline:
+    """Belongs to one event loop."""
+
     def __init__(
         self, clock: Clock, feed: ChangeFeed, judge: Judge, replays: Replays, writer: Writer, metrics: Metrics
     ) -> None:
@@ -67,6 +99,8 @@ class Pipeline:
         self._writer = writer
         self._metrics = metrics
         self._salts = _Salts()
+        self._begun = Turn(self._decide)
+        self._settled = Turn(self._answer)
 
     async def enforce(self, asked: Asked) -> Answered:
         """Decide one request.
@@ -78,7 +112,7 @@ class Pipeline:
         return await (await self.begin(asked))
 
     async def begin(self, asked: Asked) -> Awaitable[Answered]:
-        """Judge one request now, and answer what makes the decision durable; that must be awaited in any case.
+        """Have one request decided, and answer what waits for it. Whether or not anybody waits, it is decided.
 
         It waits for nothing but an earlier request under the same id: of requests that are begun one after the other,
         each is judged with what those before it have reserved.
@@ -99,8 +133,10 @@ class Pipeline:
                 self._metrics.replayed()
                 return _known(again(decision))
             break
-        attempt = self._judged(asked)
-        return self._decide_once(asked, key, self._replays.begin(key, asked.digest, self._clock.monotonic()), attempt)
+        waiting: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        entry = self._replays.begin(key, asked.digest, self._clock.monotonic())
+        self._begun.add(_Case(asked, key, entry, waiting, self._settled.add))
+        return waiting
 
     def _refuse_older(self, asked: Asked) -> None:
         # Once is enough: a revision never goes down.
@@ -114,58 +150,88 @@ class Pipeline:
             return False
         return self._judge.still_stands(asked, decision, self._feed.revision, self._clock.now())
 
-    async def _decide_once(self, asked: Asked, key: Key, entry: Entry, attempt: _Attempt) -> Answered:
-        answered = None
-        try:
-            answered = await self._decide(asked, attempt)
-        finally:
-            self._replays.finish(key, entry, answered)
-        return answered
+    def _decide(self, cases: list[_Case]) -> None:
+        for step in (self._judge_one, self._describe_one, self._record_one):
+            cases = [case for case in cases if self._went(step, case)]
 
-    def _judged(self, asked: Asked) -> _Attempt:
+    def _answer(self, cases: list[_Case]) -> None:
+        for case in cases:
+            self._went(self._answer_one, case)
+
+    def _went(self, step: Callable[[_Case], None], case: _Case) -> bool:
+        try:
+            step(case)
+        except Exception as error:  # noqa: BLE001 - told to whoever waits for this one
+            self._end(case, None, error)
+            return False
+        return True
+
+    def _judge_one(self, case: _Case) -> None:
         if self._feed.broken:
             raise _stale("The server does not know how old its state is; it has to be restarted.", {})
-        started = self._clock.monotonic()
-        revision = self._feed.revision  # read first: the answer may rest on newer state, never on older
-        decision_id, now = new_id("dec"), self._clock.now()
-        return _Attempt(started, revision, decision_id, now, self._judge.judge(asked, decision_id, now))
+        case.started = self._clock.monotonic()
+        case.revision = self._feed.revision  # read first: the answer may rest on newer state, never on older
+        case.decision_id, case.now = new_id("dec"), self._clock.now()
+        case.attempts += 1
+        case.judgement = self._judge.judge(case.asked, case.decision_id, case.now)
 
-    async def _decide(self, asked: Asked, first: _Attempt) -> Answered:
-        attempt: _Attempt | None = first
-        for _ in range(ATTEMPTS):
-            started, revision, decision_id, now, judgement = attempt or self._judged(asked)
-            try:
-                sealed = await self._record(asked, judgement, decision_id, revision, now, started)
-            except StepLost:
-                judgement.undo()
-                attempt = None
-                continue
-            except WriteFailed as error:
-                judgement.undo()
-                raise overloaded(f"{error} Nothing was allowed; try again.") from error
-            except Exception as error:
-                judgement.undo()
-                log.exception("decision %s could not be recorded", decision_id, extra={"decisionId": decision_id})
-                raise internal_error() from error
-            settlement = judgement.settlement
-            self._metrics.decided(settlement.verdict, settlement.code, self._clock.monotonic() - started)
-            return answer(asked, judgement, decision_id, revision, now, sealed)
-        raise overloaded("Others were faster several times. Nothing was allowed; try again.")
+    def _describe_one(self, case: _Case) -> None:
+        asked, judgement = case.asked, case.judgement
+        try:
+            case.body = body_of(asked.request.arguments, self._salts.next(), self._judge.keeping(asked))
+            case.fields = record(asked, judgement, case.decision_id, case.revision, case.now, case.body)
+        except Exception as error:
+            raise self._undone(case, error) from error
 
-    async def _record(
-        self, asked: Asked, judgement: Judgement, decision_id: str, revision: int, now: datetime, started: float
-    ) -> Sealed:
-        """Make the decision durable, with all it spends, in one commit."""
-        body = body_of(asked.request.arguments, self._salts.next(), self._judge.keeping(asked))
-        fields = record(asked, judgement, decision_id, revision, now, body)
+    def _record_one(self, case: _Case) -> None:
+        """Have the decision made durable, with all it spends, in one commit."""
+        asked, fields, body, effects = case.asked, case.fields, case.body, case.judgement.settlement.effects
+        started = case.started
 
         def work(transaction: Transaction) -> Sealed:
-            for effect in judgement.settlement.effects:
+            for effect in effects:
                 effect.write(transaction)
             fields["latencyMicros"] = round((self._clock.monotonic() - started) * 1_000_000)
             return transaction.record(asked.caller.tenant_id, "decision", fields, body)
 
-        return await self._writer.commit(work)
+        try:
+            self._writer.submit(work, case)
+        except Exception as error:
+            raise self._undone(case, error) from error
+
+    def _answer_one(self, case: _Case) -> None:
+        if isinstance(case.failure, StepLost) and case.attempts < ATTEMPTS:
+            case.judgement.undo()
+            case.failure = None
+            self._begun.add(case)
+            return
+        if case.sealed is None:
+            raise self._undone(case, case.failure) from case.failure
+        settlement = case.judgement.settlement
+        self._metrics.decided(settlement.verdict, settlement.code, self._clock.monotonic() - case.started)
+        made = answer(case.asked, case.judgement, case.decision_id, case.revision, case.now, case.sealed)
+        self._end(case, made, None)
+
+    def _undone(self, case: _Case, error: BaseException | None) -> ProblemError:
+        """Give back what was reserved for a decision that was not written; answers the problem that says so."""
+        case.judgement.undo()
+        if isinstance(error, StepLost):
+            return overloaded("Others were faster several times. Nothing was allowed; try again.")
+        if isinstance(error, WriteFailed):
+            return overloaded(f"{error} Nothing was allowed; try again.")
+        id = case.decision_id
+        log.error("decision %s could not be recorded", id, exc_info=error, extra={"decisionId": id})
+        return internal_error()
+
+    def _end(self, case: _Case, answered: Answered | None, error: Exception | None) -> None:
+        """Keep the answer for retries, and tell whoever waits."""
+        self._replays.finish(case.key, case.entry, answered)
+        if case.waiting.done():  # who waited has gone; the decision stands all the same
+            return
+        if answered is not None:
+            case.waiting.set_result(answered)
+        else:
+            case.waiting.set_exception(error or internal_error())
 
 
 async def _known(answered: Answered) -> Answered:

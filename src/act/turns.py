@@ -1,0 +1,31 @@
+"""What belongs to one turn of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Turn(Generic[T]):
+    """Takes what comes within one turn of the event loop, and hands it on together when the turn is over.
+
+    A step that is done for many in a row finds its code and its data in the processor's caches; one that takes turns
+    with all other steps does not, and takes twice as long. Belongs to one event loop.
+    """
+
+    def __init__(self, then: Callable[[list[T]], None]) -> None:
+        self._then = then
+        self._items: list[T] = []
+
+    def add(self, item: T) -> None:
+        """To be called on the event loop."""
+        if not self._items:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._items.append(item)
+
+    def _end(self) -> None:
+        items, self._items = self._items, []
+        self._then(items)
