@@ -94,6 +94,7 @@ bench: setup  ## Measure decisions, in process and over HTTP (prints; gates noth
 
 bench-http: setup  ## Decisions over HTTP, next to Cerbos (fetches it; needs wrk; SECONDS=5 for each row)
 	$(RUN) python -m benchmarks.over_http $(SECONDS)
+	$(RUN) python -m benchmarks.stages
 
 bench-engine: setup  ## The decision procedure against other engines (fetches them)
 	$(RUN) python -m benchmarks.engine

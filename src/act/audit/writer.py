@@ -109,7 +109,8 @@ class Writer:
         self._trees: dict[str, Frontier] = {}
         self._revision = 0
         self._records = 0
-        self._stopped = threading.Event()
+        self._stopped = False
+        self._ended = False
         self._admission = threading.Lock()
 
     def start(self) -> None:
@@ -125,9 +126,9 @@ class Writer:
     def stop(self) -> None:
         """Write what waits, then end. Later submissions fail."""
         with self._admission:
-            if self._stopped.is_set():
+            if self._stopped:
                 return
-            self._stopped.set()
+            self._stopped = True
             for gathered in self._gathered.values():
                 self._queue.put(gathered)
             self._gathered = {}
@@ -145,7 +146,7 @@ class Writer:
 
     @property
     def alive(self) -> bool:
-        return self._worker.is_alive() and not self._stopped.is_set()
+        return self._worker.is_alive() and not self._stopped
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Have `work` done in the next commit, and wait until it is durable; for threads that may block.
@@ -189,7 +190,7 @@ class Writer:
     def _enqueue(self, unit: _Unit[Any]) -> None:
         # Under the lock, so that nothing can be queued behind the end mark and wait forever.
         with self._admission:
-            if not self.alive:
+            if self._stopped or self._ended:
                 raise WriteFailed("The server is shutting down.")
             if self._waiting >= MAX_WAITING:
                 raise WriteFailed("Too many writes are waiting.")
@@ -233,6 +234,12 @@ class Writer:
         answer.result()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._ended = True
+
+    def _work(self) -> None:
         ending = False
         while not ending:
             units = self._queue.get()

@@ -122,7 +122,7 @@ class Pipeline:
         """
         self._refuse_older(asked)
         key = Key(asked.caller.tenant_id, asked.caller.id, asked.request.request_id)
-        while earlier := self._replays.find(key, self._clock.monotonic()):
+        while earlier := self._replays.find(key, now := self._clock.monotonic()):
             if earlier.digest != asked.digest:
                 raise conflict("request_id_reused", "This requestId was used for another request; make a new one.")
             if not earlier.done:
@@ -134,7 +134,7 @@ class Pipeline:
                 return _known(again(decision))
             break
         waiting: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        entry = self._replays.begin(key, asked.digest, self._clock.monotonic())
+        entry = self._replays.begin(key, asked.digest, now)
         self._begun.add(_Case(asked, key, entry, waiting, self._settled.add))
         return waiting
 
@@ -152,19 +152,22 @@ class Pipeline:
 
     def _decide(self, cases: list[_Case]) -> None:
         for step in (self._judge_one, self._describe_one, self._record_one):
-            cases = [case for case in cases if self._went(step, case)]
+            cases = self._each(step, cases)
 
     def _answer(self, cases: list[_Case]) -> None:
-        for case in cases:
-            self._went(self._answer_one, case)
+        self._each(self._answer_one, cases)
 
-    def _went(self, step: Callable[[_Case], None], case: _Case) -> bool:
-        try:
-            step(case)
-        except Exception as error:  # noqa: BLE001 - told to whoever waits for this one
-            self._end(case, None, error)
-            return False
-        return True
+    def _each(self, step: Callable[[_Case], None], cases: list[_Case]) -> list[_Case]:
+        """Take all of them through a step; those for which it went well."""
+        left = []
+        for case in cases:
+            try:
+                step(case)
+            except Exception as error:  # noqa: BLE001 - told to whoever waits for this one
+                self._end(case, None, error)
+            else:
+                left.append(case)
+        return left
 
     def _judge_one(self, case: _Case) -> None:
         if self._feed.broken:

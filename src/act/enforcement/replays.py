@@ -77,10 +77,13 @@ class Replays:
 
     def begin(self, key: Key, digest: bytes, now: float) -> Entry:
         """Remember that this request is being decided; no other may be under way with this key."""
-        self._forget_old(key.tenant_id, now)
+        if mine := self._answered.get(key.tenant_id):
+            if now - next(iter(mine.values())).at >= WINDOW:
+                self._forget_old(key.tenant_id, now)
+            if key in mine:
+                self._drop(key)
         if self._kept >= MAX_KEPT:
             self._make_room(now)
-        self._drop(key)
         entry = self._running[key] = Entry(digest, now)
         return entry
 
