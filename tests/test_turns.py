@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 from act.turns import Turn
 
@@ -57,3 +58,18 @@ def test_many_tasks_share_a_turn() -> None:
 
     asyncio.run(work())
     assert seen == [list(range(64))]
+
+
+def test_the_context_of_the_first_is_not_that_of_all() -> None:
+    mine: ContextVar[str | None] = ContextVar("mine", default=None)
+    seen: list[str | None] = []
+
+    async def work() -> None:
+        turn = Turn[int](lambda _: seen.append(mine.get()))
+        mine.set("of the first")
+        turn.add(0)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(work())
+    assert seen == [None]

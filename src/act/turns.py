@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -23,7 +24,8 @@ class Turn(Generic[T]):
     def add(self, item: T) -> None:
         """To be called on the event loop."""
         if not self._items:
-            asyncio.get_running_loop().call_soon(self._end)
+            # In a context of nobody: the first one's is no business of the others.
+            asyncio.get_running_loop().call_soon(self._end, context=Context())
         self._items.append(item)
 
     def _end(self) -> None:

@@ -51,8 +51,6 @@ def _plain(value: Any) -> bool:
         return type(value) in _LEAVES
     found = [value]
     for item in found:  # grows on the way
-        if len(found) > _MOST:
-            return False
         members = item
         if type(item) is dict:
             if item and (set(map(type, item)) != _NAMES or not "".join(item).isascii()):
@@ -60,8 +58,9 @@ def _plain(value: Any) -> bool:
             members = item.values()
         # What the kinds of the members tell together needs no step for each of them.
         kinds = set(map(type, members))
-        if not kinds <= _KINDS:
+        if kinds <= _LEAVES:
+            continue
+        if not kinds <= _KINDS or len(found) > _MOST:
             return False
-        if not kinds <= _LEAVES:
-            found += compress(members, map(_contains, map(type, members)))
+        found += compress(members, map(_contains, map(type, members)))
     return True
