@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, MutableMapping
 from typing import Any
 
-from act import strict_json
 from act.problems import ProblemError, unprocessable
+from act.strict_json import AmbiguousJson, MalformedJson, loads
 
 MAX_BODY = 256 * 1024
 BODY_SECONDS = 15.0
@@ -22,7 +22,10 @@ REQUEST_ID = b"x-request-id"
 TRACEPARENT = b"traceparent"
 _LENGTH = b"content-length"
 _TYPE = b"content-type"
-_READ = frozenset((API_KEY, REQUEST_ID, TRACEPARENT, _LENGTH, _TYPE))
+_ENCODING = b"content-encoding"
+_READ = frozenset((API_KEY, REQUEST_ID, TRACEPARENT, _LENGTH, _TYPE, _ENCODING))
+_SHOWN = 64
+"""So many characters of a header are said again."""
 
 
 class Disconnected(Exception):
@@ -90,18 +93,37 @@ def parse(headers: Headers, body: bytes) -> Any:
     """The body as JSON.
 
     Raises:
-        ProblemError: 415 for another media type, 400 for what is not JSON, 422 for what reads in two ways.
+        ProblemError: 415 for another media type, character set or coding; 400 for what is not JSON, 422 for what
+            reads in two ways.
     """
-    media_type = headers.get(_TYPE) or ""
-    if media_type != JSON and (media_type := media_type.partition(";")[0].strip().lower()) != JSON:
-        detail = f"Send the body as application/json, not as {media_type or 'nothing'!r}."
-        raise ProblemError(415, "media_type_unsupported", "Unsupported media type", detail)
+    if (headers.get(_TYPE) != JSON or _ENCODING in headers) and (fault := _fault_of_type(headers)):
+        raise ProblemError(415, "media_type_unsupported", "Unsupported media type", f"Send the body as {JSON}{fault}.")
     try:
-        return strict_json.loads(body)
-    except strict_json.MalformedJson as error:
+        return loads(body)
+    except MalformedJson as error:
         raise ProblemError(400, "json_malformed", "Malformed JSON", str(error)) from None
-    except strict_json.AmbiguousJson as error:
+    except AmbiguousJson as error:
         raise unprocessable(error.faults) from None
+
+
+def _fault_of_type(headers: Headers) -> str | None:
+    """Why a body with these headers may be something else than JSON in UTF-8 (RFC 8259, section 8.1)."""
+    for header_name, shown in ((_TYPE, "Content-Type"), (_ENCODING, "Content-Encoding")):
+        if header_name in headers and headers[header_name] is None:
+            return f"; there are several headers {shown}"
+    kind, *parameters = (part.strip().lower() for part in (headers.get(_TYPE) or "").split(";"))
+    if kind != JSON:
+        return f", not as {_clipped(kind)!r}" if kind else ", and say so in the header Content-Type"
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip('"') not in ("utf-8", "utf8"):
+            return f" in UTF-8, not in {_clipped(value)!r}"
+    coding = (headers.get(_ENCODING) or "").strip().lower()
+    return None if coding in ("", "identity") else f" as it is, not coded as {_clipped(coding)!r}"
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 async def _collect(receive: Receive) -> bytes:

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
@@ -19,6 +19,10 @@ from act.models import ReasonCode, Verdict
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+STATUSES = (400, 401, 403, 405, 408, 409, 413, 415, 422, 500, 503)
+"""With which a question may be refused. Every series is there from the start, at 0: what begins with its first 1 has
+not increased for `increase()`."""
+_VERDICTS = {ReasonCode.ALLOWED: Verdict.ALLOWED, ReasonCode.APPROVAL_REQUIRED: Verdict.PENDING_APPROVAL}
 
 
 class _Distribution(Collector):
@@ -47,7 +51,9 @@ class _Decided(Collector):
     """How decisions ended, and how long each took: both at once, because it is done for every one."""
 
     def __init__(self) -> None:
-        self._counts: Counts[tuple[Verdict, ReasonCode]] = Counts()
+        self._counts: Counts[tuple[Verdict, ReasonCode]] = Counts(
+            {(_VERDICTS.get(code, Verdict.DENIED), code): 0 for code in ReasonCode}
+        )
         self._seconds = _Distribution("act_decision_seconds", "From the question to its durable answer.", _SECONDS)
         self._lock = threading.Lock()
 
@@ -67,6 +73,18 @@ class _Decided(Collector):
         yield from self._seconds.collect()
 
 
+class _WithoutCreated(Collector):
+    """Without the times at which the library made its counters; `process_start_time_seconds` is the same."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
+
+
 class Metrics:
     """Safe for threads. One for each node, so that nodes in one process do not count each other."""
 
@@ -82,6 +100,8 @@ class Metrics:
             ["status"],
             registry=registry,
         )
+        for status in STATUSES:
+            self._problems.labels(str(status))
         self._commit_units = _Distribution("act_commit_units", "Units of work that shared one commit.", _UNITS)
         self._commit_seconds = _Distribution("act_commit_seconds", "One commit, made durable.", _SECONDS)
         registry.register(self._commit_units)
@@ -115,4 +135,4 @@ class Metrics:
 
     def render(self) -> bytes:
         """Everything in the text format of Prometheus."""
-        return generate_latest(self._registry)
+        return generate_latest(_WithoutCreated(self._registry))

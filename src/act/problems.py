@@ -69,11 +69,13 @@ def forbidden(code: str, detail: str) -> ProblemError:
     return ProblemError(403, code, "Forbidden", detail)
 
 
-def unprocessable(faults: Sequence[Fault]) -> ProblemError:
+def unprocessable(faults: Sequence[Fault], of: Literal["document", "query"] = "document") -> ProblemError:
+    """Faults of a body, or of what stands beside it: there nothing could have been changed."""
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     if len(faults) >= MAX_FAULTS:
         count = f"{MAX_FAULTS} faults or more"  # an answer is no larger than a person can read
-    detail = f"The document has {count}; nothing was changed. See 'errors'."
+    unchanged = "" if of == "query" else "; nothing was changed"
+    detail = f"The {of} has {count}{unchanged}. See 'errors'."
     return ProblemError(422, "document_invalid", "Document invalid", detail, faults[:MAX_FAULTS])
 
 

@@ -117,8 +117,10 @@ def _loads_closely(data: bytes) -> Any:
         value = _decoder.decode(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise MalformedJson("The text is not JSON: it is not UTF-8.") from None
-    except (RecursionError, ValueError) as error:
-        raise MalformedJson(f"The text is not JSON: {error}.") from None
+    except RecursionError:
+        raise MalformedJson(f"The text cannot be read: it is nested deeper than {MAX_DEPTH} levels.") from None
+    except ValueError as error:
+        raise MalformedJson(f"The text is not JSON: {str(error).rstrip('.')}.") from None
     if not _sound(value) and (faults := list(itertools.islice(faults_of(value), MAX_FAULTS))):
         raise AmbiguousJson(faults)
     return value

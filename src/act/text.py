@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from typing import Final
 from urllib.parse import quote
 
 # What RFC 3986 lets stand in a path segment as it is (pchar), beside letters, digits and "-._~".
@@ -19,15 +21,58 @@ _TOKEN = re.compile(
     r"(?<![\w-])(?P<before>(?>[\w-]*?(?=eyJ)))eyJ(?:[\w-]++\.[\w-]++\.[\w-]+|[\w-]{16,}+\.[\w-]{16,})",
 )
 
+# Secrets that are known by their text, because whoever chose them was free in their form: each in every spelling that
+# it may stand in. Lists are read by copies and only grown and shrunk at one place: several threads may have nodes.
+_SPELLINGS: Final = list[str]()
+_ENCODED: Final = list[bytes]()
+
+
+def know(secret: str) -> bool:
+    """From now on `secret` is found wherever it stands, until `forget`, as often. False: it always is, by its look."""
+    spellings = _spellings(secret)
+    _SPELLINGS.extend(spellings)
+    _ENCODED.extend([spelling.encode("utf-8", "surrogatepass") for spelling in spellings])
+    return bool(spellings)
+
+
+def forget(secret: str) -> None:
+    """One `know` less of it."""
+    for spelling in _spellings(secret):
+        _SPELLINGS.remove(spelling)
+        _ENCODED.remove(spelling.encode("utf-8", "surrogatepass"))
+
+
+def _spellings(secret: str) -> list[str]:
+    """As it is, and as it is in JSON, in JSON within JSON, and in a URL."""
+    if not secret or _KEY.fullmatch(secret):
+        return []
+    plain = json.dumps(secret, ensure_ascii=False)[1:-1]
+    twice = json.dumps(plain, ensure_ascii=False)[1:-1]
+    return list(dict.fromkeys((secret, plain, twice, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe=""))))
+
+
+def _one_in(text: str) -> bool:
+    return any(map(text.__contains__, tuple(_SPELLINGS)))
+
+
+def has_known(encoded: bytes) -> bool:
+    """Whether a known secret stands in a text as UTF-8: that of JSON, perhaps."""
+    return bool(_ENCODED) and any(map(encoded.__contains__, tuple(_ENCODED)))
+
 
 def has_secret(text: str) -> bool:
-    """Whether something in the text looks like one of our tokens or keys, or a secret of a webhook."""
+    """Whether something in the text looks like one of our tokens or keys, or a secret of a webhook, or is known."""
+    if _SPELLINGS and _one_in(text):
+        return True
     keyed = "_" in text and ("act_" in text or "whsec_" in text)
     return (keyed and _KEY.search(text) is not None) or ("eyJ" in text and _TOKEN.search(text) is not None)
 
 
 def without_secrets(text: str, mark: str = "[secret]") -> str:
-    """The text, in which nothing looks like a secret of ours: `mark` stands in its place."""
+    """The text, in which nothing looks like a secret of ours, and no known one is: `mark` stands in its place."""
+    if _SPELLINGS and _one_in(text):
+        for secret in sorted(_SPELLINGS, key=len, reverse=True):  # one may be a part of another
+            text = text.replace(secret, mark)
     if "eyJ" in text:
         text = _TOKEN.sub(rf"\g<before>{mark}", text)
     return _KEY.sub(mark, text) if "_" in text and ("act_" in text or "whsec_" in text) else text

@@ -130,11 +130,17 @@ def test_erasing_any_of_it_keeps_the_log_valid(bodies: list[tuple[dict[str, Any]
     head = head_of(lines)
     assert verify(lines, [head]).erased == 0
     gone = data.draw(st.sets(st.integers(0, len(lines) - 1)))
-    erased = [Line(x.index, x.leaf_hash, x.record) if x.index in gone else x for x in lines]
-    finding = verify(erased, [head])
-    assert finding.ok
-    assert finding.erased == sum(bodies[index][1] != "none" for index in gone)
-    assert finding.root == head.root
+    left = [Line(x.index, x.leaf_hash, x.record) if x.index in gone else x for x in lines]
+    kept = {index for index in gone if bodies[index][1] != "none"}
+    # The record that says so names some of them; of the others nobody has said anything.
+    named = data.draw(st.sets(st.sampled_from(sorted(gone)))) if gone else set()
+    told = {"v": 1, "index": len(lines), "kind": "arguments.erased", "indexes": sorted(named)}
+    left.append(Line(len(lines), leaf_hash(encode(told)).hex(), told))
+    finding = verify(left, [head])
+    assert finding.ok is (kept <= named)
+    assert finding.bad_index == min(kept - named, default=None)
+    assert (finding.erased, finding.unnamed) == (len(kept & named), len(kept - named))
+    assert finding.root == head_of(left).root
 
 
 @given(BODIES, ARGUMENTS, st.data())

@@ -203,7 +203,8 @@ def test_what_was_altered_is_named(api: Api, asking: Asking, what: str) -> None:
     if what == "swapped":
         altered[two] = json.loads(records[two])
     found = judged(b"".join(json.dumps(line).encode() + b"\n" for line in altered) + checkpoint + b"\n")
-    assert found.ok, "without both it was erased"
+    assert (found.ok, found.bad_index, found.unnamed) == (False, one, 1), "no record says that it was erased"
+    assert f"The arguments of record {one} are gone" in found.message
 
 
 # --- erasing ---

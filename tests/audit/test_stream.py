@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -274,6 +275,31 @@ def test_csv_has_a_line_for_each_record(server: Server) -> None:
 @pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "\uff1d1"])
 def test_no_cell_is_a_formula(text: str) -> None:
     assert f"'{text[0]}".encode() in csv_line({"index": 1, "reason": text}, "00")
+
+
+def characters() -> Iterator[str]:
+    return (chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
+
+
+def test_no_cell_is_a_formula_behind_what_nobody_sees() -> None:
+    """Controls, formats, white space, and a few of those that are ignorable though of other categories."""
+    unseen = [each for each in characters() if unicodedata.category(each) in ("Cc", "Cf", "Zl", "Zp", "Zs")]
+    unseen += "\u034f\u115f\u1160\u17b4\u180b\u2065\u3164\ufe0f\uffa0\U000e0100"
+    for each in unseen:
+        for text in (f"{each}=1", f"{each}{each}\u2060+1"):
+            assert f"'{each}".encode() in csv_line({"reason": text}, "00"), ascii(each)
+        if each not in "\t\r\n":
+            assert f";'{each}=1".encode() in csv_line({"reason": f"x;{each}=1"}, "00"), ascii(each)
+
+
+def test_no_cell_is_a_formula_in_other_forms() -> None:
+    """What compatibility normalisation makes a formula of."""
+    forms = [each for each in characters() if unicodedata.normalize("NFKC", each)[:1] in ("=", "+", "-", "@")]
+    assert {"\ufe62", "\ufe63", "\ufe66", "\ufe6b", "\uff0b", "\uff0d", "\uff1d", "\uff20"} < set(forms)
+    for each in forms:
+        for text in (f"{each}1", f"\u2060{each}1"):
+            assert f"'{text}".encode() in csv_line({"reason": text}, "00"), ascii(each)
+    assert b"'" not in csv_line({"reason": "1 + 1 = 2; it costs 5 - 3"}, "00")
 
 
 def test_ocsf_events_have_what_their_class_wants(server: Server) -> None:

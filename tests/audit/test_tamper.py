@@ -147,6 +147,8 @@ def log(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Log:
     node = InProcess(folder)
     for number, record in enumerate(one_of_each.values()):
         fields = {name: value for name, value in record.items() if name not in SEALED}
+        if "argumentsKept" in fields:
+            fields["argumentsKept"] = "none"  # the copy of a record has nothing beside it
         node.node._writer.write(lambda to, r=record, f=fields: to.record(TENANT, r["kind"], f))
         if number % 20 == 0:
             kept.append(keep(node.api))

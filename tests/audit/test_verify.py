@@ -178,6 +178,13 @@ def test_two_checkpoints_of_one_size_are_both_held_against_the_log() -> None:
         found_at(verify(LINES, checkpoints), None, "are not those that the checkpoint")
 
 
+def test_the_records_in_question_are_those_after_the_last_checkpoint_that_fits() -> None:
+    records = [dict(line.record) for line in LINES]
+    records[6]["keyId"] = "key_2"
+    finding = verify(lines_of(records), [checkpoint_of(LINES, 2), checkpoint_of(LINES, 5), HEAD])
+    found_at(finding, None, "What is not is among those from 5 to 8.")
+
+
 def test_a_false_checkpoint_of_the_empty_log() -> None:
     found_at(verify(LINES, [Checkpoint(ORIGIN, 0, bytes(32))]), None, "The first 0 records")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import resource
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -59,9 +61,15 @@ def make_old(server: Server) -> None:
 
 
 class Middleman:
-    """Passes on what the server answers, and of an export no more than so many bytes before it ends the connection."""
+    """Passes on what the server answers, and of an export no more than so many bytes before it ends the connection.
 
-    def __init__(self, server: Server, most: int) -> None:
+    Args:
+        waits: it does not end it, and sends no more.
+    """
+
+    def __init__(self, server: Server, most: int, *, waits: bool = False) -> None:
+        self._over = over = threading.Event()
+
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -75,6 +83,9 @@ class Middleman:
                 self.end_headers()
                 sent = content[:most]
                 self.wfile.write(f"{len(sent):x}\r\n".encode() + sent + b"\r\n")
+                if waits:
+                    self.wfile.flush()
+                    over.wait(60)
                 if len(content) <= most:
                     self.wfile.write(b"0\r\n\r\n")
                 self.close_connection = True
@@ -89,6 +100,7 @@ class Middleman:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -106,6 +118,8 @@ def test_an_export_that_breaks_off_says_so_and_goes_on(ctl: Ctl, server: Server,
         assert there > 500
         assert f"broke off after {there} records" in run.err
         assert f"--resume {file}" in run.err
+        assert "ended before the export did" in run.err
+        assert "is it running" not in run.err
         assert not file.exists()
         # And again: it grows each time.
         further = ctl("audit", "export", "--resume", file, ACT_BASE_URL=middle.url)
@@ -124,6 +138,33 @@ def test_an_export_that_breaks_off_says_so_and_goes_on(ctl: Ctl, server: Server,
     ctl("audit", "export", "--file", whole).ok()
     records = [line for line in whole.read_bytes().splitlines() if line.startswith(b'{"index":')]
     assert file.read_bytes().splitlines()[: len(records)] == records
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_export_that_is_interrupted_says_what_there_is(
+    ctl: Ctl, server: Server, tmp_path: Path, number: int, code: int
+) -> None:
+    file, partial = tmp_path / "log.jsonl", tmp_path / "log.jsonl.partial"
+    with Middleman(server, 300_001, waits=True) as middle:
+        process = subprocess.Popen(
+            [actctl(), "audit", "export", "--file", file],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ctl.environment | {"ACT_BASE_URL": middle.url},
+        )
+        deadline = time.monotonic() + 60
+        while not (partial.exists() and partial.stat().st_size > 200_000):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert f"Interrupted.\nThe export broke off after {count(partial)} records, which are in {partial}." in said
+    assert f"--resume {file}" in said
+    assert "is it running" not in said
+    ctl("audit", "export", "--resume", file).ok()
+    assert count(file) >= COUNT
 
 
 def test_a_whole_export_is_brought_up_to_date(ctl: Ctl, tmp_path: Path) -> None:
@@ -240,7 +281,8 @@ def test_archives_are_made_and_proved_from_the_command_line(ctl: Ctl, server: Se
     assert "those before" in ctl("audit", "verify", export, "--key", key, **offline).ok().err
     gone = ctl("audit", "show", "17")
     assert (gone.code, "410" in gone.err, made["file"] in gone.err) == (1, True, True)
-    told = ctl("audit", "story", "dec_unknown").ok()
+    told = ctl("audit", "story", "dec_unknown")
+    assert told.code == 1
     assert f"records before {made['end']} are archived" in told.err
     hint = ctl("audit", "prove", "17", "--key", key)
     assert (hint.code, made["file"] in hint.err, "--file" in hint.err) == (1, True, True)

@@ -34,6 +34,8 @@ def mistake(*arguments: str, code: int = 2) -> str:
         (("audit", "show", "first"), "'INDEX': 'first' is not a valid integer."),
         (("audit", "list", "--limit", "all"), "'--limit': 'all' is not a valid integer."),
         (("audit", "tail", "--interval", "often"), "'--interval': 'often' is not a valid number."),
+        (("audit", "tail", "--interval", "inf"), "'--interval': inf is not in the range 0.1<=x<=86400."),
+        (("audit", "tail", "--interval", "nan"), "'--interval': 'nan' is no number to count with."),
         (("tokens", "issue", "X", "--expires-in", "1.5h"), "'--expires-in': '1.5h': write for example 90d, 12h,"),
         (("tenants", "set", "X", "--max-token-ttl", "-1"), "'--max-token-ttl': '-1': write for example"),
         (("serve", "--port", "http"), "'--port': 'http' is not a valid integer."),

@@ -55,7 +55,9 @@ def test_a_decision(ctl: Ctl, decision: Any) -> None:
 
 
 def test_nothing(ctl: Ctl, decision: Any) -> None:
-    assert "No record" in ctl("audit", "story", "nothing").ok().err
+    run = ctl("audit", "story", "nothing", "-o", "json")
+    assert (run.code, run.json()) == (1, [])
+    assert "No record" in ctl("audit", "story", "nothing").err
 
 
 def test_filters_of_the_list(ctl: Ctl, decision: Any) -> None:

@@ -186,6 +186,7 @@ PRODUCED: dict[str, Callable[[Contract, str, pytest.MonkeyPatch, Path], Heard]] 
     "api_key_missing": lambda c, path, m, f: _with(c, path, JSON),
     "api_key_invalid": lambda c, path, m, f: _with(c, path, {"x-api-key": "wrong"} | JSON),
     "scope_missing": lambda c, path, m, f: _without_scope(c, path),
+    "method_not_allowed": lambda c, path, m, f: ask(c.app, path, b"{}", KEY | JSON, "PUT"),
     "body_timeout": lambda c, path, m, f: _never(c, path, m),
     "request_id_reused": lambda c, path, m, f: _reused(c, path),
     "body_too_large": lambda c, path, m, f: _with(c, path, KEY | JSON, b" " * (bodies.MAX_BODY + 1)),

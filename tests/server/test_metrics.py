@@ -12,6 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from act.models import ReasonCode
+from act.server import openapi
 from tests.support import Api, Server
 
 
@@ -49,7 +50,7 @@ def test_it_counts_what_was_answered(fresh: Api) -> None:
         "/v1/enforce/batch", {"requests": [again | {"requestId": uuid4().hex}, again | {"action": "no"}]}, status=200
     )
     found = read(fresh)
-    decided = {key[1:]: value for key, value in found.items() if key[0] == "act_decisions_total"}
+    decided = {key[1:]: value for key, value in found.items() if key[0] == "act_decisions_total" and value}
     assert decided == {
         ("allowed", "allowed"): 2,
         ("denied", "quota_exceeded"): 1,
@@ -57,7 +58,7 @@ def test_it_counts_what_was_answered(fresh: Api) -> None:
         ("denied", "token_malformed"): 1,
     }
     assert found["act_replays_total",] == 1
-    problems = {key[1]: value for key, value in found.items() if key[0] == "act_enforce_problems_total"}
+    problems = {key[1]: value for key, value in found.items() if key[0] == "act_enforce_problems_total" and value}
     assert problems == {"422": 1, "401": 1, "409": 1}
     assert found["act_decision_seconds_count",] == 7
     assert found["act_commit_failures_total",] == 0
@@ -65,6 +66,19 @@ def test_it_counts_what_was_answered(fresh: Api) -> None:
     assert found["act_writer_waiting",] == 0
     assert found["act_revision",] >= 3
     assert found["process_resident_memory_bytes",] > 0
+
+
+def test_every_series_begins_at_0(fresh: Api) -> None:
+    """What appears with its first 1 has not increased for who asks how much it did."""
+    found = read(fresh)
+    codes = {key[2]: value for key, value in found.items() if key[0] == "act_decisions_total"}
+    assert codes == {str(code): 0 for code in ReasonCode}
+    statuses = {int(key[1]): value for key, value in found.items() if key[0] == "act_enforce_problems_total"}
+    documented = {status for problems in openapi.DECISION_PROBLEMS.values() for status in problems}
+    assert statuses == dict.fromkeys(documented, 0)
+    fresh.enforce("not a token", "run", "x")
+    counted = {key for key in read(fresh) if key[0] == "act_decisions_total"}
+    assert counted == {key for key in found if key[0] == "act_decisions_total"}
 
 
 def test_nothing_of_a_request_is_in_it(fresh: Api) -> None:
@@ -83,7 +97,7 @@ def test_what_is_documented_is_there(api: Api) -> None:
     table, _, alerts = page.partition("```yaml")
     documented = set(re.findall(r"`(act_\w+)[`{]", table))
     families = {family.name for family in text_string_to_metric_families(api.send("GET", "/metrics").text)}
-    own = {name for name in families if name.startswith("act_") and not name.endswith("_created")}
+    own = {name for name in families if name.startswith("act_")}
     assert {name.removesuffix("_total") for name in documented} == own
     scrape, rules = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
     assert scrape["scrape_configs"][0]["job_name"] == "act"

@@ -14,6 +14,7 @@ from tests.support import Api, Server
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 PUBLIC = {"/metrics", "/healthz", "/readyz", "/.well-known/jwks.json"}
+FORMS = ("jsonl", "csv", "ocsf")
 REF = "#/components/schemas/"
 
 
@@ -74,9 +75,40 @@ def test_every_operation_but_the_public_ones_needs_an_api_key(document: dict[str
 def test_problems_are_documented_as_what_they_are(document: dict[str, Any], api: Api) -> None:
     assert api.send("GET", "/v1/agents/nobody").headers["content-type"] == "application/problem+json"
     for path, method, operation in operations(document):
-        for status in ("401", "403", "422"):
+        for status in ("500",) if path in PUBLIC else ("401", "403", "422", "500"):
             content = operation["responses"][status]["content"]
             assert content == {"application/problem+json": {"schema": {"$ref": f"{REF}Problem"}}}, f"{method} {path}"
+
+
+def test_only_problems_that_can_come_are_documented(document: dict[str, Any]) -> None:
+    """Those of bodies are for calls with a body, and who needs no key is not refused for one."""
+    of_bodies = {"400", "408", "409", "413", "415"}
+    for path, method, operation in operations(document):
+        found = operation["responses"].keys()
+        if path in PUBLIC:
+            assert found <= {"200", "500", "503"}, f"{method} {path}"
+        elif method == "GET":
+            assert found & of_bodies <= ({"413"} if path.endswith("/tree") else set()), f"{method} {path}"
+        else:
+            assert found >= of_bodies - ({"409"} if path == "/v1/enforce/batch" else set()), f"{method} {path}"
+
+
+def test_what_is_archived_is_documented(document: dict[str, Any]) -> None:
+    found = {f"{method} {path}" for path, method, op in operations(document) if "410" in op["responses"]}
+    assert found == {
+        "GET /v1/audit/{index}",
+        "GET /v1/audit/export",
+        "GET /v1/audit/tile/{tile}",
+        "GET /v1/events",
+        "POST /v1/audit/{index}/erase",
+        "POST /v1/decisions/{decision_id}/outcome",
+    }
+
+
+def test_every_answer_has_its_media_types(document: dict[str, Any], api: Api) -> None:
+    for path, query in (("/v1/audit/checkpoint", ""), *(("/v1/audit/export", f"?format={f}") for f in FORMS)):
+        declared = document["paths"][path]["get"]["responses"]["200"]["content"]
+        assert api.send("GET", path + query).headers["content-type"].partition(";")[0] in declared
 
 
 def test_every_documented_route_is_there_and_closed(document: dict[str, Any], server: Server) -> None:

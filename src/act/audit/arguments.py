@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from act.audit.canonical import canonical
-from act.audit.redaction import Keeping
+from act.audit.redaction import Keeping, without_own
+from act.text import has_known
 
 SALT_SIZE: Final = 16
 MAX_KEPT: Final = 16 * 1024
@@ -50,8 +51,9 @@ def body_of(arguments: Mapping[str, Any], salt: bytes, keeping: Keeping) -> Body
     if len(whole) > MAX_KEPT:
         return Body(salt, None, {"argumentsHash": hashed, "argumentsKept": "none", "argumentsBytes": len(whole)})
     told = {"argumentsHash": hashed, "argumentsKept": keeping.mode}
-    plain = keeping.mode == "full" and not any(begin in whole for begin in _OWN)
-    kept = arguments if plain else keeping.kept(arguments)
+    known = has_known(whole)
+    plain = keeping.mode == "full" and not known and not any(begin in whole for begin in _OWN)
+    kept = arguments if plain else keeping.kept(without_own(arguments) if known else arguments)
     if kept is arguments or (text := canonical(kept)) == whole:
         return Body(salt, _readable(arguments), told)
     return Body(salt, _readable(kept), told | {"keptHash": salted_hash(kept_salt(salt), text)})
@@ -64,9 +66,9 @@ def _readable(value: Any) -> str:
 
 def rest_of(value: Mapping[str, Any], keeping: Keeping) -> dict[str, Any] | None:
     """What stays of arguments, or of a context, where they stand outside of the log; None when nothing does."""
-    if keeping.mode == "none" or len(canonical(value)) > MAX_KEPT:
+    if keeping.mode == "none" or len(whole := canonical(value)) > MAX_KEPT:
         return None
-    return dict(keeping.kept(value) or {})
+    return dict(keeping.kept(without_own(value) if has_known(whole) else value) or {})
 
 
 def salted_hash(salt: bytes, text: bytes) -> str:

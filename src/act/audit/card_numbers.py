@@ -7,22 +7,29 @@ from typing import Final
 
 from act.audit.values import MARK
 
-MANY_DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9]){8}")
+MANY_DIGITS: Final = re.compile(r"[0-9](?:[ .\u00a0-]?[0-9]){8}")
 """Where this finds nothing there is no such number."""
 _SSN = re.compile(r"[0-9](?<![\w-][0-9])[0-9]{2}-[0-9]{2}-[0-9]{4}(?![\w-])")
 _DIGITS = re.compile(r"[0-9](?<![0-9]{2})[0-9]++(?:[ -][0-9]{2,}+)*+")
+_DOTTED = re.compile(r"[0-9](?<![0-9.][0-9])[0-9]{3}([.\u00a0])[0-9]{4,6}+\1[0-9]{4,5}+(?:\1[0-9]{4})?+(?![0-9])")
+"""With such a sign between them groups have to be those of a card: other numbers have dots, too."""
 _GROUP = re.compile(r"[0-9]+")
 _DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
 def without_numbers(text: str) -> str:
     """The text without them."""
-    return _SSN.sub(MARK, _DIGITS.sub(_without_card, text))
+    return _SSN.sub(MARK, _DIGITS.sub(_without_card, _DOTTED.sub(_unless_card, text)))
 
 
 def is_card_number(number: float) -> bool:
     text = str(abs(int(number)))
     return number == int(number) and 13 <= len(text) <= 19 and _is_card(text)
+
+
+def _unless_card(found: re.Match[str]) -> str:
+    digits = found[0].replace(found[1], "")
+    return MARK if 13 <= len(digits) <= 19 and _is_card(digits) else found[0]
 
 
 def _without_card(found: re.Match[str]) -> str:

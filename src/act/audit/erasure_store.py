@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, Select, select, update
 
+from act.audit.gone import Gone
 from act.database.tables import audit_records
 
 _columns = audit_records.c
@@ -45,3 +47,15 @@ def erase(connection: Connection, tenant_id: str, indexes: Sequence[int]) -> int
     """Erase what stands beside these records. Answers beside how many of them there was something."""
     here = (_columns.tenant_id == tenant_id) & _columns.idx.in_(indexes) & _columns.salt.is_not(None)
     return connection.execute(update(audit_records).where(here).values(salt=None, arguments=None)).rowcount
+
+
+def gone(connection: Connection, tenant_id: str) -> Gone:
+    """What is gone beside the records of a log whose hashes were checked (`soundness.examined`).
+
+    What erased it comes later in the log than what was erased, so where the one is not archived the other is not.
+    """
+    found = Gone()
+    query = select(_columns.idx, _columns.record).where(_columns.tenant_id == tenant_id, _columns.arguments.is_(None))
+    for row in connection.execution_options(yield_per=500).execute(query.order_by(_columns.idx)):
+        found.see(orjson.loads(row.record), row.idx, there=False)
+    return found

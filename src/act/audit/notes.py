@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 ED25519 = b"\x01"
 COSIGNATURE = b"\x04"
 _DASH = "\u2014"
+_LONGEST_SIZE = 19
+"""Digits: a size is less than 2^63."""
 
 
 class NoteInvalid(ValueError):
@@ -73,6 +75,15 @@ def verify(note: str, verifier: str) -> Checkpoint:
             continue
         return checkpoint
     raise NoteInvalid(f"No valid signature of '{name}' on the checkpoint.")
+
+
+def parsed_key(verifier: str) -> tuple[str, bytes]:
+    """The name and the public key (32 bytes) of a log's verifier key.
+
+    Raises:
+        NoteInvalid: it is none.
+    """
+    return _key_of(verifier, ED25519)
 
 
 def cosign(note: str, name: str, key: Ed25519PrivateKey, at: int) -> str:
@@ -132,9 +143,12 @@ def _signatures_of(signatures: str, name: str, identity: bytes) -> Iterator[byte
 
 
 def _parse(body: str) -> Checkpoint:
-    origin, size, root, *_ = body.split("\n")
-    if not size.isascii() or not size.isdigit() or str(int(size)) != size:
-        raise NoteInvalid(f"{size!r} is not a tree size.")
+    origin, size, root, *_ = [*body.split("\n"), "", ""]
+    if not origin.isprintable() or not size or not root:
+        raise NoteInvalid("It does not begin with the lines of one: a name, a size, a hash.")
+    # What is long or no number is not repeated: it may be any file.
+    if len(size) > _LONGEST_SIZE or not size.isascii() or not size.isdigit() or str(int(size)) != size:
+        raise NoteInvalid("Its second line is not the size of a log.")
     decoded = base64.b64decode(root, validate=True)
     if len(decoded) != 32 or not origin:
         raise NoteInvalid("A checkpoint names its origin and a root hash of 32 bytes.")

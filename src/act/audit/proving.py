@@ -10,7 +10,7 @@ from act.audit.merkle import Frontier
 from act.audit.proofs import Subtree, consistency_proof, fold, inclusion_proof, range_hash
 from act.audit.tiles import ENTRIES, HEIGHT, Tile, bundle, parse
 from act.audit.writer import Writer
-from act.problems import archived, not_found, unprocessable
+from act.problems import ProblemError, archived, not_found, unprocessable
 from act.strict_json import Fault
 from act.tenants.tenant import ApiKey
 from act.tokens.live_keys import LiveKeys
@@ -70,7 +70,7 @@ class LogService:
         """
         size = self._size(caller, size)
         if index >= size:
-            raise not_found("audit record", f"{index} of {size}")
+            raise _beyond(f"There is no record {index} in a log of {size} records.")
         with self._reader.begin() as connection:
             subtree = _subtrees(connection, caller.tenant_id)
             proof = inclusion_proof(subtree, index, size)
@@ -88,9 +88,10 @@ class LogService:
         Raises:
             ProblemError: 404 for more records than there are, 422 when the first are more than the second.
         """
-        second = self._size(caller, second)
+        first, second = self._size(caller, first), self._size(caller, second)
         if first > second:
-            raise unprocessable([Fault("/first", f"The log of {second} records cannot begin with {first}.")])
+            message = f"The log of {second} records cannot begin with {first}."
+            raise unprocessable([Fault("/first", message)], of="query")
         with self._reader.begin() as connection:
             subtree = _subtrees(connection, caller.tenant_id)
             return models.ConsistencyProof(
@@ -122,8 +123,12 @@ class LogService:
     def _size(self, caller: ApiKey, size: int | None) -> int:
         there = self._head(caller).size
         if size is not None and size > there:
-            raise not_found("log of this size", str(size))
+            raise _beyond(f"There is no log of {size} records; it has {there}.")
         return there if size is None else size
+
+
+def _beyond(detail: str) -> ProblemError:
+    return ProblemError(404, "not_found", "Not found", detail)
 
 
 def refuse_archived(connection: Connection, tenant_id: str, index: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from act.audit.canonical import canonical
+from act.text import has_known
 from act.text import without_secrets as text_without_secrets
 
 VERSION = 1
@@ -46,8 +47,8 @@ def fitted(record: Mapping[str, Any]) -> bytes:
 
 
 def without_secrets(leaf: bytes) -> bytes:
-    """An encoded record in which nothing looks like one of our tokens or keys, wherever it was written."""
-    if b"eyJ" not in leaf and b"act_" not in leaf and b"whsec_" not in leaf:
+    """An encoded record in which nothing looks like one of our tokens or keys, or is known, wherever it was written."""
+    if b"eyJ" not in leaf and b"act_" not in leaf and b"whsec_" not in leaf and not has_known(leaf):
         return leaf
     return text_without_secrets(leaf.decode()).encode()
 
@@ -57,4 +58,5 @@ def clip(text: str) -> str:
     if len(text) <= MAX_TEXT:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    text = text_without_secrets(text)  # the half of one would not be known as one
     return f"{text[: MAX_TEXT - 80]}[cut, sha256 {digest}]"

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 
 from act.audit.card_numbers import is_card_number
 from act.audit.secret_names import SecretNames
-from act.audit.secret_texts import SecretTexts
-from act.audit.values import MARK
+from act.audit.secret_texts import Kind, SecretTexts
+from act.audit.values import MARK, is_count
 from act.policies.globs import Matcher, compile_pattern
 from act.text import without_secrets
 
@@ -23,8 +23,11 @@ Mode = Literal["none", "redacted", "full"]
 
 _SHORTEST: Final = 4
 """A text with fewer characters, `pw=x`, cannot hold a secret."""
-_NAMED_BY: Final = ("name", "key", "header", "field", "Name", "Key")
-_VALUE: Final = ("value", "Value")
+_NAMED_BY: Final = ("name", "key", "header", "field", "Name", "Key", "NAME", "KEY", "variable", "k")
+_VALUE: Final = frozenset(("value", "Value", "VALUE", "values", "Values", "v"))
+
+_AHEAD: Final = 4096
+"""Characters behind the end of an excerpt that are looked at, so that no secret stands in it by half."""
 
 _Pointer = tuple[Matcher, ...]
 
@@ -44,7 +47,7 @@ class Keeping:
         """What is kept; `arguments` themselves when that is all, and None when nothing is."""
         if self.mode == "none":
             return None
-        return _without_own(arguments) if self.mode == "full" else self._rules.redacted(arguments)
+        return without_own(arguments) if self.mode == "full" else self._rules.redacted(arguments)
 
 
 class Rules:
@@ -58,6 +61,10 @@ class Rules:
     def redacted(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments without secrets; the same object when there are none."""
         return self._object(arguments, self._pointers)
+
+    def text(self, text: str) -> str:
+        """A text without secrets."""
+        return self._text(text)
 
     def _value(self, value: Any, pointers: tuple[_Pointer, ...]) -> Any:
         kind = type(value)
@@ -73,10 +80,10 @@ class Rules:
 
     def _object(self, value: Mapping[str, Any], pointers: tuple[_Pointer, ...]) -> Mapping[str, Any]:
         changed: dict[str, tuple[str, Any]] = {}
-        named = ("value" in value or "Value" in value) and self._names_a_secret(value)
+        named = not _VALUE.isdisjoint(value) and self._names_a_secret(value)
         for name, item in value.items():
             secret, shown = self._look(name)
-            if (secret or (named and name in _VALUE)) and item is not None:
+            if (secret and _hides(secret, item)) or (named and name in _VALUE and item is not None):
                 new = MARK
             elif pointers:
                 new = self._pointed(name, item, pointers)
@@ -94,29 +101,45 @@ class Rules:
         for at, item in enumerate(value):
             if type(item) is list and len(item) == 2 and self._is_pair(item) and type(items[at]) is list:
                 items[at] = [items[at][0], MARK]
-            elif type(item) is str and item[:2] == "--" and self._is_option(value[at : at + 2]):
+            elif type(item) is str and item[:1] == "-" and self._is_option(value[at : at + 2]):
                 items[at + 1] = MARK
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
 
     def _names_a_secret(self, value: Mapping[str, Any]) -> bool:
         """Whether it is a header or a variable, as `{"name": "DB_PASSWORD", "value": ...}`, whose value is a secret."""
-        return any(type(name := value.get(by)) is str and self._look(name)[0] for by in _NAMED_BY)
+        return any(type(name := value.get(by)) is str and self._look(name)[0] is Kind.SECRET for by in _NAMED_BY)
 
     def _is_pair(self, items: list[Any]) -> bool:
         """Whether it is `["Authorization", ...]`."""
-        return type(items[0]) is str and items[1] is not None and self._look(items[0])[0]
+        return type(items[0]) is str and _hides(self._look(items[0])[0], items[1])
 
     def _is_option(self, items: list[Any]) -> bool:
-        """Whether it is `["--password", ...]`, two neighbours of a command line."""
-        if len(items) < 2 or (type(items[1]) is str and items[1][:1] == "-"):
+        """Whether it is `["--password", ...]` or `["-password", ...]`, two neighbours of a command line."""
+        if len(items) < 2 or len(items[0]) < _SHORTEST or not _hides(self._look(items[0].lstrip("-"))[0], items[1]):
             return False
-        return self._look(items[0][2:])[0]
+        if type(items[1]) is not str or items[1][:1] != "-":
+            return True
+        # Another option, as long as it looks like one.
+        return items[0][:2] == "--" and items[1][:2] != "--" and len(items[1]) >= _SHORTEST
 
     def _pointed(self, name: str, item: Any, pointers: tuple[_Pointer, ...]) -> Any:
         left = tuple(pointer[1:] for pointer in pointers if pointer[0](name))
         if item is not None and () in left:
             return MARK
         return self._value(item, left)
+
+
+def _hides(kind: Kind, item: Any) -> bool:
+    """Whether under a name of this kind this is a secret."""
+    return kind is not Kind.OTHER and item is not None and not (kind is Kind.COUNT and is_count(item))
+
+
+def excerpt(text: str, most: int) -> str:
+    """The begin of a text that somebody sent, without secrets, for a line or a span: at most `most` characters.
+
+    However long the text is, no more than `most` and some thousand characters are looked at.
+    """
+    return _rules_of(()).text(without_secrets(text[: most + 2 * _AHEAD])[: most + _AHEAD])[:most]
 
 
 @lru_cache(64)
@@ -143,16 +166,16 @@ def _rewritten(value: Mapping[str, Any], changed: Mapping[str, tuple[str, Any]])
     return found
 
 
-def _without_own(value: Any) -> Any:
+def without_own(value: Any) -> Any:
     """The value without our own tokens and keys; the same object when there are none."""
     if isinstance(value, str):
         new = without_secrets(value, MARK)
         return value if new == value else new
     if isinstance(value, list):
-        items = [_without_own(item) for item in value]
+        items = [without_own(item) for item in value]
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
     if not isinstance(value, dict):
         return value
-    parts = {name: (_without_own(name), _without_own(item)) for name, item in value.items()}
+    parts = {name: (without_own(name), without_own(item)) for name, item in value.items()}
     changed = {name: part for name, part in parts.items() if part[0] is not name or part[1] is not value[name]}
     return _rewritten(value, changed) if changed else value

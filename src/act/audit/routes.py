@@ -13,13 +13,14 @@ from pydantic import Field
 
 from act import models
 from act.audit.proving import LogService
-from act.audit.service import AuditService, gathered
+from act.audit.service import ArchivedMeanwhile, AuditService, gathered
 from act.audit.store import Filter
-from act.audit.stream import Listening, LogStream, TooManyListeners
+from act.audit.stream import Listening, LogStream, TooManyListeners, cut_off
 from act.database.pages import DEFAULT_LIMIT, MAX_LIMIT
 from act.models import Moment, Pattern, ReasonCode, RecordKind, Scope, Verdict, rfc3339
 from act.problems import overloaded, unprocessable
-from act.strict_json import Fault, escape
+from act.queries import rather
+from act.strict_json import Fault
 from act.tenants.access import Access
 from act.tenants.tenant import ApiKey
 
@@ -29,14 +30,6 @@ EXPORTS_AT_ONCE = 2
 SEARCHES_AT_ONCE = max(1, (os.cpu_count() or 1) // 4)
 """So many searches read at the same time, so that they leave the processors and the threads to decisions."""
 SEARCHES_WAITING = 64
-
-SEARCHED_BY = frozenset(
-    (
-        "agent", "requester", "action", "resource", "decision", "reasonCode", "requestId", "decisionId",
-        "task", "conversation", "kind", "since", "until", "begin", "limit", "cursor",
-        "order",
-    )
-)  # fmt: skip
 
 Word = Annotated[str, Field(min_length=1, max_length=2048)]
 
@@ -48,16 +41,22 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
     needed = Depends(access.requires(Scope.AUDIT))
     exporting, searching = CapacityLimiter(EXPORTS_AT_ONCE), _Searches()
 
-    async def in_turn(caller: ApiKey, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
+    async def in_turn(request: Request, caller: ApiKey, lines: Iterator[bytes]) -> AsyncIterator[bytes]:
         pieces = gathered(lines)
-        while (piece := await to_thread.run_sync(next, pieces, None, limiter=exporting)) is not None:
-            if not access.still_good(caller):
-                return  # without its end, by which an export is known to be whole
-            yield piece
+        try:
+            while (piece := await to_thread.run_sync(next, pieces, None, limiter=exporting)) is not None:
+                # Without its end, by which an export is known to be whole:
+                if not access.still_good(caller):
+                    return
+                if service.stopping:
+                    cut_off(request, "the server stops")
+                    return
+                yield piece
+        except ArchivedMeanwhile as error:
+            cut_off(request, str(error))
 
     @router.get("", response_model=models.Page[models.AuditRecord])
     async def search_audit(
-        request: Request,
         agent: Word | None = None,
         requester: Word | None = None,
         action: Word | None = None,
@@ -78,9 +77,8 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
         caller: ApiKey = needed,
     ) -> Response:
         """Records that match all filters. A page may be short, or empty: go on while there is a `nextCursor`."""
-        refuse_other_parameters(request, SEARCHED_BY)
         if since is not None and until is not None and until < since:
-            raise unprocessable([Fault("/until", "It is before since, so nothing can be between them.")])
+            raise unprocessable([Fault("/until", "It is before since, so nothing can be between them.")], of="query")
         wanted = Filter(
             agent=agent,
             requester=requester,
@@ -105,7 +103,8 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
     def audit_checkpoint(request: Request, caller: ApiKey = needed) -> models.Checkpoint | PlainTextResponse:
         """The signed head of the log; with `Accept: text/plain`, the signed note alone (C2SP tlog-checkpoint)."""
         found = log.checkpoint(caller)
-        return PlainTextResponse(found.note) if request.headers.get("accept") == "text/plain" else found
+        plain = rather(request.headers.get("accept"), "text/plain", "application/json")
+        return PlainTextResponse(found.note) if plain else found
 
     @router.get("/proof/inclusion")
     def inclusion_proof(
@@ -130,7 +129,11 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
         """256 hashes of a level, or records (`entries/`), as in C2SP tlog-tiles."""
         return Response(log.tile(caller, tile), media_type=_BINARY)
 
-    @router.get("/export", response_class=StreamingResponse)
+    @router.get(
+        "/export",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"application/jsonl": {}, "text/csv": {}}}},
+    )
     def export_audit(
         request: Request,
         format: Literal["jsonl", "csv", "ocsf"] = "jsonl",
@@ -144,11 +147,10 @@ def routes(service: AuditService, log: LogService, access: Access) -> APIRouter:
         JSON lines can be verified, and end with a checkpoint; CSV and OCSF are for other programs, and end with a line
         of the kind `export.closed`. What has no such end is cut off.
         """
-        refuse_other_parameters(request, frozenset(("format", "begin")))
         if format == "csv":
-            return StreamingResponse(in_turn(caller, service.export_csv(caller, begin)), media_type="text/csv")
+            return StreamingResponse(in_turn(request, caller, service.export_csv(caller, begin)), media_type="text/csv")
         exported = service.export_ocsf if format == "ocsf" else service.export
-        return StreamingResponse(in_turn(caller, exported(caller, begin)), media_type="application/jsonl")
+        return StreamingResponse(in_turn(request, caller, exported(caller, begin)), media_type="application/jsonl")
 
     @router.get("/{index}")
     def get_audit_record(index: int = Path(ge=0, le=2**53), caller: ApiKey = needed) -> models.AuditRecord:
@@ -177,19 +179,6 @@ class _Searches:
             return await to_thread.run_sync(search, limiter=self._limiter)
         finally:
             self._here -= 1
-
-
-def refuse_other_parameters(request: Request, known: frozenset[str]) -> None:
-    """A filter with a wrong name would find everything, and one that is given twice only one of the two.
-
-    Raises:
-        ProblemError: 422, names them.
-    """
-    names = [name for name, _ in request.query_params.multi_items()]
-    faults = [Fault(f"/{escape(name)}", "There is no such parameter.") for name in names if name not in known]
-    faults += [Fault(f"/{name}", "Give it once.") for name in sorted(known) if names.count(name) > 1]
-    if faults:
-        raise unprocessable(faults)
 
 
 def event_routes(stream: LogStream, log: LogService, access: Access) -> APIRouter:

@@ -13,21 +13,47 @@ SECRET_NAMES: Final = (
     "*passphrase*",
     "*passcode*",
     "pass",
+    "*dbpass",
+    "*userpass",
+    "*adminpass",
+    "*rootpass",
+    "*loginpass",
+    "*smtppass",
+    "*mailpass",
+    "*ftppass",
+    "*sqlpass",
+    "*ldappass",
+    "*redispass",
+    "*proxypass",
+    "*keypass",
+    "*storepass",
+    "*sshpass",
     "pwd",
     "*pwd",
     "*secret*",
     "*token",
+    "*tokenvalue",
+    "*tokennew",
+    "*tokenold",
     "*apikey*",
     "*accesskey*",
     "*privatekey*",
     "*signingkey*",
     "*encryptionkey*",
+    "*accountkey",
+    "*masterkey",
+    "*clientkey",
+    "*sessionkey",
+    "*sharedkey",
+    "*sshkey",
     "auth",
     "*authorization",
+    "bearer",
     "*cookie*",
     "*credential*",
     "*sessionid",
     "*jwt",
+    "*jwts",
     "*connectionstring*",
     "ssn",
     "*socialsecurity*",
@@ -37,13 +63,23 @@ SECRET_NAMES: Final = (
     "*debitcard*",
     "cvv*",
     "cvc*",
+    "*securitycode",
     "pin",
     "*pincode",
+    "*pincodes",
     "otp",
+    "totp",
     "*otpcode",
+    "*otpcodes",
+    "*mfacode",
     "iban",
+    "ibans",
 )
-"""Patterns for names as `plain_name` writes them."""
+"""Patterns for names as `plain_name` writes them. Digits at the end of a name do not count: `password2`."""
+_COUNTED: Final = ("pins",)
+_COUNTED_ENDS: Final = ("tokens",)
+"""Under these stand secrets, or how many there are: `auth_tokens`, `max_tokens`."""
+_DIGITS: Final = "0123456789"
 
 
 class SecretNames:
@@ -58,10 +94,16 @@ class SecretNames:
         self._others = [compile_pattern(name) for name in every if "*" in name[1:] and not _is_inside(name)]
 
     def has(self, name: str) -> bool:
+        """Whether what stands under the name is a secret."""
         plain = plain_name(name)
-        if plain in self._exact or plain.endswith(self._ends) or any(map(plain.__contains__, self._inside)):
+        if plain in self._exact or plain.endswith(self._ends) or plain.rstrip(_DIGITS).endswith(self._ends):
             return True
-        return any(matches(plain) for matches in self._others)
+        return any(map(plain.__contains__, self._inside)) or any(matches(plain) for matches in self._others)
+
+    def counts(self, name: str) -> bool:
+        """Whether what stands under the name is a secret, unless it is a number."""
+        plain = plain_name(name)
+        return plain in _COUNTED or plain.endswith(_COUNTED_ENDS)
 
 
 def _is_inside(pattern: str) -> bool:

@@ -31,11 +31,22 @@ GATHERED = 64 * 1024
 """Bytes of an export that are sent together."""
 
 
+class ArchivedMeanwhile(LookupError):
+    """Records that were to be read next are not in the database any more."""
+
+
 class AuditService:
+    """`stopping`: no export goes on."""
+
     def __init__(self, reader: Engine, log: LogService, clock: Clock) -> None:
         self._reader = reader
         self._log = log
         self._clock = clock
+        self.stopping = False
+
+    def stop(self) -> None:
+        """Have every export cut off."""
+        self.stopping = True
 
     def search(
         self, caller: ApiKey, wanted: Filter, limit: int, cursor: str | None, order: Order, begin: int = 0
@@ -119,21 +130,21 @@ class AuditService:
                 begin = archive_store.held_from(connection, caller.tenant_id)
             refuse_archived(connection, caller.tenant_id, begin)
         if begin > checkpoint.size:
-            raise unprocessable([Fault("/begin", f"The log has {checkpoint.size} records.")])
+            raise unprocessable([Fault("/begin", f"The log has {checkpoint.size} records.")], of="query")
         return begin, checkpoint, self.rows(caller.tenant_id, begin, checkpoint.size)
 
     def rows(self, tenant_id: str, begin: int, end: int) -> Iterator[Record]:
         """Piece by piece: who reads slowly holds no connection meanwhile, and a log only grows.
 
         Raises:
-            LookupError: a record is not here any more. What somebody took away is left out, for `verify` to find.
+            ArchivedMeanwhile: a record is not here any more. What somebody took away is left out, for `verify` to find.
         """
         after = begin - 1
         while after + 1 < end:
             with self._reader.begin() as connection:
                 if archive_store.held_from(connection, tenant_id) > after + 1:
                     # Without its end an export is cut off, and can be known to be.
-                    raise LookupError(f"The records from {after + 1} on were archived meanwhile.")
+                    raise ArchivedMeanwhile(f"The records from {after + 1} on were archived meanwhile.")
                 rows = store.following(connection, tenant_id, after, min(PIECE, end - after - 1))
             if not rows:
                 return

@@ -16,18 +16,22 @@ from sqlalchemy import Connection, LargeBinary, Row, cast, func, inspect, select
 
 from act.audit import archive_store, store
 from act.audit.arguments import proves, shown_salt
+from act.audit.hidden import hidden
 from act.audit.merkle import Frontier, leaf_hash
 from act.audit.notes import Checkpoint
 from act.audit.proofs import fold
 from act.audit.tiles import HEIGHT, WIDTH
 from act.audit.verify import Finding
 from act.database import tables
+from act.database.backup import KEYS
 from act.database.changes import last_revision
 from act.database.head import Head, Reached
+from act.database.keyfiles import KeyFiles
 from act.database.soundness import damaged, faults, looking, small
 from act.database.tables import audit_records, audit_subtrees, audit_tiles, audit_trees, changes
 from act.strict_json import AmbiguousJson, MalformedJson, loads
 
+MEND: Final = "actctl doctor --deep --mend"
 LATEST: Final = 1024
 """Records of each tenant whose hashes a start computes again."""
 
@@ -47,6 +51,7 @@ def check(path: Path, head: Head) -> None:
 
     Raises:
         DatabaseDamaged: it is not what was written, or not all of it; says what to do.
+        KeysUnusable: a private key is missing.
     """
     if not path.exists():
         return
@@ -58,6 +63,9 @@ def check(path: Path, head: Head) -> None:
         if served and (lost := missing(connection, head)):
             accept = f"actctl recover --accept-loss --database sqlite:///{path}"
             raise damaged(path, f"{lost} To go on without them: {accept}")
+        if served:
+            # To open the database for writing changes the file, even when it is refused then.
+            KeyFiles(path.with_name(path.name + KEYS)).require(needed_keys(connection))
 
 
 def examine(path: Path) -> bool:
@@ -97,6 +105,14 @@ def missing(connection: Connection, head: Head) -> str | None:
     return (
         f"{wanted.records} records were answered and {there.records} are there (revision {wanted.revision} and "
         f"{there.revision}). It is an older copy, or its file {head.path.with_suffix('').name}-wal is gone or damaged."
+    )
+
+
+def needed_keys(connection: Connection) -> list[str]:
+    """The ids of the keys that a server cannot do without: what signs the logs, and what signs tokens now or next."""
+    kept = (tables.signing_keys.c.use == "audit") | tables.signing_keys.c.status.in_(("next", "active"))
+    return list(
+        connection.execute(select(tables.signing_keys.c.kid).where(kept).order_by(tables.signing_keys.c.kid)).scalars()
     )
 
 
@@ -190,7 +206,10 @@ def _proven(record: dict[str, Any], row: Row[Any]) -> bool:
 
 
 def examined(connection: Connection, tenant_id: str, checkpoints: Iterable[Checkpoint] = ()) -> Examined:
-    """Compute every hash of a log again, and hold what is kept for proofs, and every checkpoint, against them."""
+    """Compute every hash of a log again, and hold what is kept for proofs, and every checkpoint, against them.
+
+    What is kept for searches is held against the records.
+    """
     wanted = sorted(checkpoints, key=lambda each: each.size)
     gone = _removed(connection, tenant_id)
     frontier, kept = Frontier(), _kept_subtrees(connection, tenant_id)
@@ -222,6 +241,9 @@ def examined(connection: Connection, tenant_id: str, checkpoints: Iterable[Check
         return found(fault, frontier.size)
     if kept:
         return found("Hashes are kept of records that are not there.", frontier.size)
+    if (first := hidden(connection, tenant_id, frontier.size)) is not None:
+        message = f"Every record verifies, and searches pass over some from {first} on: what is kept for searches was "
+        return found(f"{message}changed. Stop the server, and run: {MEND}", first)
     finding = Finding(True, frontier.size, frontier.root(), f"{frontier.size} records verified.")
     return Examined(tenant_id, finding, gone, len(wanted))
 

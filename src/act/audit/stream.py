@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
+from fastapi import Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Engine
 from starlette.types import Receive, Scope, Send
 
 from act.audit import archive_store, store
 from act.audit.store import Record
+from act.exchange import HANG_UP
 
 BATCH: Final = 500
 QUIET_SECONDS: Final = 15.0
@@ -30,6 +33,8 @@ AT_ONCE: Final = 2
 MAX_LISTENERS: Final = 1_000
 MAX_OF_TENANT: Final = 50
 MAX_EVENTS: Final = 2**53
+
+log = logging.getLogger("act.server")
 
 
 class TooManyListeners(Exception):
@@ -154,6 +159,13 @@ class Listening(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._leave()
+
+
+def cut_off(request: Request, why: str) -> None:
+    """End an answer that is not whole, so that HTTP says so, too; where the server can (`HANG_UP`)."""
+    log.warning("cut off an export: %s", why, extra={"requestId": request.scope.get("act.request_id")})
+    if hang_up := request.scope.get("state", {}).get(HANG_UP):
+        hang_up(request.scope)
 
 
 def _wake(waiting: Sequence[tuple[asyncio.Event, asyncio.AbstractEventLoop]]) -> None:

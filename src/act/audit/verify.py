@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from act.audit.arguments import is_kept, proves
+from act.audit.arguments import proves
+from act.audit.gone import Gone, missing
 from act.audit.merkle import Frontier, leaf_hash
 from act.audit.notes import Checkpoint
 from act.audit.record import encode
@@ -27,7 +28,8 @@ class Line:
 class Finding:
     """`ok`, or the first index at which the log is not what it says it is (None when it is the log as a whole).
 
-    Of the records that kept arguments, `erased` have them no more.
+    Of the records that kept arguments, `erased` have them no more, as later records say. Those of which none says so
+    are `unnamed`; then the log is not `ok`, though its hashes are.
     """
 
     ok: bool
@@ -36,13 +38,21 @@ class Finding:
     message: str
     bad_index: int | None = None
     erased: int = 0
+    unnamed: int = 0
 
 
-def verify(lines: Iterable[Line], checkpoints: Iterable[Checkpoint] = (), before: Frontier | None = None) -> Finding:
+def verify(
+    lines: Iterable[Line],
+    checkpoints: Iterable[Checkpoint] = (),
+    before: Frontier | None = None,
+    gone: Gone | None = None,
+) -> Finding:
     """Recompute every leaf and the tree over them.
 
     With `before`, the lines are what comes after those records. That they were so is shown by a checkpoint of a later
     size that fits, as every record is.
+
+    With `gone`, the arguments that are not there are told to it, and the caller judges them, who has more of the log.
 
     Without a checkpoint this finds edited, swapped, inserted and missing records, but neither a tail cut off nor a
     log rewritten as a whole: against those, give every checkpoint seen before. The signature of a checkpoint is the
@@ -51,33 +61,33 @@ def verify(lines: Iterable[Line], checkpoints: Iterable[Checkpoint] = (), before
     wanted: dict[int, list[Checkpoint]] = {}
     for checkpoint in checkpoints:
         wanted.setdefault(checkpoint.size, []).append(checkpoint)
-    frontier, erased = before or Frontier(), 0
+    frontier, seen = before or Frontier(), Gone() if gone is None else gone
     begin = frontier.size
     if wanted and min(wanted) < begin:
         message = f"A checkpoint saw {min(wanted)} records, and those before {begin} are not here: give their archives."
         return Finding(False, begin, frontier.root(), message)
-    if finding := _against(wanted.pop(begin, ()), frontier):
+    if finding := _against(wanted.pop(begin, ()), frontier, 0):
         return finding
+    fits = 0  # so many records are those that a checkpoint signed
     for position, line in enumerate(lines, begin):
         if fault := _fault(line, position):
             return Finding(False, frontier.size, frontier.root(), fault, position)
-        erased += is_kept(line.record) and line.arguments is None
+        seen.see(line.record, position, there=line.arguments is not None)
         frontier = frontier.append(bytes.fromhex(line.leaf_hash))
-        if finding := _against(wanted.pop(frontier.size, ()), frontier):
-            return finding
+        if signed := wanted.pop(frontier.size, ()):
+            if finding := _against(signed, frontier, fits):
+                return finding
+            fits = frontier.size
+    size, root = frontier.size, frontier.root()
     if wanted:
-        size = min(wanted)
-        return Finding(
-            False,
-            frontier.size,
-            frontier.root(),
-            f"The log ends after {frontier.size} records, but a checkpoint saw {size}: its tail is missing.",
-            frontier.size,
-        )
-    message = f"{frontier.size - begin} records verified."
-    if erased:
-        message += f" Of {erased} the arguments were erased."
-    return Finding(True, frontier.size, frontier.root(), message, None, erased)
+        message = f"The log ends after {size} records, but a checkpoint saw {min(wanted)}: its tail is missing."
+        return Finding(False, size, root, message, size)
+    if gone is None and (unnamed := seen.unnamed):
+        return Finding(False, size, root, missing(unnamed), unnamed[0], seen.erased, len(unnamed))
+    message = f"{size - begin} records verified."
+    if gone is None and seen.erased:
+        message += f" Of {seen.erased} the arguments were erased."
+    return Finding(True, size, root, message, None, seen.erased)
 
 
 def _fault(line: Line, position: int) -> str | None:
@@ -105,9 +115,13 @@ def _bytes(salt: str | None) -> bytes:
         return b""
 
 
-def _against(checkpoints: Iterable[Checkpoint], frontier: Frontier) -> Finding | None:
+def _against(checkpoints: Iterable[Checkpoint], frontier: Frontier, fits: int) -> Finding | None:
+    size = frontier.size
+    where = f" What is not is among those from {fits} to {size - 1}." if size else ""
     for checkpoint in checkpoints:
         if checkpoint.root != frontier.root():
-            message = f"The first {frontier.size} records are not those that the checkpoint of "
-            return Finding(False, frontier.size, frontier.root(), f"{message}'{checkpoint.origin}' signed.")
+            message = (
+                f"The first {size} records are not those that the checkpoint of '{checkpoint.origin}' signed.{where}"
+            )
+            return Finding(False, size, frontier.root(), message)
     return None

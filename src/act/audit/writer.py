@@ -28,12 +28,15 @@ from act.audit.merkle import Frontier
 from act.audit.transaction import AtEnd, Transaction
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import Clock
+from act.database.places import LockLost, Places
 from act.database.session import WriteSession
 from act.database.tables import instance
 from act.metrics import Metrics
 
 MAX_WAITING = 10_000
 MAX_BATCH = 512
+PROBED = 1 << 20
+"""Bytes that must fit before a server counts as ready again whose last commit failed."""
 
 log = logging.getLogger("act.audit")
 
@@ -95,8 +98,7 @@ class Writer:
         metrics: Metrics | None = None,
     ) -> None:
         self._engine = engine
-        self._file = file
-        self._inode = file.stat().st_ino if file else None
+        self._places = Places(file) if file else None
         self._feed = feed
         self._clock = clock
         self._metrics = metrics or Metrics()
@@ -109,13 +111,22 @@ class Writer:
         self._trees: dict[str, Frontier] = {}
         self._revision = 0
         self._records = 0
+        self._foreign = False
+        self._failures = 0
+        self._excused = 0
         self._stopped = False
         self._ended = False
         self._admission = threading.Lock()
 
     def start(self) -> None:
+        """Begin to write.
+
+        Raises:
+            FilesMoved: the database, its write-ahead log or its lock is gone already.
+        """
         with self._engine.connect() as connection:
             self._load(connection)
+            self._check_file()
         self._worker.start()
 
     def _load(self, connection: Connection) -> None:
@@ -205,6 +216,11 @@ class Writer:
                 self._gathered[unit.loop] = [unit]
                 unit.loop.call_soon(self._hand_over, unit.loop)
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last commit failed, and nothing as large as a decision was written since."""
+        return self._failures != self._excused
+
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._admission:
             if gathered := self._gathered.pop(loop, None):
@@ -216,8 +232,12 @@ class Writer:
         Raises:
             WriteFailed: it cannot.
         """
-
-        self.tidy(lambda connection: connection.execute(update(instance).values(probed_at=self._clock.now())))
+        failures = self._failures
+        if self.failing:  # one page may still fit where no decision does
+            self.tidy(_much)
+            self._excused = max(self._excused, failures)
+        else:
+            self.tidy(lambda connection: connection.execute(update(instance).values(probed_at=self._clock.now())))
 
     def tidy(self, work: Callable[[Connection], Any]) -> None:
         """Have rows changed of which there is no record, because no decision and no answer rests on them.
@@ -272,6 +292,7 @@ class Writer:
                     raise WriteFailed("The database ended the transaction by itself.")
                 _flush(session, transaction)
         except Exception as error:  # noqa: BLE001 - every waiting unit is told
+            self._failures += 1
             self._metrics.commit_failed()
             log.error("commit failed, %d units taken back: %s", len(units), error)
             failure = WriteFailed("The database could not be written.")
@@ -285,6 +306,7 @@ class Writer:
             if transaction.rows:  # told before anybody is answered, so that what was answered is known to be there
                 self._records += len(transaction.rows)
                 self.committed(self._records, self._revision)
+                self._excused = self._failures
             self._metrics.committed(len(units), self._clock.monotonic() - started)
             self._follow()
         _deliver(units)
@@ -299,16 +321,41 @@ class Writer:
 
     def _check_file(self) -> None:
         """A file that was deleted or replaced can still be written to, and nobody would ever read it again."""
-        if self._file is not None and self._file.stat().st_ino != self._inode:
-            raise WriteFailed(f"{self._file} was replaced while it was served; restart the server.")
+        if self._foreign:
+            raise WriteFailed("Another process has written to the database; restart the server.")
+        if self._places is None:
+            return
+        try:
+            self._places.check()
+        except LockLost as error:
+            self._distrust(str(error))
+            raise
 
     def _resynchronize(self) -> None:
-        """After a failed commit only the file knows what is in it."""
+        """After a failed commit the file must hold what was there before it: nobody else writes.
+
+        If somebody did, what is in memory is not what is in the file, and no feed tells what to read again.
+        """
         try:
             with self._engine.connect() as connection:
-                self._load(connection)
+                there = rows.trees(connection), last_revision(connection)
         except Exception:
             log.exception("the database cannot be read after a failed commit; nothing was written")
+            return
+        if there != (self._trees, self._revision):
+            self._foreign = True
+            self._distrust(
+                f"another process has written to the database: it is of revision {there[1]}, with "
+                f"{sum(tree.size for tree in there[0].values())} records, and this server has written up to revision "
+                f"{self._revision}, with {sum(tree.size for tree in self._trees.values())}. See that one process "
+                "serves it, and restart the server"
+            )
+
+    def _distrust(self, why: str) -> None:
+        """From now on nobody knows how old the state is, so nothing is decided on it."""
+        if not self._feed.broken:
+            self._feed.broken = True
+            log.critical("every decision is denied until a restart: %s", why)
 
     def _follow(self) -> None:
         if self._revision == self._feed.revision:
@@ -340,6 +387,13 @@ def _attempt(transaction: Transaction, unit: _Unit[Any]) -> None:
         unit.failure.__cause__ = error
     except Exception as error:  # noqa: BLE001 - handed to whoever waits for this unit
         unit.failure = error
+
+
+def _much(connection: Connection) -> None:
+    """Write as much as many decisions, and leave nothing of it but free pages."""
+    connection.exec_driver_sql("CREATE TABLE probe (x)")
+    connection.exec_driver_sql("INSERT INTO probe VALUES (zeroblob(?))", (PROBED,))
+    connection.exec_driver_sql("DROP TABLE probe")  # what is freed is overwritten (`secure_delete`), and so written
 
 
 def _flush(session: WriteSession, transaction: Transaction) -> None:

@@ -13,6 +13,7 @@ from act.cli.connection import connected
 from act.cli.inputs import Number, Whole
 from act.cli.output import Column, print_list, print_one, say
 from act.cli.records import COLUMNS, filter_options, with_ids
+from act.cli.running import FAILED
 from act.cli.tail import follow
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ def _member(name: str, line: AuditRecord) -> Any:
 
 @click.command(cls=Command)
 @click.argument("id")
-def story(id: str) -> None:
+@click.pass_context
+def story(context: click.Context, id: str) -> None:
     """One workflow, from first question to last outcome.
 
-    ID is a conversation (context.conversationId), a task, or a decision.
+    ID is a conversation (context.conversationId), a task, or a decision. When there is none, the exit code is 1.
 
     \b
     Example:
@@ -75,6 +77,7 @@ def story(id: str) -> None:
     print_list(found, COLUMNS, nothing=nothing)
     if last:
         say(f"The records before {last} are archived, and were not looked at; see `actctl audit archives`.")
+    context.exit(0 if found else FAILED)
 
 
 def _story(act: Act, id: str) -> list[AuditRecord]:
@@ -93,7 +96,7 @@ def _story(act: Act, id: str) -> list[AuditRecord]:
 @click.command(cls=Command)
 @filter_options
 @click.option("-n", "--lines", type=Whole(0), default=10, show_default=True, help="Records to begin with.")
-@click.option("--interval", type=Number(0.1), default=1.0, show_default=True, help="Seconds between looks.")
+@click.option("--interval", type=Number(0.1, 86400), default=1.0, show_default=True, help="Seconds between looks.")
 def tail(lines: int, interval: float, **filters: Any) -> None:
     """The newest records, and more as they come.
 

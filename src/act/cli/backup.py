@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from act.cli.command import OfflineCommand, wants_json
+from act.cli.command import OfflineCommand, confirm, wants_json, yes_option
 from act.cli.node import DATABASE, needs_server
 from act.cli.output import Column, print_json, print_list, print_one, say
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from act.audit.notes import Checkpoint
     from act.audit.soundness import Examined
     from act.database.backup import Manifest
@@ -34,6 +39,7 @@ _LOGS: list[Column[Examined]] = [
     ("root hash", lambda it: it.finding.root.hex()),
     ("first bad index", lambda it: it.finding.bad_index),
     ("kept checkpoints", lambda it: it.checkpoints),
+    ("arguments erased", lambda it: it.finding.erased),
     ("message", lambda it: it.finding.message),
 ]
 
@@ -75,8 +81,10 @@ def backup(folder: Path, database: str | None) -> None:
         if wrong := faults(copied, everything=True):
             raise click.ClickException(f"{folder} is no backup, the database is damaged: {'; '.join(wrong)}.")
         for each in logs(copied):
-            if not each.finding.ok:
-                log = f"the log of '{each.tenant_id}': {each.finding.message}"
+            log = f"the log of '{each.tenant_id}': {each.finding.message}"
+            if each.finding.unnamed:  # no backup that was ever made after this would have them
+                say(f"Warning, of {log}")
+            elif not each.finding.ok:
                 raise click.ClickException(f"{folder} is no backup, {log}")
         with looking(copied) as connection:
             there = reached(connection)
@@ -136,12 +144,14 @@ def _reached(head: Any) -> int | None:
 @click.command(cls=OfflineCommand)
 @DATABASE
 @click.option("--accept-loss", is_flag=True, help="Go on without what is missing. This cannot be taken back.")
-def recover(database: str | None, accept_loss: bool) -> None:
+@yes_option
+def recover(database: str | None, accept_loss: bool, yes: bool) -> None:
     """Go on with a database that lacks records.
 
     It must be sound, and only older than what was answered. Stop the server first.
 
     Without --accept-loss it only says what is missing. Copy the files before, and think of `actctl restore` first.
+    With it, somebody at a terminal is asked.
     """
     with opened(database) as path:
         from act.audit.soundness import examine, missing, reached
@@ -165,6 +175,8 @@ def recover(database: str | None, accept_loss: bool) -> None:
                 return
             if not accept_loss:
                 raise click.ClickException(f"{lost} To go on without them, add --accept-loss.")
+            if sys.stdin.isatty():  # a script has said it with --accept-loss
+                confirm(f"{lost} Go on without them for good?", yes)
             head.replace(there)
         finally:
             lock.release()
@@ -172,13 +184,18 @@ def recover(database: str | None, accept_loss: bool) -> None:
     say("Kept checkpoints, and witnesses, will find that the log was cut off: tell those who keep them.")
 
 
-def logs(path: Path, tenant: str | None = None, checkpoints: tuple[Checkpoint, ...] = ()) -> list[Examined]:
+def logs(
+    path: Path, tenant: str | None = None, checkpoints: tuple[Checkpoint, ...] = (), key: str | None = None
+) -> list[Examined]:
     """Every log of a database, or that of one tenant, with every hash computed again.
 
+    Args:
+        key: a verifier key that must be that of one of them.
+
     Raises:
-        click.ClickException: there is no such log, or a checkpoint is of none of them.
+        click.ClickException: there is no such log, or the key or a checkpoint is of none of them.
     """
-    from act.audit.soundness import examined, tenants
+    from act.audit.soundness import tenants
     from act.database.soundness import looking
 
     if not path.exists():
@@ -187,10 +204,46 @@ def logs(path: Path, tenant: str | None = None, checkpoints: tuple[Checkpoint, .
         found = [each for each in tenants(connection) if tenant in (None, each)]
         if tenant is not None and not found:
             raise click.ClickException(f"The database has no log of a tenant '{tenant}'.")
-        ours = {each: [one for one in checkpoints if one.origin.endswith(f"/audit/{each}")] for each in found}
-        if strange := [one.origin for one in checkpoints if not any(one in mine for mine in ours.values())]:
-            raise click.ClickException(f"A checkpoint is of another log, '{strange[0]}'.")
-        return [examined(connection, each, mine) for each, mine in ours.items()]
+        theirs = None if key is None else _whose(connection, key, found)
+        ours = {each: checkpoints if each == theirs else () for each in found}
+        return [_judged(connection, each, mine) for each, mine in ours.items()]
+
+
+def _whose(connection: Connection, key: str, tenants: list[str]) -> str:
+    """The tenant whose log this verifier key is of: the one whose name it has, and whose key the database has."""
+    from sqlalchemy import select
+
+    from act.audit.notes import NoteInvalid, parsed_key
+    from act.database.tables import signing_keys
+
+    columns = signing_keys.c
+    try:
+        origin, public = parsed_key(key)
+    except NoteInvalid as error:
+        raise click.ClickException(f"--key is no key of a log: {error}") from None
+    encoded = base64.urlsafe_b64encode(public).rstrip(b"=").decode()
+    kept = select(columns.tenant_id, columns.public_jwk).where(columns.use == "audit")
+    theirs = {row.tenant_id for row in connection.execute(kept) if row.public_jwk.get("x") == encoded}
+    for tenant in tenants:
+        if tenant in theirs and origin.endswith(f"/audit/{tenant}"):
+            return tenant
+    raise click.ClickException(f"--key is the key of another log, '{origin}'.")
+
+
+def _judged(connection: Connection, tenant_id: str, checkpoints: tuple[Checkpoint, ...]) -> Examined:
+    """What was found of a log, with what is gone of the arguments."""
+    from act.audit.erasure_store import gone
+    from act.audit.gone import missing
+    from act.audit.soundness import examined
+
+    each = examined(connection, tenant_id, checkpoints)
+    if not each.finding.ok:
+        return each
+    seen = gone(connection, tenant_id)
+    if not (unnamed := seen.unnamed):
+        return replace(each, finding=replace(each.finding, erased=seen.erased))
+    bad = replace(each.finding, ok=False, message=missing(unnamed), bad_index=unnamed[0], erased=seen.erased)
+    return replace(each, finding=replace(bad, unnamed=len(unnamed)))
 
 
 def verify_database(
@@ -210,7 +263,7 @@ def verify_database(
             kept = tuple(signed.verify(note, key or "") for note in notes.values())
         except signed.NoteInvalid as error:
             raise click.ClickException(f"A kept checkpoint does not hold: {error}") from None
-        found = logs(path, tenant, kept)
+        found = logs(path, tenant, kept, key)
         with looking(path) as connection:
             lost = missing(connection, Head(path))
     if wants_json():
@@ -235,4 +288,6 @@ def _shown(each: Examined) -> dict[str, Any]:
         "badIndex": finding.bad_index,
         "archived": each.archived,
         "checkpoints": each.checkpoints,
+        "erased": finding.erased,
+        "unnamed": finding.unnamed,
     }

@@ -33,16 +33,22 @@ class Check:
 @click.command(cls=Command)
 @click.option("--deep", is_flag=True, help="Look at the database on this machine instead: pages, logs, keys.")
 @click.option("--database", metavar="FILE", help="With --deep: which one.  [default: act.db; ACT_DATABASE]")
+@click.option(
+    "--mend", is_flag=True, help="With --deep: forget what is kept for searches where it hides records. Server stopped."
+)
 @click.pass_context
-def doctor(context: click.Context, deep: bool, database: str | None) -> None:
+def doctor(context: click.Context, deep: bool, database: str | None, mend: bool) -> None:
     """Check the way to ACT, and say what to do.
 
     Is it reachable and ready, is the API key valid and for what, do clocks and versions agree? Exits with 1 if
     something is wrong. With --deep no server is asked: every page of the database is read, every hash of its logs
-    computed again; that takes a while for a large one, and the server may run meanwhile.
+    computed again; that takes a while for a large one, and the server may run meanwhile. Only --mend changes something,
+    and no record: the server makes again what was forgotten.
     """
-    if database is not None and not deep:
-        raise click.UsageError("--database needs --deep.")
+    if not deep and (database is not None or mend):
+        raise click.UsageError(f"{'--mend' if mend else '--database'} needs --deep.")
+    if mend:
+        _mend(database)
     if deep:
         from act.cli.database_checks import deep_checks
 
@@ -57,6 +63,27 @@ def doctor(context: click.Context, deep: bool, database: str | None) -> None:
     wrong = sum(check.status == "wrong" for check in found)
     say("All is well." if not wrong else f"{wrong} of {len(found)} checks went wrong.")
     context.exit(1 if wrong else 0)
+
+
+def _mend(database: str | None) -> None:
+    from act.cli.backup import opened
+
+    with opened(database) as path:
+        from act.audit.hidden import mend
+        from act.audit.soundness import examine
+        from act.database.engine import FileLock
+
+        if not path.exists():  # the checks say so
+            return
+        lock = FileLock(path).acquire()
+        try:
+            mended = mend(path) if examine(path) else []
+        finally:
+            lock.release()
+    for tenant_id in mended:
+        say(f"Forgot what was kept for searches of the log of '{tenant_id}'. The server makes it again.")
+    if not mended:
+        say("Nothing that is kept for searches hides a record.")
 
 
 def _checks() -> Iterator[Check]:

@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 import click
 
+from act.cli.command import given_url
 from act.cli.connection import sentence
 from act.cli.files import SHARED
+from act.cli.running import FAILED, INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
     from act.client.act import Act
+    from act.client.errors import ActError
 
 PARTIAL: Final = ".partial"
 NO_END: Final = "The export is cut off: it does not end with a checkpoint."
 
 
 class BrokenOff(Exception):
-    """It ended before its end, after so many lines; the message says why."""
+    """It ended before its end, after so many records; the message says why. `code` is the exit code for that."""
 
-    def __init__(self, message: str, count: int) -> None:
+    def __init__(self, message: str, count: int, code: int = FAILED) -> None:
         super().__init__(message)
         self.count = count
+        self.code = code
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+class _EndedByInterrupt(click.ClickException):
+    exit_code = INTERRUPTED
+
+
+class _EndedByTermination(click.ClickException):
+    exit_code = TERMINATED
+
+
+_ENDS: Final = {each.exit_code: each for each in (_EndedByInterrupt, _EndedByTermination)}
 
 
 def copy(lines: Iterator[bytes], out: IO[bytes]) -> int:
@@ -38,14 +60,43 @@ def copy(lines: Iterator[bytes], out: IO[bytes]) -> int:
 
     count, last = 0, b""
     try:
-        for last in lines:
-            out.write(last + b"\n")
-            count += last.startswith(b'{"index":')
+        with _terminable():
+            for last in lines:
+                out.write(last + b"\n")
+                count += last.startswith(b'{"index":')
     except ActError as error:
-        raise BrokenOff(sentence(error), count) from None
+        raise BrokenOff(_words(error), count) from None
+    except (KeyboardInterrupt, _Terminated) as error:
+        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
+        raise BrokenOff("Interrupted.", count, code) from None
     if not last.startswith(b'{"checkpoint":'):
         raise BrokenOff(NO_END, count)
     return count
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, too, end the block with words."""
+
+    def end(*_: object) -> None:
+        raise _Terminated
+
+    former = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _words(error: ActError) -> str:
+    """A connection that ended in the middle says nothing about the address of the server."""
+    from act.client.act import settings
+    from act.client.errors import Unreachable
+
+    if isinstance(error, Unreachable) and error.sent:
+        asked = settings(given_url(), None)[0]
+        return f"The connection to {asked} ended before the export did. When it does again, the server's log says why."
+    return sentence(error)
 
 
 def to_stream(act: Act, out: IO[bytes]) -> int:
@@ -57,7 +108,7 @@ def to_stream(act: Act, out: IO[bytes]) -> int:
     try:
         count = copy(act.audit.export_lines(), out)
     except BrokenOff as broken:
-        raise click.ClickException(f"{broken}\nThe export broke off after {broken.count} records.") from None
+        raise _failed(f"{broken}\nThe export broke off after {broken.count} records.", broken) from None
     finally:
         out.flush()
     return count
@@ -80,8 +131,8 @@ def to_file(act: Act, file: Path) -> int:
         except BrokenOff as broken:
             if broken.count == 0:
                 partial.unlink()
-                raise click.ClickException(str(broken)) from None
-            raise _broken(broken, file, broken.count) from None
+                raise _failed(f"{broken} There was no record yet.", broken) from None
+            raise _broken(broken, file) from None
         _durable(out)
     partial.replace(file)
     return count
@@ -106,7 +157,7 @@ def resume(act: Act, file: Path) -> tuple[int, int]:
             finding, end = begun(out)
             lines = act.audit.export_lines(finding.size or None)
             if finding.size:
-                _fits(next(lines, b""), finding.size, finding.root)
+                _fits(_first(lines), finding.size, finding.root)
         except BaseException:
             _put_back(partial, file)
             raise
@@ -115,14 +166,23 @@ def resume(act: Act, file: Path) -> tuple[int, int]:
         try:
             count = copy(lines, out)
         except BrokenOff as broken:
-            raise _broken(broken, file, broken.count) from None
+            raise _broken(broken, file, finding.size) from None
         _durable(out)
         found = verified(out, {}, None)
-        if not found.ok:
+        if not found.ok and not found.unnamed:  # a file without them is what the server has
             out.truncate(end)
             raise click.ClickException(f"What the server sent does not go on with the file: {found.message}")
     partial.replace(file)
     return found.size - found.begin - count, count
+
+
+def _first(lines: Iterator[bytes]) -> bytes:
+    from act.client.errors import ActError
+
+    try:
+        return next(lines, b"")
+    except ActError as error:
+        raise click.ClickException(_words(error)) from None
 
 
 def _put_back(partial: Path, file: Path) -> None:
@@ -140,9 +200,19 @@ def _fits(line: bytes, size: int, root: bytes) -> None:
         raise click.ClickException(f"The first {size} records of the server's log are not those in the file.")
 
 
-def _broken(broken: BrokenOff, file: Path, count: int) -> click.ClickException:
-    words = f"The export broke off after {count} records, which are in {_partial(file)}."
-    return click.ClickException(f"{broken}\n{words} Go on with: actctl audit export --resume {file}")
+def _broken(broken: BrokenOff, file: Path, there: int | None = None) -> click.ClickException:
+    """What to do with a part; `there` is the size of the log that was in the file when it was gone on with."""
+    partial = _partial(file)
+    words = f"The export broke off after {broken.count} records, which are in {partial}."
+    if there is not None:
+        words = f"The export broke off at record {there + broken.count}; all before are in {partial}."
+        if broken.count == 0 and broken.code == FAILED:
+            words += " Nothing more came: should it stay so, run `actctl doctor --deep` on the server's machine."
+    return _failed(f"{broken}\n{words} Go on with: actctl audit export --resume {shlex.quote(str(file))}", broken)
+
+
+def _failed(words: str, broken: BrokenOff) -> click.ClickException:
+    return _ENDS.get(broken.code, click.ClickException)(words)
 
 
 def _partial(file: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import IO, Any
 
@@ -17,9 +18,15 @@ class Whole(click.IntRange):
 
 
 class Number(click.FloatRange):
-    """A number in a range."""
+    """A finite number in a range."""
 
     name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no number to count with.", param, ctx)
+        return found
 
 
 def json_argument(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, Any] | None:

@@ -16,12 +16,13 @@ FAILED: Final = 1
 DENIED: Final = 3
 PENDING: Final = 4
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 
 
 def run_quietly(command: click.Command) -> int:
     """Run `command` with the arguments of this process.
 
-    Exit codes: 0 done or allowed, 1 error, 2 usage, 3 denied, 4 pending, 130 interrupted.
+    Exit codes: 0 done or allowed, 1 error, 2 usage, 3 denied, 4 pending, 130 interrupted, 143 terminated.
     """
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its escape; no name of an agent ends the command.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from act.audit.notes import Checkpoint
     from act.audit.verify import Finding, Line
 
+EXPORT: Final = "the export"
 NO_KEY: Final = (
     "Warning: no --key was given. The key was taken from the export itself, which proves nothing against whoever wrote "
     "the export: keep the verifier key of `actctl audit checkpoint` elsewhere and give it with --key."
 )
+
+MEANWHILE: Final = "Were they erased while this was exported, an export of what came since says so: --resume adds it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class Result:
 
     `root` is hex; `checkpoints` counts the kept ones that fit; `origin` is the log's name.
 
-    `erased` counts the records of which the arguments were kept, and are no more.
+    `erased` counts the records of which the arguments were kept, and are no more, as the log says. Of `unnamed` ones it
+    does not say so; of those, `rewritten` are in archives, which may be rewritten without them.
     """
 
     ok: bool
@@ -38,6 +42,8 @@ class Result:
     origin: str | None = None
     erased: int = 0
     begin: int = 0
+    unnamed: int = 0
+    rewritten: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -50,21 +56,26 @@ class Result:
             "origin": self.origin,
             "erased": self.erased,
             "begin": self.begin,
+            "unnamed": self.unnamed,
+            "rewritten": self.rewritten,
         }
 
 
 def verified(export: IO[bytes], kept: Mapping[str, str], key: str | None) -> Result:
     """Judge one export, or one archive; as `all_verified`."""
-    return all_verified({"the export": export}, kept, key)
+    return all_verified({EXPORT: export}, kept, key)
 
 
-def all_verified(exports: Mapping[str, IO[bytes]], kept: Mapping[str, str], key: str | None) -> Result:
+def all_verified(
+    exports: Mapping[str, IO[bytes]], kept: Mapping[str, str], key: str | None, archives: Collection[str] = ()
+) -> Result:
     """Judge exports and archives, which together are one log, or a part of one without a gap.
 
     Args:
         exports: files that can be read twice, by the name to call them in messages; in any order.
         kept: signed notes from elsewhere, by the name to call them in messages.
         key: the verifier key; None takes the one in the last file.
+        archives: the names of those that may have been rewritten without the arguments that were kept.
 
     Raises:
         click.ClickException: the server's part, which has the hashing, is not installed.
@@ -82,27 +93,34 @@ def all_verified(exports: Mapping[str, IO[bytes]], kept: Mapping[str, str], key:
         parts = sorted((part_of(name, file) for name, file in exports.items()), key=lambda part: part.before.size)
         checkpoints = _checkpoints(parts, kept, key)
         origin = checkpoints[0].origin if checkpoints else None
-        return _in_order(parts, _one_a_size(checkpoints), len(kept), origin)
+        return _in_order(parts, _one_a_size(checkpoints), len(kept), origin, archives)
     except BadExport as bad:
         return Result(False, bad.message, bad.index or 0, bad_index=bad.index, origin=origin)
 
 
-def _in_order(parts: list[Part], checkpoints: list[Checkpoint], kept: int, origin: str | None) -> Result:
+def _in_order(
+    parts: list[Part], checkpoints: list[Checkpoint], kept: int, origin: str | None, archives: Collection[str]
+) -> Result:
     """Judge files that begin where the one before them ends."""
+    from act.audit.gone import Gone
     from act.audit.verify import verify
 
-    begin, erased = parts[0].before.size, 0
+    begin, gone = parts[0].before.size, Gone()
     former: tuple[Part, Finding] | None = None
+    loose: list[range] = []
     for part in parts:
         if former is not None:
             _follows(part, *former)
         last, end = part is parts[-1], part.head["size"] if part.head else 0
         mine = [one for one in checkpoints if last or one.size <= end]
         checkpoints = [one for one in checkpoints if one not in mine]
-        finding = verify(records_of(part.file), mine, part.before)
-        former, erased = (part, finding), erased + finding.erased
+        later = [one.size for one in mine if one.size > end and part.head and part.name in archives]
+        finding = verify(records_of(part.file), [one for one in mine if one.size not in later], part.before, gone)
+        former = (part, finding)
         found = Result(finding.ok, finding.message, finding.size, finding.root.hex(), finding.bad_index, 0, origin)
-        found = replace(found, erased=erased, begin=begin)
+        found = replace(found, erased=gone.erased, begin=begin)
+        if part.name in archives:
+            loose.append(range(part.before.size, finding.size))
         if not finding.ok:
             return found
         if part.head is None:
@@ -111,13 +129,37 @@ def _in_order(parts: list[Part], checkpoints: list[Checkpoint], kept: int, origi
             # verify() says so when records are missing; more of them than the checkpoint covers is the other case.
             message = f"{_sentence(part.name)} has {finding.size} records, but its checkpoint covers {end}."
             return replace(found, ok=False, message=message, bad_index=int(end))
-    return replace(found, message=_verified(begin, found.size, erased), checkpoints=kept)
+        if later:
+            return replace(found, ok=False, message=_later(finding.size, min(later)), bad_index=found.size)
+    return _without_arguments(replace(found, checkpoints=kept), gone.unnamed, loose)
 
 
-def _verified(begin: int, size: int, erased: int) -> str:
-    after = f", from {begin} on; those before are in other files" if begin else ""
-    message = f"{size - begin} records verified{after}."
-    return f"{message} Of {erased} the arguments were erased." if erased else message
+def _later(size: int, saw: int) -> str:
+    end = f"The archives end after {size} records, and a checkpoint saw {saw}"
+    return f"{end}: give the later files too. When there are none, the tail of the log is missing."
+
+
+def _without_arguments(found: Result, unnamed: list[int], loose: list[range]) -> Result:
+    """Judge what is gone without a record that says so, in files whose hashes all fit.
+
+    In an archive it may be: those may be rewritten, and the record that says so may be in a file that is not here.
+    """
+    from act.audit.gone import missing
+
+    taken = [index for index in unnamed if not any(index in archive for archive in loose)]
+    rewritten = len(unnamed) - len(taken)
+    found = replace(found, unnamed=len(unnamed), rewritten=rewritten)
+    if taken:
+        return replace(found, ok=False, message=f"{missing(taken)} {MEANWHILE}", bad_index=taken[0])
+    after = f", from {found.begin} on; those before are in other files" if found.begin else ""
+    message = f"{found.size - found.begin} records verified{after}."
+    if found.erased:
+        message += f" Of {found.erased} the arguments were erased."
+    if rewritten:
+        message += (
+            f" Of {rewritten} in archives they are gone, and no record in these files says that they were erased."
+        )
+    return replace(found, message=message)
 
 
 def _follows(part: Part, former: Part, finding: Finding) -> None:
@@ -179,6 +221,7 @@ def begun(export: IO[bytes]) -> tuple[Finding, int]:
     Raises:
         click.ClickException: a record in it is not what was logged.
     """
+    from act.audit.gone import Gone
     from act.audit.verify import verify
 
     end = 0
@@ -196,7 +239,8 @@ def begun(export: IO[bytes]) -> tuple[Finding, int]:
             end += len(text)
 
     try:
-        finding = verify(lines(), (), log_before(export))
+        # What says that arguments were erased may be yet to come.
+        finding = verify(lines(), (), log_before(export), Gone())
     except BadExport as bad:
         raise click.ClickException(f"The file cannot be gone on with. {bad.message}") from None
     if not finding.ok:

@@ -19,9 +19,25 @@ if TYPE_CHECKING:
     from act.client.act import Act
 
 LATEST = "latest.note"
+UNPROVEN = "unproven-"
+"""Begins the names of notes that the log has signed, and not yet proven to go on from what was seen."""
+TRIES = 5
+"""So many looks a log has to prove what it showed."""
 LOG_KEY = "log.key"
 OWN_KEY = "witness.key"
 _NOT_THERE = "A witness needs a package that is not there ({}); run: pip install 'agent-capability-tokens[server]'"
+
+
+class Unproven(Exception):
+    """The log showed a checkpoint and gave no proof that it goes on from what was seen.
+
+    Attributes:
+        passing: whether a later try may have one.
+    """
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class Witness:
@@ -33,7 +49,7 @@ class Witness:
         key: the log's verifier key; None takes the one that was kept, or believes the server the first time.
 
     Raises:
-        click.ClickException: others can write in the folder or read the key; or a package is missing.
+        click.ClickException: others can write in the folder or read the key; the key is none; a package is missing.
     """
 
     def __init__(self, folder: Path, name: str, key: str | None) -> None:
@@ -42,6 +58,8 @@ class Witness:
         except ImportError as error:
             raise click.ClickException(_NOT_THERE.format(error.name)) from None
         self._notes, self._witness = notes, witness
+        if key is not None:
+            self._parsed(key, "--key")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_mode & 0o022:
             raise click.ClickException(f"Others can write in {folder}; run: chmod go-w {folder}")
@@ -62,31 +80,60 @@ class Witness:
 
         Raises:
             click.ClickException: the log is not what it was, or says so with another key. Nothing was signed.
+            Unproven: it does not say whether it is. Nothing was signed, and what it showed was kept.
         """
         head = act.audit.checkpoint()
-        key = self._log_key(head.verifier_key)
+        known = self._known_key()
+        key = known or self._given or head.verifier_key
         try:
             shown = self._notes.verify(head.note, key)
-            seen = self._seen(key)
+            seen, pending = self._seen(key), self._pending(key)
         except self._notes.NoteInvalid as error:
             raise click.ClickException(f"{error} {self._unsigned()}") from None
+        if known is None:
+            self._keep_key(key)  # which signed something
         try:
-            if not self._witness.follows(seen, shown, lambda first, second: _proof(act, first, second)):
-                return None
+            # What it showed and did not prove must be in the log as well: it cannot be taken back.
+            new = self._follows(act, seen, shown, head.note)
+            for each in pending.values():
+                self._follows(act, each, shown, head.note)
         except self._witness.Fork as error:
-            evidence = self._folder / f"refused-{shown.size}-{shown.root.hex()[:16]}.note"
-            with new_file(evidence, SHARED) as out:
-                out.write(head.note.encode())
+            evidence = self._keep(f"refused-{_named(shown)}", head.note)
             raise click.ClickException(f"{error} {self._unsigned()} What was shown now: {evidence}") from None
-        note = self._notes.cosign(head.note, self._name, self._own, int(time.time()))
-        for name in (f"{shown.size}.note", LATEST):
-            with new_file(self._folder / name, SHARED) as out:
-                out.write(note.encode())
-        self._most = shown
-        return shown
+        if new:
+            note = self._notes.cosign(head.note, self._name, self._own, int(time.time()))
+            for name in (f"{shown.size}.note", LATEST):
+                self._keep(name, note)
+            self._most = shown
+        for path in pending:
+            path.unlink()
+        return shown if new else None
+
+    def _follows(self, act: Act, seen: Checkpoint | None, shown: Checkpoint, note: str) -> bool:
+        from act.client.errors import ActError, ServerError, Unreachable
+
+        try:
+            return self._witness.follows(seen, shown, lambda first, second: _proof(act, first, second))
+        except ActError as error:
+            evidence = self._keep(f"{UNPROVEN}{_named(shown)}", note)
+            said = f"The log signed {shown.size} records and did not prove that they go on from what was seen: {error}"
+            passing = isinstance(error, Unreachable | ServerError)
+            raise Unproven(f"{said} What it showed: {evidence}", passing=passing) from None
+
+    def _pending(self, key: str) -> dict[Path, Checkpoint]:
+        """What the log showed and did not prove."""
+        paths = sorted(self._folder.glob(f"{UNPROVEN}*.note"))
+        return {path: self._notes.verify(path.read_bytes().decode(errors="replace"), key) for path in paths}
+
+    def _keep(self, name: str, note: str) -> Path:
+        path = self._folder / name
+        with new_file(path, SHARED) as out:
+            out.write(note.encode())
+        return path
 
     def _unsigned(self) -> str:
-        return f"Nothing was signed. What was seen: {self._folder / LATEST}"
+        latest = self._folder / LATEST
+        return f"Nothing was signed. What was seen: {latest}" if latest.exists() else "Nothing was signed."
 
     def _seen(self, key: str) -> Checkpoint | None:
         """The largest checkpoint that was signed: also when the process ended before it was the latest, or when the
@@ -109,18 +156,27 @@ class Witness:
         self._notes.cosigned_at(note, self.verifier_key)  # nobody has put another in its place
         return self._notes.verify(note, key)
 
-    def _log_key(self, offered: str) -> str:
+    def _known_key(self) -> str | None:
+        """The log's key that was kept; None the first time."""
         kept = self._folder / LOG_KEY
-        known = kept.read_text().strip() if kept.exists() else None
-        if self._given and known and self._given != known:
+        if not kept.exists():
+            return None
+        known = kept.read_text(errors="replace").strip()
+        self._parsed(known, str(kept))
+        if self._given is not None and self._given != known:
             raise click.ClickException(f"--key is another key than the one in {kept}.")
-        if known is None:
-            if self._given is None:
-                say("Warning: no --key was given, so the server was believed about its own key, this once.")
-            known = self._given or offered
-            with new_file(kept, SHARED) as out:
-                out.write(f"{known}\n".encode())
         return known
+
+    def _keep_key(self, key: str) -> None:
+        if self._given is None:
+            say("Warning: no --key was given, so the server was believed about its own key, this once.")
+        self._keep(LOG_KEY, f"{key}\n")
+
+    def _parsed(self, key: str, where: str) -> None:
+        try:
+            self._notes.parsed_key(key)
+        except self._notes.NoteInvalid as error:
+            raise click.ClickException(f"{where} is no key of a log: {error}") from None
 
     def _own_key(self) -> Ed25519PrivateKey:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -138,6 +194,10 @@ class Witness:
         return Ed25519PrivateKey.from_private_bytes(secret)
 
 
+def _named(shown: Checkpoint) -> str:
+    return f"{shown.size}-{shown.root.hex()[:16]}.note"
+
+
 def _proof(act: Act, first: int, second: int) -> list[bytes]:
     try:
         return [bytes.fromhex(each) for each in act.audit.consistency(first, second).hashes]
@@ -149,18 +209,25 @@ def watch(act: Act, witness: Witness, every: float | None) -> None:
     """Look once, or every so many seconds until Ctrl-C. A server that is away is looked for again.
 
     Raises:
-        click.ClickException: the log is not what it was.
+        click.ClickException: the log is not what it was, or did not prove what it showed in `TRIES` looks.
     """
     from act.client.errors import ServerError, Unreachable
 
+    unproven = 0
     while True:
         try:
             found = witness.look(act)
+        except Unproven as error:
+            unproven += 1
+            if every is None or not error.passing or unproven >= TRIES:
+                raise click.ClickException(str(error)) from None
+            say(f"{error} Trying again.")
         except (Unreachable, ServerError) as error:
             if every is None:
                 raise
             say(f"{error} Trying again.")
         else:
+            unproven = 0
             if found is not None:
                 say(f"Signed {found.size} records of {found.origin}.")
             elif every is None:

@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Final, Self
 
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
@@ -18,6 +18,8 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|sqlite3?//", re.IGNORECASE)
 """How a URL begins, and one whose colon was forgotten."""
 BUSY = 5000
 """Milliseconds."""
+_HEADER: Final = 100
+"""Bytes at the begin of every SQLite file (sqlite.org/fileformat.html)."""
 
 
 class DatabaseUnusable(Exception):
@@ -55,9 +57,32 @@ def _shown(database: str) -> str:
     return repr(database) if not rest or scheme.startswith("sqlite") else f"'{scheme}://...'"
 
 
+def refuse_lone_log(path: Path) -> None:
+    """Ask this before any connection is made: beside a file of 0 bytes SQLite deletes the write-ahead log unread.
+
+    It does so even for a connection that may not write.
+
+    Raises:
+        DatabaseUnusable: there is a write-ahead log, and no file that it could belong to.
+    """
+    beside = path.with_name(path.name + "-wal")
+    size, logged = (each.stat().st_size if each.exists() else 0 for each in (path, beside))
+    if size >= _HEADER or logged == 0:
+        return
+    raise DatabaseUnusable(
+        f"{path} has {size} bytes, and {beside} has {logged}: it may hold the whole database. Nothing was changed. "
+        f"Copy both files away before anything else; to open them deletes {beside.name}. "
+        f"Then go back to a backup: actctl restore FOLDER --move-away --database sqlite:///{path}"
+    )
+
+
 def _engine(path: Path, pragmas: dict[str, str], **options: Any) -> Engine:
     # Parameters hold arguments and key hashes, which no log line may show.
     engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True, **options)
+
+    @event.listens_for(engine, "do_connect")
+    def _refuse(*_: Any) -> None:  # every one, for the file can be replaced while it is served
+        refuse_lone_log(path)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:
@@ -73,7 +98,11 @@ def writing_engine(path: Path) -> Engine:
     """The one connection that writes. Every commit is on disk before it returns (`synchronous=FULL`).
 
     A new file can be read by its owner alone; SQLite gives its journal files the same mode.
+
+    Raises:
+        DatabaseUnusable: there is a write-ahead log without its database.
     """
+    refuse_lone_log(path)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
     engine = _engine(
@@ -139,7 +168,15 @@ def empty_wal(reading: Engine) -> bool:
 class FileLock:
     """One process on one database file. The kernel releases the lock when the process ends, however it ends."""
 
+    _held: ClassVar[dict[Path, tuple[int, int]]] = {}
+
+    @classmethod
+    def held(cls, database: Path) -> tuple[int, int] | None:
+        """Device and inode of the lock file that this process holds for a database, if it does."""
+        return cls._held.get(database)
+
     def __init__(self, database: Path) -> None:
+        self._database = database
         self._path = database.with_name(database.name + ".lock")
         self._descriptor: int | None = None
 
@@ -168,9 +205,12 @@ class FileLock:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+        status = os.fstat(descriptor)
+        self._held[self._database] = status.st_dev, status.st_ino
         return self
 
     def release(self) -> None:
         if self._descriptor is not None:
+            self._held.pop(self._database, None)
             os.close(self._descriptor)
             self._descriptor = None

@@ -44,12 +44,18 @@ class Head:
         """What was reached; None when there is no file, as beside a copy.
 
         Raises:
-            DatabaseUnusable: the file is not one of these.
+            DatabaseUnusable: the file is not one of these, or cannot be read.
         """
         try:
             found = _LINE.fullmatch(self.path.read_bytes())
         except FileNotFoundError:
             return None
+        except OSError as error:  # a folder of this name, a file of somebody else
+            raise DatabaseUnusable(
+                f"{self.path} cannot be read ({error.strerror}): it should be a file of one line that says how far the "
+                "database has come. Nothing was changed. Put that file back, or give it to the server's user. If it "
+                f"is lost, move {self.path.name} away and look with: actctl doctor --deep"
+            ) from error
         if found is None:
             raise DatabaseUnusable(
                 f"{self.path} was changed: it does not say how far the database has come. Nothing was changed. "
@@ -77,7 +83,20 @@ class Head:
             self._failed = True
 
     def replace(self, reached: Reached) -> None:
-        """Put another file in its place, durably: whole or not at all."""
+        """Put another file in its place, durably: whole or not at all.
+
+        Raises:
+            DatabaseUnusable: it cannot be written.
+        """
+        try:
+            self._replace(reached)
+        except OSError as error:
+            raise DatabaseUnusable(
+                f"{self.path} cannot be written ({error.strerror}). Is it a file, is there room on the disk, and is "
+                f"the folder {self.path.parent} the server's own to write?"
+            ) from error
+
+    def _replace(self, reached: Reached) -> None:
         unfinished = self.path.with_name(self.path.name + ".new")
         unfinished.unlink(missing_ok=True)  # of a process that was killed
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

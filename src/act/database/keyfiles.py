@@ -17,6 +17,7 @@ import hmac
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -89,10 +90,18 @@ class KeyFiles:
                 raise PermissionError(f"The private key {path} can be read by others; run: chmod 600 {path}")
             stored = path.read_bytes()
         except FileNotFoundError:
-            raise KeysUnusable(
-                f"The private key {path} is missing; put it back from the copy that belongs to this database."
-            ) from None
+            raise _missing(path) from None
         return self._decrypt(kid, stored) if stored.startswith(_BEGIN) else stored
+
+    def require(self, kids: Iterable[str]) -> None:
+        """Look whether there are files of all these keys; nothing is read.
+
+        Raises:
+            KeysUnusable: one is missing.
+        """
+        for kid in kids:
+            if not self._path(kid).exists():
+                raise _missing(self._path(kid))
 
     def delete(self, kid: str) -> None:
         """Remove a key for ever; one that is not there is no error."""
@@ -183,6 +192,10 @@ class KeyFiles:
 
 def _associated(head: bytes, kid: str) -> bytes:
     return head + kid.encode()
+
+
+def _missing(path: Path) -> KeysUnusable:
+    return KeysUnusable(f"The private key {path} is missing; put it back from the copy that belongs to this database.")
 
 
 def _changed(path: Path) -> KeysUnusable:

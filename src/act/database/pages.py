@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from act.models import Answer, Page
 from act.problems import ProblemError, unprocessable
@@ -14,44 +15,44 @@ from act.strict_json import Fault
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_DIGITS = 15
+_ID: Final = re.compile("[A-Za-z0-9._:-]{1,128}")
+_NUMBER: Final = re.compile(f"0|[1-9][0-9]{{0,{MAX_DIGITS - 1}}}")
 
 Row = TypeVar("Row")
 Item = TypeVar("Item", bound=Answer)
 
 
 def read_cursor(cursor: str | None) -> str:
-    """The key that a page starts after; empty for the first page.
+    """The id that a page starts after; empty for the first page.
 
     Raises:
         ProblemError: 422, the cursor is not one of ours.
     """
-    if cursor is None:
-        return ""
-    try:
-        key = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("utf-8")
-    except (UnicodeError, binascii.Error, ValueError):
-        raise _not_ours() from None
-    if _written(key) != cursor:  # the decoder passes over what it does not know
-        raise _not_ours()
-    return key
+    return "" if cursor is None else _read(cursor, _ID)
 
 
 def read_number_cursor(cursor: str | None) -> int | None:
     """`read_cursor` for a list whose key is a number; None for the first page."""
-    key = read_cursor(cursor)
-    if not key:
-        return None
-    if not (key.isascii() and key.isdigit() and len(key) <= MAX_DIGITS):
-        raise _not_ours()
-    return int(key)
+    return None if cursor is None else int(_read(cursor, _NUMBER))
+
+
+def _read(cursor: str, form: re.Pattern[str]) -> str:
+    try:
+        key = base64.urlsafe_b64decode(cursor.encode("ascii")).decode("utf-8")
+    except (UnicodeError, binascii.Error, ValueError):
+        raise not_ours() from None
+    if _written(key) != cursor or not form.fullmatch(key):  # the decoder passes over what it does not know
+        raise not_ours()
+    return key
 
 
 def _written(key: str) -> str:
     return base64.urlsafe_b64encode(key.encode()).decode()
 
 
-def _not_ours() -> ProblemError:
-    return unprocessable([Fault("/cursor", "Send the nextCursor of the page before, unchanged.")])
+def not_ours() -> ProblemError:
+    """A cursor that no page has told."""
+    return unprocessable([Fault("/cursor", "Send the nextCursor of the page before, unchanged.")], of="query")
 
 
 def cut_page(rows: Sequence[Row], next_key: str | None, make: Callable[[Row], Item]) -> Page[Item]:

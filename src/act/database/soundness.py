@@ -13,7 +13,7 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from act.database.engine import DatabaseUnusable
+from act.database.engine import DatabaseUnusable, refuse_lone_log
 
 LOOKED_THROUGH: Final = 256 * 1024 * 1024
 """Bytes of a file up to which every start looks through all of its pages; that takes about a second."""
@@ -63,8 +63,10 @@ def read_only(path: Path) -> sqlite3.Connection:
     """A connection that leaves the file and its write-ahead log as they are.
 
     Raises:
+        DatabaseUnusable: there is a write-ahead log without its database.
         sqlite3.OperationalError: there is no such file, or it cannot be opened.
     """
+    refuse_lone_log(path)
     # Of an ordinary connection, the last one that closes would write the log into the file and remove it.
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5.0, isolation_level=None, check_same_thread=False

@@ -34,7 +34,8 @@ def rfc3339(moment: datetime) -> str:
 def _read_moment(value: Any) -> Any:
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value)
+            # RFC 3339, section 5.6: the letters may be small.
+            value = datetime.fromisoformat(f"{value[:-1]}Z" if value[-2:-1].isdecimal() and value[-1] == "z" else value)
         except ValueError:
             raise ValueError("write a moment as RFC 3339, for example 2026-11-22T18:00:00Z") from None
     if isinstance(value, datetime):

@@ -16,6 +16,7 @@ from jsonschema_rs import Draft202012Validator, ValidationError
 
 from act.policies.argument_schemas import compile_validator, limited_properties, schema_faults, size_of
 from act.policies.argument_verdicts import Examination, Rank, Verdict, compile_leaves, is_limit
+from act.secret_looks import without_looks
 from act.strict_json import Fault
 
 
@@ -120,7 +121,9 @@ class Arguments:
         return self._outcome(verdict)
 
     def _outcome(self, verdict: Verdict) -> Match:
-        reason = f"{verdict.pointer or 'The set of arguments'} {verdict.sentence or 'does not fit the schema'}."
+        # It stands in the record and in answers, and a name of an argument can be a secret.
+        where = without_looks(verdict.pointer) or "The set of arguments"
+        reason = f"{where} {verdict.sentence or 'does not fit the schema'}."
         certain = verdict.rank is Rank.DIFFERS
         return Match(self.effect == "deny" and not certain, not certain, reason, verdict.pointer)
 

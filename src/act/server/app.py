@@ -75,6 +75,7 @@ from act.tenants.control import TenantControl
 from act.tenants.live import LiveApiKeys, LiveTenants
 from act.tenants.service import TenantService
 from act.tenants.tenant import DEFAULT_TENANT
+from act.text import forget, know
 from act.tokens import key_routes
 from act.tokens import routes as token_routes
 from act.tokens.introspection import IntrospectionService
@@ -121,6 +122,9 @@ class Node:
         path = sqlite_path(settings.database)
         files = KeyFiles(path.with_name(path.name + ".keys"), settings.master_key)
         self._lock = FileLock(path).acquire()
+        self._known = [secret for secret in (settings.bootstrap_api_key, settings.master_key) if secret]
+        for secret in self._known:
+            know(secret)
         try:
             self._telemetry = _telemetry(settings)
             if files.any() and not path.exists():
@@ -143,6 +147,7 @@ class Node:
         except BaseException as error:
             self._lock.release()
             self._end_telemetry()
+            self._forget()
             if isinstance(error, DatabaseError):
                 raise trouble(path, error.orig) from error
             raise
@@ -212,7 +217,7 @@ class Node:
         self._stream = stream = LogStream(reader, lambda tenant_id: writer.head(tenant_id).size)
         writer.after_commit = stream.grown
         transparency = LogService(writer, reader, keys, issuer=issuer)
-        audit = AuditService(reader, transparency, clock)
+        self._audit = audit = AuditService(reader, transparency, clock)
         self._summaries = Summaries(writer, reader)
         path = sqlite_path(settings.database)
         folder = Path(settings.audit_archives or path.with_name(path.name + ".archives")).expanduser().resolve()
@@ -317,9 +322,10 @@ class Node:
                 log.exception("archiving failed and will be tried again")
 
     def stop_waiting(self) -> None:
-        """Answer long polls with what there is; no later one waits."""
+        """Answer long polls with what there is, and end streams and exports; no later one waits."""
         self._hearing.stop_waiting()
         self._stream.close()
+        self._audit.stop()
 
     def close(self) -> None:
         """Write what waits, then let go of the database. Closing twice does nothing."""
@@ -336,6 +342,13 @@ class Node:
         self._head.close()
         self._lock.release()
         self._end_telemetry()
+        self.api_keys.close()
+        self._forget()
+
+    def _forget(self) -> None:
+        """What the settings of this node name is no secret of the process any more."""
+        while self._known:
+            forget(self._known.pop())
 
     def _end_telemetry(self) -> None:
         if self._telemetry is not None:

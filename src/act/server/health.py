@@ -48,6 +48,8 @@ class Readiness:
                 except WriteFailed as error:
                     self._database = str(error)
                 self._probed_at = self._clock.monotonic()
+            if self._writer.failing and self._database == "ok":
+                return "The last write failed."
             return self._database
 
     def _check_keys(self) -> str:

@@ -61,10 +61,16 @@ def announcer(form: LogFormat) -> Callable[[str], None]:
 
 
 class AccessLog:
-    """Logs every answer: who asked for what, how it was answered, how long it took. No query string, no body."""
+    """Logs every answer: who asked for what, how it was answered, how long it took. No query string, no body.
+
+    A path and an id are what somebody sent: what looks like a secret of others is `[redacted]` in them.
+    """
 
     def __init__(self, app: Any) -> None:
+        from act.audit.redaction import excerpt  # only a server needs its expressions
+
         self._app = app
+        self._excerpt = excerpt
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: bodies.Receive, send: Any) -> None:
         if scope["type"] != "http":
@@ -84,11 +90,11 @@ class AccessLog:
             client = scope.get("client")
             fields = {
                 "method": scope["method"],
-                "path": scope["path"],
+                "path": self._excerpt(scope["path"], MAX_MESSAGE),
                 "status": status,  # 0: there was no answer
                 "milliseconds": round((time.monotonic() - started) * 1000, 3),
                 "client": client[0] if client else None,
-                "requestId": request_id,
+                "requestId": request_id and self._excerpt(request_id, MAX_MESSAGE),
             }
             said = "%(method)s %(path)s %(status)d %(milliseconds).3f ms, %(client)s, %(requestId)s"
             access.info(said, fields, extra=fields)

@@ -43,21 +43,41 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "No valid API key.",
         403: "The API key lacks the scope.",
         404: "Not there, or not in this tenant.",
+        408: "The body did not arrive within 15 seconds.",
         409: "Contradicts what is stored.",
         413: "The body is over 256 KB.",
-        415: "The body is not declared as JSON.",
-        422: "The document has faults.",
+        415: "The body is not declared as JSON in UTF-8, or is coded.",
+        422: "The document, or the query, has faults.",
+        500: "The server failed.",
         503: "Nothing durable is possible now.",
     }.items()
 }
+"""What any route may answer; `complete` takes from each what cannot come."""
+_OF_BODIES = frozenset(("400", "408", "409", "413", "415"))
+_ARCHIVED = "Archived: it is in a file beside the database."
+_OTHER_VERSION = "The policy is of another version than `If-Match` says."
+_MORE: dict[tuple[str, str], dict[str, str]] = {
+    ("get", "/v1/audit/{index}"): {"410": _ARCHIVED},
+    ("get", "/v1/audit/export"): {"410": _ARCHIVED},
+    ("get", "/v1/audit/tile/{tile}"): {"410": _ARCHIVED},
+    ("get", "/v1/events"): {"410": _ARCHIVED},
+    ("post", "/v1/audit/{index}/erase"): {"410": _ARCHIVED},
+    ("post", "/v1/decisions/{decision_id}/outcome"): {"410": _ARCHIVED},
+    ("get", "/v1/delegations/{token_id}/tree"): {"413": "The tree is too large."},
+    ("put", "/v1/policies/{policy_id}"): {"412": _OTHER_VERSION, "428": "`If-Match` is missing."},
+    ("post", "/v1/policies/{policy_id}/restore"): {"412": _OTHER_VERSION, "428": "`If-Match` is missing."},
+    ("delete", "/v1/policies/{policy_id}"): {"412": _OTHER_VERSION},
+}
+"""What single routes answer besides, by method and path."""
 
 _BEFORE_DECIDING: dict[int, dict[str, str]] = {
     400: {"json_malformed": "the body is not JSON"},
     401: {"api_key_missing": "there is no API key", "api_key_invalid": "it is unknown, revoked or expired"},
     403: {"scope_missing": "the API key lacks the scope `enforce`"},
+    405: {"method_not_allowed": "the method is not POST"},
     408: {"body_timeout": "the body did not arrive within 15 seconds"},
     413: {"body_too_large": "the body is over 256 KB"},
-    415: {"media_type_unsupported": "the body is not declared as JSON"},
+    415: {"media_type_unsupported": "the body is not declared as JSON in UTF-8, or is coded"},
     422: {"document_invalid": "the document has faults"},
     500: {"internal_error": "the server failed"},
 }
@@ -93,6 +113,9 @@ def complete(app: FastAPI) -> None:
         found = described()
         problem = Problem.model_json_schema(ref_template=_REFERENCE, by_alias=True)
         found["components"]["schemas"] |= problem.pop("$defs", {}) | {"Problem": problem}
+        for path, item in found["paths"].items():
+            for method, operation in item.items():
+                _fit(method, path, operation)
         for path, problems in DECISION_PROBLEMS.items():
             operation = found["paths"][path]["post"]
             documented = {
@@ -110,6 +133,19 @@ def complete(app: FastAPI) -> None:
         return found
 
     app.openapi = document  # type: ignore[method-assign] # the way that FastAPI documents
+
+
+def _fit(method: str, path: str, operation: dict[str, Any]) -> None:
+    """Leave the problems that this operation may answer; without a key that is a failure alone."""
+    answers = operation["responses"]
+    gone = {str(status) for status in PROBLEMS if str(status) != "500"} if not operation.get("security") else set()
+    if method == "get":
+        gone |= _OF_BODIES
+    own = {status for status in gone & answers.keys() if MEDIA_TYPE not in answers[status].get("content", {})}
+    for status in gone - own:
+        answers.pop(status, None)
+    answers |= {status: _problem(said) for status, said in _MORE.get((method, path), {}).items()}
+    operation["responses"] = dict(sorted(answers.items()))
 
 
 def enforce_stub(access: Access) -> APIRouter:

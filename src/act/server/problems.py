@@ -46,13 +46,14 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = []
+    faults, of_body = [], False
     for detail in error.errors():
         source, *location = detail["loc"]
+        of_body = of_body or source == "body"
         # A parameter is not part of a document; its pointer is its name.
         document = error.body if source == "body" else {str(part): None for part in location}
         faults += faults_of_detail(detail, location, document)
-    return answer(request, unprocessable(faults))
+    return answer(request, unprocessable(faults, of="document" if of_body else "query"))
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import gc
@@ -15,9 +16,12 @@ import uvicorn
 
 from act.server import logs
 from act.server.app import Node
+from act.server.protocol import BoundedHttp
 from act.server.settings import Settings
 
 GRACE_SECONDS = 20
+LOOK_SECONDS = 0.5
+"""While the server stops, between two looks for clients that read nothing."""
 BACKLOG = 2048
 YOUNG_OBJECTS = 20_000
 
@@ -55,9 +59,10 @@ def serve(settings: Settings) -> None:
             log_config=None,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=30,
             timeout_graceful_shutdown=GRACE_SECONDS,
             backlog=BACKLOG,
+            http=BoundedHttp,
+            ws="none",
         )
         _Server(config, node).run(sockets=[listener])
     log.info("stopped; everything that was answered is on disk")
@@ -82,7 +87,26 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._node.stop_waiting()
-        await super().shutdown(sockets)
+        leaving = asyncio.create_task(self._leave_stalled())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            leaving.cancel()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # once a second
+            self._tick()
+        return await super().on_tick(counter)
+
+    async def _leave_stalled(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._tick(stopping=True)
+
+    def _tick(self, *, stopping: bool = False) -> None:
+        for connection in list(self.server_state.connections):
+            assert isinstance(connection, BoundedHttp)
+            connection.tick(stopping=stopping)
 
 
 def _end_early(*_: object) -> NoReturn:

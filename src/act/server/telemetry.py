@@ -1,6 +1,7 @@
 """Traces of decisions for OpenTelemetry, with `ACT_OTEL`; everything else is said by the standard `OTEL_*` variables.
 
-Needs the extra `telemetry`: whoever imports this wants it. No token, key, proof or argument gets into a span.
+Needs the extra `telemetry`: whoever imports this wants it. No token, key, proof or argument gets into a span; of an
+action and a resource, which may hold secrets of others, what is found by the looks that redact arguments does not.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from act import bodies
+from act.audit.redaction import excerpt
 from act.enforcement.batch import BATCH_PATH
 from act.enforcement.route import PATH
 from act.server.settings import SettingsInvalid
-from act.text import without_secrets
 
 PATHS: Final = frozenset((PATH, BATCH_PATH))
 MAX_TEXT: Final = 256
@@ -140,7 +141,7 @@ class _Exchange:
             return  # the caller went away
         span.set_attribute("http.response.status_code", self._status)
         if request_id := bodies.header(self._headers, b"x-request-id"):
-            span.set_attribute("act.request_id", request_id)
+            span.set_attribute("act.request_id", excerpt(request_id, MAX_TEXT))
         answer = json.loads(self._answer)
         if self._status >= 500:
             span.set_status(Status(StatusCode.ERROR))
@@ -163,7 +164,7 @@ def _attributes(question: Mapping[str, Any], answer: Mapping[str, Any]) -> Itera
         if (value := answer.get(name)) is not None and value is not False:
             yield attribute, value
     for name, attribute in _OF_QUESTION.items():
-        yield attribute, without_secrets(question[name])[:MAX_TEXT]  # first without, or a half would stay
+        yield attribute, excerpt(question[name], MAX_TEXT)
 
 
 def _otlp() -> SpanExporter:

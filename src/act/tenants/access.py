@@ -11,10 +11,12 @@ from act import bodies
 from act.database.clock import Clock
 from act.models import Scope
 from act.problems import ProblemError, forbidden
+from act.queries import refuse_nonsense
 from act.tenants.live import LiveApiKeys
 from act.tenants.tenant import ApiKey
 
 HEADER = "X-Api-Key"
+_KEY = bodies.API_KEY
 _header = APIKeyHeader(name=HEADER, auto_error=False, description="An API key of the tenant.")
 
 
@@ -32,7 +34,8 @@ class Access:
             ProblemError: 401 without a valid key.
         """
         if not presented:
-            raise _unauthorized("api_key_missing", f"Send an API key in the header {HEADER}.")
+            several = "; there are several" if presented is None else ""  # see `presented_in`
+            raise _unauthorized("api_key_missing", f"Send an API key in the header {HEADER}{several}.")
         key = self._keys.find(presented, self._clock.now())
         if key is None:
             raise _unauthorized("api_key_invalid", "The API key is not valid: unknown, revoked or expired.")
@@ -59,14 +62,16 @@ class Access:
 
         async def caller(request: Request, _: str | None = Security(_header)) -> ApiKey:
             # Security() documents the header, and would take the first of two; two keys are none.
-            return self.authenticate(presented_in(request.scope["act.headers"]), *scopes)
+            found = self.authenticate(presented_in(request.scope["act.headers"]), *scopes)
+            refuse_nonsense(request)
+            return found
 
         return caller
 
 
 def presented_in(headers: bodies.Headers) -> str | None:
-    """The API key among the headers of a request; two keys are none."""
-    return headers.get(bodies.API_KEY)
+    """The API key among the headers of a request, empty when there is none; two keys are none, and told as None."""
+    return headers.get(_KEY, "")
 
 
 def _unauthorized(code: str, detail: str) -> ProblemError:

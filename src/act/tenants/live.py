@@ -13,6 +13,7 @@ from act.audit.redaction import Keeping
 from act.models import Scope
 from act.tenants import store
 from act.tenants.tenant import ApiKey, Tenant, hash_key
+from act.text import forget, know
 
 
 class LiveTenants:
@@ -57,6 +58,7 @@ class LiveApiKeys:
         self._by_hash: dict[bytes, ApiKey] = {}
         self._by_id: dict[str, ApiKey] = {}
         self.last_used: dict[str, datetime] = {}
+        self._known: list[str] = []
 
     def load(self, connection: Connection) -> None:
         for row in store.key_rows(connection):
@@ -98,5 +100,12 @@ class LiveApiKeys:
             return None
         if key.expires_at is not None and key.expires_at <= now:
             return None
+        if key.id not in self.last_used and know(presented):  # it has a form of its own, and no record may show it
+            self._known.append(presented)
         self.last_used[key.id] = now
         return key
+
+    def close(self) -> None:
+        """Forget the texts of the keys that were used."""
+        while self._known:
+            forget(self._known.pop())

@@ -19,9 +19,8 @@ from act.audit.transaction import Transaction
 from act.audit.writer import Writer
 from act.database.clock import Clock
 from act.database.keyfiles import KeyFiles
-from act.database.pages import page, read_cursor
-from act.problems import conflict, not_found, unprocessable
-from act.strict_json import Fault
+from act.database.pages import not_ours, page, read_cursor
+from act.problems import conflict, not_found
 from act.tenants.live import LiveTenants
 from act.tenants.tenant import ApiKey
 from act.tokens import key_store
@@ -59,7 +58,7 @@ class KeyService:
         with self._reader.begin() as connection:
             after = key_store.find(connection, caller.tenant_id, kid) if kid else None
             if kid and after is None:
-                raise unprocessable([Fault("/cursor", "Send the nextCursor of the page before, unchanged.")])
+                raise not_ours()
             rows = key_store.page(connection, caller.tenant_id, after, limit + 1)
         return page(rows, limit, lambda row: row.kid, _answer)
 
