@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import Api, Server
+
+# Behind `nohup` and `&` Ctrl-C is ignored, and what is started from here would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The machines that run this are slow and shared: time is no property of an example.
 # In CI the examples are the same every time: a landing says something about the change, and not about luck. Everywhere

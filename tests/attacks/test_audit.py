@@ -44,12 +44,13 @@ class Written:
             connection.commit()
 
             connection.execute("DELETE FROM audit_records WHERE tenant_id = ?", (TENANT,))
-            columns = "(tenant_id, idx, leaf_hash, salt, record)"
-            connection.executemany(f"INSERT INTO audit_records {columns} VALUES (?, ?, ?, ?, ?)", copy)
+            columns = "(tenant_id, idx, leaf_hash, salt, record, arguments)"
+            connection.executemany(f"INSERT INTO audit_records {columns} VALUES (?, ?, ?, ?, ?, ?)", copy)
             connection.commit()
 
     def rows(self) -> list[tuple[Any, ...]]:
-        query = "SELECT tenant_id, idx, leaf_hash, salt, record FROM audit_records WHERE tenant_id = ? ORDER BY idx"
+        columns = "tenant_id, idx, leaf_hash, salt, record, arguments"
+        query = f"SELECT {columns} FROM audit_records WHERE tenant_id = ? ORDER BY idx"
         with closing(sqlite3.connect(self.server.database, timeout=10)) as connection:
             return connection.execute(query, (TENANT,)).fetchall()
 
