@@ -14,7 +14,7 @@ class Turn(Generic[T]):
     """Takes what comes within one turn of the event loop, and hands it on together when the turn is over.
 
     A step that is done for many in a row finds its code and its data in the processor's caches; one that takes turns
-    with all other steps does not, and takes twice as long. Belongs to one event loop.
+    with all other steps does not (ADR 20). Belongs to one event loop.
     """
 
     def __init__(self, then: Callable[[list[T]], None]) -> None:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, update
@@ -94,11 +93,11 @@ class Writer:
         engine: Engine,
         feed: ChangeFeed,
         clock: Clock,
-        file: Path | None = None,
+        places: Places | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._engine = engine
-        self._places = Places(file) if file else None
+        self._places = places
         self._feed = feed
         self._clock = clock
         self._metrics = metrics or Metrics()

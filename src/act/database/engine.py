@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
@@ -168,15 +168,7 @@ def empty_wal(reading: Engine) -> bool:
 class FileLock:
     """One process on one database file. The kernel releases the lock when the process ends, however it ends."""
 
-    _held: ClassVar[dict[Path, tuple[int, int]]] = {}
-
-    @classmethod
-    def held(cls, database: Path) -> tuple[int, int] | None:
-        """Device and inode of the lock file that this process holds for a database, if it does."""
-        return cls._held.get(database)
-
     def __init__(self, database: Path) -> None:
-        self._database = database
         self._path = database.with_name(database.name + ".lock")
         self._descriptor: int | None = None
 
@@ -205,12 +197,16 @@ class FileLock:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
-        status = os.fstat(descriptor)
-        self._held[self._database] = status.st_dev, status.st_ino
         return self
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode of the file that is locked; the lock must be held."""
+        assert self._descriptor is not None
+        status = os.fstat(self._descriptor)
+        return status.st_dev, status.st_ino
 
     def release(self) -> None:
         if self._descriptor is not None:
-            self._held.pop(self._database, None)
             os.close(self._descriptor)
             self._descriptor = None

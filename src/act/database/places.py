@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from act.database.engine import DatabaseUnusable, FileLock
+from act.database.engine import DatabaseUnusable
 
 
 class FilesMoved(DatabaseUnusable):
@@ -19,16 +19,16 @@ class LockLost(FilesMoved):
 class Places:
     """The database, its write-ahead log and its lock. Asked before every commit: three `stat`, a few microseconds.
 
-    Made after the lock was taken, where there is one, and asked first while SQLite has the database open.
+    Asked first while SQLite has the database open. `locked` is the device and inode of the lock file that is held.
     """
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, locked: tuple[int, int]) -> None:
         self._database = str(database)
         self._log = self._database + "-wal"
         self._lock = self._database + ".lock"
         self._identity = _identity(self._database)
         self._logged: tuple[int, int] | None = None
-        self._locked = FileLock.held(database)
+        self._locked = locked
 
     def check(self) -> None:
         """Look.
@@ -36,7 +36,7 @@ class Places:
         Raises:
             FilesMoved: what is written now would be lost, or written beside another process.
         """
-        if self._locked is not None and _identity(self._lock) != self._locked:
+        if _identity(self._lock) != self._locked:
             raise LockLost(
                 f"{self._lock} was removed or replaced: another process may serve {self._database}. Nothing is "
                 "decided or written any more; see that one process serves it, and restart the server."

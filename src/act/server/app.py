@@ -43,6 +43,7 @@ from act.database.head import Head, Reached
 from act.database.ids import new_id
 from act.database.keyfiles import KeyFiles
 from act.database.migrate import ensure_current
+from act.database.places import Places
 from act.database.soundness import damaged, trouble
 from act.database.tables import instance
 from act.delegations import routes as delegation_routes
@@ -191,7 +192,8 @@ class Node:
             }
         )
         metrics = Metrics()
-        self._writer = writer = Writer(self._writing, feed, clock, sqlite_path(settings.database), metrics)
+        places = Places(sqlite_path(settings.database), self._lock.identity)
+        self._writer = writer = Writer(self._writing, feed, clock, places, metrics)
         metrics.watch(lambda: writer.waiting, lambda: feed.revision)
         self._limits = limits = LimitService(writer, clock)
         with self._writing.connect() as connection:

@@ -16,7 +16,6 @@ from act.tenants.live import LiveApiKeys
 from act.tenants.tenant import ApiKey
 
 HEADER = "X-Api-Key"
-_KEY = bodies.API_KEY
 _header = APIKeyHeader(name=HEADER, auto_error=False, description="An API key of the tenant.")
 
 
@@ -71,7 +70,7 @@ class Access:
 
 def presented_in(headers: bodies.Headers) -> str | None:
     """The API key among the headers of a request, empty when there is none; two keys are none, and told as None."""
-    return headers.get(_KEY, "")
+    return headers.get(bodies.API_KEY, "")
 
 
 def _unauthorized(code: str, detail: str) -> ProblemError:
