@@ -38,7 +38,7 @@ from act.limits.book import Demand, LimitBook, Reserved
 from act.limits.counters import SLOTS, Series, Spend
 from act.models import EnforceRequest, Verdict
 from act.server.app import Node
-from act.server.serve import YOUNG_OBJECTS
+from act.server.memory import settle
 from act.server.settings import Settings
 from act.tenants.tenant import ApiKey
 
@@ -101,9 +101,7 @@ def bench() -> Iterator[Bench]:
             assert caller is not None
             # What the node has joined is asked for from inside: there is no other way to it without HTTP.
             pipeline = node.app._decisions[PATH]._pipeline  # type: ignore[attr-defined]
-            gc.collect()  # as the server does when it has loaded, and as seldom afterwards
-            gc.freeze()
-            gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+            settle()  # as the server does when it has loaded
             yield Bench(node, caller, pipeline, pipeline._judge, tokens)
 
 

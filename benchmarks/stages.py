@@ -8,7 +8,6 @@ the two threads that hand over to each other, and those caches. CPU time, in mic
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import secrets
 import sys
@@ -36,7 +35,7 @@ from act.enforcement.route import PATH, EnforceRoute, validated
 from act.exchange import identify
 from act.models import EnforceRequest, Verdict
 from act.server.app import Node
-from act.server.serve import YOUNG_OBJECTS
+from act.server.memory import settle
 from act.server.settings import Settings
 
 AGENTS, POLICIES, TOGETHER = 32, 100, 64
@@ -82,9 +81,7 @@ def bench() -> Iterator[Bench]:
                 act.policies.create(name=f"p{number}", actions=["read"], resources=resources, applies_to=to)
             agents = [act.agents.create(f"agent-{number}", roles=["bench"]) for number in range(AGENTS)]
             tokens = [act.tokens.issue(agent.id, expires_in=86_400).token for agent in agents]
-            gc.collect()  # as the server does when it has loaded, and as seldom afterwards
-            gc.freeze()
-            gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+            settle()  # as the server does when it has loaded
             yield Bench(node, tokens)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,17 @@ def test_somebody_else_writes_to_the_file(tmp_path: Path) -> None:
         assert api.enforce(token, "run", "x")["decision"] == "allowed", "what is in the file is served again"
 
 
+def read_at_once(server: Server, times: int) -> None:
+    """As many as make the server open more connections, which find other files than the first ones."""
+
+    def read(_: int) -> None:
+        with server.api() as api:
+            api.client.get("/v1/audit", params={"limit": 200})
+
+    with ThreadPoolExecutor(times) as pool:
+        list(pool.map(read, range(times)))
+
+
 @pytest.mark.parametrize("how", ["removed", "replaced"])
 def test_the_log_goes_away_under_a_server(tmp_path: Path, how: str) -> None:
     with Server(tmp_path) as server, server.api() as api:
@@ -243,6 +255,7 @@ def test_the_log_goes_away_under_a_server(tmp_path: Path, how: str) -> None:
         assert refused(api, token) == "overloaded"
         assert not_ready(api)["database"] != "ok"
         assert "act.db-wal was removed or replaced" in server.log
+        read_at_once(server, 12)
         assert server.stop() == 0
     with server, server.api() as api:
         for answer in told:  # a stop in good order saves them, as the message says

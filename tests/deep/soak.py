@@ -33,10 +33,13 @@ from tests.support import ADMIN_KEY, Api, Server
 ASKERS: Final = 8
 PAUSE: Final = 0.02
 """Seconds between two questions of one caller; the pace is the same from first to last, so that minutes compare."""
+LIFE: Final = 60
+"""Seconds for which what comes and goes is good, tokens and approvals: a server holds them as long, and a run that
+tells something about its memory is longer than that."""
 WARM: Final = 150.0
 """Seconds after which memory is as large as it gets: answers are known again for two minutes."""
 SAMPLE: Final = 2.0
-MOST_GROWTH: Final = 2.0
+MOST_GROWTH: Final = 1.0
 """MB a minute after the warm-up, of a run that is long enough to tell."""
 LONG: Final = 6.0
 """Minutes from which a run is."""
@@ -125,7 +128,7 @@ class Load:
 
     async def approver(self) -> Callable[[int], Awaitable[None]]:
         agent = await self.agent()
-        await self.policy(agent, ["pay"], constraints={"requiresApproval": True})
+        await self.policy(agent, ["pay"], constraints={"requiresApproval": {"expiresIn": LIFE}})
         token = (await self.issue(agent))["token"]
 
         async def turn(at: int) -> None:
@@ -163,7 +166,7 @@ class Load:
         await self.policy(agent, ["run"])
 
         async def turn(at: int) -> None:
-            issued = await self.issue(agent, expiresIn=60)
+            issued = await self.issue(agent, expiresIn=LIFE)
             assert (await self.ask(issued["token"], "run", "x"))["decision"] == "allowed"
             await self.call("POST", f"/v1/tokens/{issued['tokenId']}/revoke")
             self.seen.records["token.revoked"] += 1

@@ -155,13 +155,18 @@ class LiveApprovals:
         now = self._clock.now()
         with self._lock:
             for approval in list(self._by_id.values()):
-                life = approval.expires_at - approval.created_at
-                if not approval.open and approval.expires_at + life <= now:
+                if not approval.open and _told_until(approval) <= now:
                     del self._by_id[approval.id]
                     self._told.discard(approval.id)
                     self._moments.forget(approval.id)
                     if self._by_binding.get(approval.binding) is approval:
                         del self._by_binding[approval.binding]
+
+
+def _told_until(approval: Approval) -> datetime:
+    """A rejection counts as long as the approval would have; that nobody answered in time is told as long again."""
+    life = approval.expires_at - approval.created_at
+    return approval.expires_at + life if approval.status == "expired" else approval.expires_at
 
 
 def _wake(waiting: Iterable[Future[None]]) -> None:

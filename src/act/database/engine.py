@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import sqlite3
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 SCHEME = "sqlite:///"
@@ -20,6 +22,9 @@ BUSY = 5000
 """Milliseconds."""
 _HEADER: Final = 100
 """Bytes at the begin of every SQLite file (sqlite.org/fileformat.html)."""
+
+
+log = logging.getLogger("act.database")
 
 
 class DatabaseUnusable(Exception):
@@ -163,6 +168,25 @@ def empty_wal(reading: Engine) -> bool:
         return bool(busy == 0)
     finally:
         connection.close()
+
+
+def let_go(writing: Engine, reading: Engine) -> None:
+    """Close all connections at the end of a server, the writing one last.
+
+    It has the write-ahead log that was there at the start. A reading connection that was opened after somebody removed
+    or replaced that file has another one; were it the last, SQLite would move nothing of what was answered into the
+    database file, and delete the log.
+    """
+    reading.dispose()
+    try:
+        connection = writing.raw_connection()
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")  # for readers that cannot be closed yet
+        finally:
+            connection.close()
+    except (sqlite3.Error, SQLAlchemyError, DatabaseUnusable):
+        log.exception("the write-ahead log could not be moved into the database file; do not delete it")
+    writing.dispose()
 
 
 class FileLock:

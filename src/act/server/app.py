@@ -38,7 +38,7 @@ from act.audit.summaries import Summaries
 from act.audit.writer import Writer
 from act.database.changes import ChangeFeed
 from act.database.clock import Clock, SystemClock
-from act.database.engine import DatabaseUnusable, FileLock, reading_engine, sqlite_path, writing_engine
+from act.database.engine import DatabaseUnusable, FileLock, let_go, reading_engine, sqlite_path, writing_engine
 from act.database.head import Head, Reached
 from act.database.ids import new_id
 from act.database.keyfiles import KeyFiles
@@ -225,7 +225,9 @@ class Node:
         folder = Path(settings.audit_archives or path.with_name(path.name + ".archives")).expanduser().resolve()
         self.archives = ArchiveService(writer, reader, clock, transparency, audit, self.tenants, folder)
         erasure = ErasureService(writer, reader, transparency, steps.erase)
-        verifier = Verifier(self.tenants, agents, tokens, nodes, keys, issuer=issuer, audience=audience)
+        self._verifier = verifier = Verifier(
+            self.tenants, agents, tokens, nodes, keys, issuer=issuer, audience=audience
+        )
         mint = Mint(clock, sequences, keys, nodes, issuer=issuer, audience=audience)
         possession, tree = Possession(clock, verifier), Tree(reader, clock, agents)
         bearers = Bearers(verifier, agents, possession)
@@ -305,6 +307,7 @@ class Node:
                 self._expiry.sweep()
                 self._limits.sweep(lambda family: self._nodes.get(family) is not None)
                 self._tokens.forget_expired()
+                self._verifier.forget_expired(self._clock.now().timestamp())
                 self._nodes.forget_expired()
                 self._keys.sweep()
                 self._idempotency.sweep()
@@ -339,8 +342,7 @@ class Node:
         self._archivist.join()
         self._sender.stop()
         self._writer.stop()
-        self._writing.dispose()
-        self._reading.dispose()
+        let_go(self._writing, self._reading)
         self._head.close()
         self._lock.release()
         self._end_telemetry()

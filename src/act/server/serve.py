@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import signal
 import socket
@@ -14,7 +13,7 @@ from typing import NoReturn
 
 import uvicorn
 
-from act.server import logs
+from act.server import logs, memory
 from act.server.app import Node
 from act.server.protocol import BoundedHttp
 from act.server.settings import Settings
@@ -23,7 +22,6 @@ GRACE_SECONDS = 20
 LOOK_SECONDS = 0.5
 """While the server stops, between two looks for clients that read nothing."""
 BACKLOG = 2048
-YOUNG_OBJECTS = 20_000
 
 log = logging.getLogger("act.server")
 
@@ -38,6 +36,7 @@ def serve(settings: Settings) -> None:
         OSError: the address cannot be bound.
     """
     logs.configure(settings.log_format, (settings.bootstrap_api_key, settings.master_key))
+    memory.few_arenas()
     announce = logs.announcer(settings.log_format)
     signal.signal(signal.SIGTERM, _end_early)
     listener = _listen(settings.host, settings.port)
@@ -45,11 +44,7 @@ def serve(settings: Settings) -> None:
     with Node(settings) as node:
         if node.new_admin_key is not None:
             _show_key(node.new_admin_key, announce, chosen=settings.bootstrap_api_key is not None)
-        # What was loaded stays: the collector need not look through it, again and again, while requests wait.
-        gc.collect()
-        gc.freeze()
-        # Requests leave no cycles behind, so the collector has little to find among what they make.
-        gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+        memory.settle()
         shown = f"[{host}]" if ":" in host else host
         announce(f"ACT serves {settings.database} at http://{shown}:{port} (API: /docs)")
         config = uvicorn.Config(

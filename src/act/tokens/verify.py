@@ -121,6 +121,11 @@ class Verifier:
             return replace(accepted, agent_id=claims.agent_id, token_id=claims.token_id)
         return accepted
 
+    def forget_expired(self, now: float) -> None:
+        """What is expired is refused by its date, and is read again for that if somebody should show it."""
+        for digest in [one for one, known in list(self._cache.items()) if known.verified.claims.expires_at <= now]:
+            self._cache.pop(digest, None)
+
     def _now(self, known: Known, caller: ApiKey, now: float) -> Accepted | Refusal:
         """Whatever can change from one request to the next."""
         claims = known.verified.claims
