@@ -13,6 +13,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
+from act.audit import command_secrets
 from act.audit.card_numbers import MANY_DIGITS, without_numbers
 from act.audit.secret_names import SecretNames
 from act.audit.values import MARK, PREFIX, QUOTED, end_of_count, end_of_part, end_of_value
@@ -40,7 +41,10 @@ _DEEPEST: Final = 3
 """Times that a text may have been escaped."""
 # What else may hold a secret; again with literals first, and with none that is a frequent letter.
 _SCHEME: Final = r"B[Aa][Ss][Ii][Cc](?:\s|%20) | b[Aa][Ss][Ii][Cc](?:\s|%20)"
-_HINTS = re.compile(rf"--\w | <\w | \([ \t]{{0,4}}[\"'] | {_SCHEME} | {_SIGNS} | {LOOK}", re.VERBOSE)
+_COMMANDS = re.compile(command_secrets.HINTS, re.VERBOSE)
+_HINTS = re.compile(
+    rf"--\w | <\w | \([ \t]{{0,4}}[\"'] | {_SCHEME} | {_SIGNS} | {command_secrets.HINTS} | {LOOK}", re.VERBOSE
+)
 _RARE = re.compile(rf"value | Value | name= | --\w | <\w | \([ \t]{{0,4}}[\"'] | {_SIGNS}", re.VERBOSE)
 _BASIC = re.compile(rf"({_SCHEME})((?:\s|%20){{0,3}}+)([\w+/-]{{8,}}+(?:=|%3[Dd]){{0,2}}+)", re.VERBOSE | re.ASCII)
 _USER_INFO = re.compile(r"://(?!\[redacted\]@[^\s/?#@]*(?![^\s/?#]))[^\s/?#]*@")
@@ -127,6 +131,8 @@ class SecretTexts:
             text = _USER_INFO.sub(f"://{MARK}@", text)
         if "=" in text or ":" in text:
             text = self._unassigned(_ASSIGNS, text)
+        if _COMMANDS.search(text):
+            text = command_secrets.without_commanded(text)
         if MANY_DIGITS.search(text):
             text = without_numbers(text)
         return self._rarer(text, deep) if _RARE.search(text) else text
