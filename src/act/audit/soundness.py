@@ -21,6 +21,7 @@ from act.audit.merkle import Frontier, leaf_hash
 from act.audit.notes import Checkpoint
 from act.audit.proofs import fold
 from act.audit.tiles import HEIGHT, WIDTH
+from act.audit.unannounced import unannounced
 from act.audit.verify import Finding
 from act.database import tables
 from act.database.backup import KEYS
@@ -241,6 +242,9 @@ def examined(connection: Connection, tenant_id: str, checkpoints: Iterable[Check
         return found(fault, frontier.size)
     if kept:
         return found("Hashes are kept of records that are not there.", frontier.size)
+    if (first := unannounced(connection, tenant_id, gone)) is not None:
+        message = f"From record {first} on some are away, or count as archived, and no record of the log says where to."
+        return found(message, first)
     if (first := hidden(connection, tenant_id, frontier.size)) is not None:
         message = f"Every record verifies, and searches pass over some from {first} on: what is kept for searches was "
         return found(f"{message}changed. Stop the server, and run: {MEND}", first)
