@@ -10,6 +10,7 @@ from act.problems import ProblemError, unprocessable
 from act.strict_json import AmbiguousJson, MalformedJson, loads
 
 MAX_BODY = 256 * 1024
+_DIGITS = len(str(MAX_BODY))
 BODY_SECONDS = 15.0
 JSON = "application/json"
 
@@ -54,8 +55,18 @@ async def read(headers: Headers, receive: Receive) -> bytes:
         ProblemError: 413 over 256 KB, 408 when it takes longer than 15 seconds.
         Disconnected: the client went away.
     """
+    body = begin(headers, receive)
+    return body if isinstance(body, bytes) else await body
+
+
+def begin(headers: Headers, receive: Receive) -> bytes | Awaitable[bytes]:
+    """The whole body, if it is there by now; or else what waits for it, during which anything may change.
+
+    Raises:
+        ProblemError, Disconnected: as `read`; and so does what waits.
+    """
     declared = headers.get(_LENGTH)
-    if declared is not None and declared.isdigit() and int(declared) > MAX_BODY:
+    if declared is not None and len(declared) >= _DIGITS and _is_too_much(declared):
         raise _too_large()
     # Most bodies are there by now; a time-out for one of these would cost more than to read it.
     waiting: Awaitable[bytes] = _collect(receive)
@@ -64,6 +75,10 @@ async def read(headers: Headers, receive: Receive) -> bytes:
         begun = _Begun(steps, next(steps))
     except StopIteration as done:
         return bytes(done.value)
+    return _in_time(begun)
+
+
+async def _in_time(begun: Awaitable[bytes]) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await begun
@@ -124,6 +139,12 @@ def _fault_of_type(headers: Headers) -> str | None:
 
 def _clipped(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _is_too_much(declared: str) -> bool:
+    # Zeros may stand before it without end (RFC 9110, section 8.6), and Python reads no number of 4,300 digits.
+    digits = declared.lstrip("0")
+    return digits.isdecimal() and (len(digits) > _DIGITS or int(digits) > MAX_BODY)
 
 
 async def _collect(receive: Receive) -> bytes:

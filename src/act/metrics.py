@@ -22,7 +22,30 @@ _UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 STATUSES = (400, 401, 403, 405, 408, 409, 413, 415, 422, 500, 503)
 """With which a question may be refused. Every series is there from the start, at 0: what begins with its first 1 has
 not increased for `increase()`."""
+HTTP_CODES = (
+    "body_too_large",
+    "headers_timeout",
+    "headers_too_large",
+    "http_malformed",
+    "method_not_allowed",
+    "overloaded",
+    "target_too_long",
+)
+"""With which a connection may be refused, and ended, before there is a request."""
 _VERDICTS = {ReasonCode.ALLOWED: Verdict.ALLOWED, ReasonCode.APPROVAL_REQUIRED: Verdict.PENDING_APPROVAL}
+
+
+# Of the process, as its memory is: connections are no node's before there is a request, and a process serves one.
+_http_refused = Counter(
+    "act_http_refusals", "Connections that were refused before there was a request.", ["code"], registry=None
+)
+for _code in HTTP_CODES:
+    _http_refused.labels(_code)
+
+
+def http_refused(code: str) -> None:
+    """A connection was refused, with the problem of this code, and ended."""
+    _http_refused.labels(code).inc()
 
 
 class _Distribution(Collector):
@@ -91,6 +114,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)  # CPU, memory and open files; where there is /proc
+        registry.register(_http_refused)
         self._decided = _Decided()
         registry.register(self._decided)
         self._replays = Counter("act_replays", "Answers that were given again.", registry=registry)

@@ -33,6 +33,16 @@ def refuse_nonsense(request: Request) -> None:
         raise unprocessable(faults, of="query")
 
 
+def refuse_parameters(query: bytes) -> None:
+    """Refuse every parameter, where a route has none.
+
+    Raises:
+        ProblemError: 422, names all of them.
+    """
+    if faults := [*_faults_of_query(query, {})]:
+        raise unprocessable(faults, of="query")
+
+
 def _faults(request: Request, route: APIRoute) -> Iterator[Fault]:
     declared = route.dependant
     query, headers = request.scope["query_string"], request.headers

@@ -50,6 +50,41 @@ def read_answer(connection: socket.socket) -> Answer:
     return Answer(int(status.split()[1]), headers, body)
 
 
+def answers(connection: socket.socket) -> list[Answer]:
+    """All that come until the server closes."""
+    data, found = b"", []
+    while chunk := connection.recv(65536):
+        data += chunk
+    while data:
+        start, _, data = data.partition(b"\r\n\r\n")
+        status, *lines = start.decode().split("\r\n")
+        headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+        length = int(dict(headers).get("content-length", "0"))
+        found.append(Answer(int(status.split()[1]), headers, data[:length]))
+        data = data[length:]
+    return found
+
+
+def said(url: str, *parts: bytes) -> list[Answer]:
+    """Send, each part in a packet of its own, and read all answers."""
+    with connect(url) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            connection.sendall(part)
+        return answers(connection)
+
+
+def check_refused(answer: Answer, status: int, code: str) -> None:
+    """It is a problem of the edge of HTTP: a denial, and the last answer."""
+    assert (answer.status, answer.json()["code"]) == (status, code)
+    assert answer.json()["decision"] == "denied"
+    assert answer.json()["status"] == status
+    assert answer.values("content-type") == ["application/problem+json"]
+    assert answer.values("x-request-id") == [answer.json()["requestId"]]
+    assert answer.values("cache-control") == ["no-store"]
+    assert answer.values("connection") == ["close"]
+
+
 def exchange(url: str, request: bytes, timeout: float = 20.0) -> Answer:
     """Send bytes, read one answer, hang up."""
     with connect(url, timeout) as connection:

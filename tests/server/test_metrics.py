@@ -11,8 +11,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from act.metrics import HTTP_CODES
 from act.models import ReasonCode
 from act.server import openapi
+from tests.attacks.raw import head, said
 from tests.support import Api, Server
 
 
@@ -81,6 +83,29 @@ def test_every_series_begins_at_0(fresh: Api) -> None:
     assert counted == {key for key in found if key[0] == "act_decisions_total"}
 
 
+def test_it_counts_what_was_no_request(fresh: Api) -> None:
+    def refused() -> dict[str, float]:
+        return {key[1]: value for key, value in read(fresh).items() if key[0] == "act_http_refusals_total"}
+
+    assert refused() == dict.fromkeys(HTTP_CODES, 0)
+    url = str(fresh.client.base_url)
+    long = "a" * 40_000
+    for count, (code, sent) in enumerate(
+        {
+            "http_malformed": b"secret",
+            "headers_too_large": head("GET", "/", *["X: secret"] * 200),
+            "method_not_allowed": head("CONNECT", "secret:443"),
+            "target_too_long": head("GET", f"/secret{long}"),
+            "overloaded": head("GET", "/secret") * 300,
+        }.items(),
+        1,
+    ):
+        for _ in range(count):
+            assert said(url, sent)[-1].json()["code"] == code
+        assert refused()[code] == count
+    assert sum(refused().values()) == 1 + 2 + 3 + 4 + 5
+
+
 def test_nothing_of_a_request_is_in_it(fresh: Api) -> None:
     secret, name = f"secret-{uuid4().hex}", f"agent-{uuid4().hex}"
     token = fresh.token(fresh.agent(name))
@@ -89,7 +114,7 @@ def test_nothing_of_a_request_is_in_it(fresh: Api) -> None:
     for hidden in (secret, name, token, "default-tenant"):
         assert hidden not in text
     labels = set(re.findall(r"(\w+)=\"", text))
-    assert labels <= {"decision", "reason_code", "status", "le"}
+    assert labels <= {"decision", "reason_code", "status", "code", "le"}
 
 
 def test_what_is_documented_is_there(api: Api) -> None:

@@ -14,8 +14,7 @@ from tests.attacks.surface import ROUTES, Route, World, new_world
 from tests.in_process import InProcess
 from tests.support import ADMIN_KEY, Api, Server
 
-FASTAPI = [route for route in ROUTES if not route.decides and not route.path.endswith("/outcome")]
-GETS = [route for route in FASTAPI if route.method == "GET"]
+RAW = [route for route in ROUTES if route.decides or route.path.endswith("/outcome")]
 LISTS = [
     "/v1/agents",
     "/v1/policies",
@@ -62,10 +61,23 @@ def asked(api: Api, world: World, route: Route, more: str) -> Any:
     return api.send(route.method, f"{path}{'&' if '?' in path else '?'}{more}", body)
 
 
-@pytest.mark.parametrize("route", FASTAPI, ids=str)
+@pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_a_parameter_that_is_not_there(api: Api, world: World, route: Route) -> None:
     """Also of a call that changes something: what it was to say is not known."""
     refused(asked(api, world, route, "foo=1"), "/foo")
+
+
+@pytest.mark.parametrize("route", RAW, ids=str)
+def test_a_parameter_where_there_is_no_framework(api: Api, world: World, route: Route) -> None:
+    """It says what it says everywhere, and nothing was decided."""
+    before = api.get("/v1/audit/checkpoint")["size"]
+    refused(asked(api, world, route, "dryRun=true&dryRun=true&a/b=1"), "/dryRun", "/a~1b")
+    problem = asked(api, world, route, "dryRun=true").json()
+    assert problem.get("decision") == ("denied" if route.decides else None)
+    assert api.get("/v1/audit/checkpoint")["size"] == before
+    assert asked(api, world, route, "").status_code == 200  # a question mark alone asks for nothing
+    with Api(str(api.client.base_url), "wrong") as nobody:
+        assert asked(nobody, world, route, "foo=1").json()["code"] == "api_key_invalid"
 
 
 def test_the_key_comes_first(api: Api) -> None:

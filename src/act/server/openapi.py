@@ -78,7 +78,7 @@ _BEFORE_DECIDING: dict[int, dict[str, str]] = {
     408: {"body_timeout": "the body did not arrive within 15 seconds"},
     413: {"body_too_large": "the body is over 256 KB"},
     415: {"media_type_unsupported": "the body is not declared as JSON in UTF-8, or is coded"},
-    422: {"document_invalid": "the document has faults"},
+    422: {"document_invalid": "the document, or the query, has faults"},
     500: {"internal_error": "the server failed"},
 }
 DECISION_PROBLEMS: dict[str, dict[int, dict[str, str]]] = {

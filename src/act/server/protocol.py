@@ -7,19 +7,24 @@ that wait on one connection. What is refused is answered as everywhere (RFC 9457
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from act.bodies import MAX_BODY
 from act.exchange import HANG_UP, identify, on_every_answer, refuse
-from act.problems import ProblemError, overloaded
+from act.problems import ProblemError
+from act.server import refusals
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of a request line and its headers together; of trailers as well. A piece too many may be read."""
+MAX_TARGET: Final = 8 * 1024
+"""Bytes of what is asked for, its query included. A piece too many may be read."""
 MAX_HEADERS: Final = 100
+MAX_CHUNKS: Final = 4096
+"""Parts that a body may come in: each costs as much as many bytes do, and needs few."""
 MAX_WAITING: Final = 100
 """Requests that wait on a connection, sent without reading the answers before (pipelining)."""
 PIECE: Final = 8 * 1024
@@ -29,12 +34,12 @@ IDLE_SECONDS: Final = 30
 """Between two requests, and before the first."""
 STALLED_SECONDS: Final = 30
 """A client that reads nothing of its last answer for so long is left."""
+PAUSED_SECONDS: Final = 300
+"""So is one in the middle of an answer, as of an export that somebody looks at page by page."""
 STALLED_AT_END: Final = 2
 """Looks, while the server stops: a client that has read nothing between them is left."""
 LINGER_SECONDS: Final = 2
 MAX_DROPPED: Final = 1024 * 1024
-
-log = logging.getLogger("act.server")
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -45,6 +50,9 @@ class BoundedHttp(HttpToolsProtocol):
         self.app_state = {**self.app_state, HANG_UP: self.hang_up}
         self._unread = 0  # bytes since a head was complete, or some of a body came
         self._found: ProblemError | None = None
+        self._chunks = 0
+        self._chunked: Any = None  # whose these are
+        self._served: RequestResponseCycle | None = None  # whom others wait for; `cycle` is the last of these
         self._over = False
         self._dropped = 0
         self._seen: Any = None
@@ -54,34 +62,49 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.app_state = {}  # which knows this object
+        if (served := self._served) is not None and not served.response_complete:
+            self._tell_gone(served)
+        # These know this object; without them it is gone at once, and needs no collector.
+        self.app_state = {}
+        self.pipeline.clear()
+        self.scope = self.cycle = self._served = self._found = self._seen = self._chunked = None  # type: ignore[assignment]
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stalled = 0  # much was read, whatever was written since
 
     def data_received(self, data: bytes) -> None:
         if self._over or len(data) > PIECE:
             self._in_pieces(data)
             return
         self._unread += len(data)
-        if self._unread > MAX_HEAD:
-            self._refuse(_head_too_large(f"{MAX_HEAD // 1024} KB"))
+        if self._unread > PIECE and self._is_too_large():
             return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._serve_all_the_same(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._refuse(self._found or _no_http())
+            self._refuse(self._found or refusals.no_http())
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > MAX_HEADERS:
-            self._found = _head_too_large(f"{MAX_HEADERS} headers")
+            self._found = refusals.head_too_large(f"{MAX_HEADERS} headers")
             raise self._found  # ends what the parser does
-        if len(self.pipeline) >= MAX_WAITING:
-            self._found = _too_many_waiting()
-            raise self._found
+        if (before := self.cycle) is not None and not before.response_complete:
+            self._wait_behind(before)
         HttpToolsProtocol.on_headers_complete(self)
         # Trailers are no headers: whether they were read in time depends on how the request was cut into packets.
         self.headers = []
         self._unread = 0
+
+    def on_chunk_header(self) -> None:
+        if self._chunked is not self.scope:
+            self._chunked, self._chunks = self.scope, 0
+        self._chunks += 1
+        if self._chunks > MAX_CHUNKS:
+            self._found = refusals.too_many_chunks(MAX_CHUNKS)
+            raise self._found
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -90,6 +113,7 @@ class BoundedHttp(HttpToolsProtocol):
             cycle.body += body
             if len(cycle.body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
+                del cycle.body[MAX_BODY + 1 :]  # it is too large, however much of it is kept until its turn
             cycle.message_event.set()
 
     def on_response_complete(self) -> None:
@@ -97,12 +121,38 @@ class BoundedHttp(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            # Read no further: nothing more may gather behind requests that wait already.
+            self._served, app = self.pipeline.pop()
+            self._start_asgi_task(self._served, app)
+            return
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        if self.expect_100_continue:
+            self._end_unread()
 
     def _should_upgrade(self) -> bool:
         return True  # has uvicorn leave alone what the parser stops at, for `_serve_all_the_same`
+
+    def _is_too_large(self) -> bool:
+        if self._unread > MAX_HEAD:
+            self._refuse(refusals.head_too_large(f"{MAX_HEAD // 1024} KB"))
+        elif self.scope is not None and "method" not in self.scope and len(self.url) > MAX_TARGET:
+            self._refuse(refusals.target_too_long(MAX_TARGET))
+        return self._over
+
+    def _wait_behind(self, before: RequestResponseCycle) -> None:
+        if not self.pipeline:
+            self._served = before
+        elif len(self.pipeline) >= MAX_WAITING:
+            self._found = refusals.too_many_waiting(MAX_WAITING)
+            raise self._found
+
+    def _end_unread(self) -> None:
+        """Take what follows for no request: a client whose `Expect` got its last word may send its body, or not."""
+        if self.cycle.response_complete and self.cycle.more_body:
+            self._over = True
+            self._linger()
 
     def _in_pieces(self, data: bytes) -> None:
         for at in range(0, len(data), PIECE):
@@ -118,13 +168,12 @@ class BoundedHttp(HttpToolsProtocol):
         """
         method, headers = self.scope["method"], self.scope["headers"]
         if method == "CONNECT":
-            detail = "This server is no proxy; CONNECT leads nowhere."
-            self._refuse(ProblemError(405, "method_not_allowed", "Method Not Allowed", detail))
+            self._refuse(refusals.no_proxy())
             return
         lines = [b"%s %s HTTP/%s" % (method.encode(), self.url, self.parser.get_http_version().encode())]
         lines += [b"%s: %s" % (name, value) for name, value in headers if name != b"upgrade"]
         if any(b"\r" in line or b"\n" in line for line in lines):
-            self._refuse(_no_http())
+            self._refuse(refusals.no_http())
             return
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -135,23 +184,22 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _refuse(self, problem: ProblemError) -> None:
         """Read nothing more; answer when it is this request's turn, and close."""
-        self._over = True
-        log.info("refused a request: %s", problem.detail, extra={"client": self.client and self.client[0]})
-        broken = self.cycle
-        if broken is not None and broken.scope is self.scope:
-            # The head was whole, what followed is not; whoever waits for it is told that nothing comes.
-            waiting = self.pipeline and self.pipeline[0][0] is broken
-            broken.disconnected = True
-            broken.message_event.set()
-            if broken.response_started:
+        self._over, self._found = True, None
+        refusals.note(problem, self.client and self.client[0])
+        last, waits = self.cycle, bool(self.pipeline)
+        begun: Any = self.scope
+        if last is not None and last.scope is begun and not last.more_body:
+            begun = None  # nothing has, since that was whole: it is served, and its name is its own
+        broken = last is not None and last.scope is begun
+        if broken:
+            if last.response_started:
                 self.transport.close()
                 return
-            if waiting:
+            self._tell_gone(last)
+            if waits:
                 self.pipeline.popleft()
-            in_turn = not waiting
-        else:
-            in_turn = broken is None or broken.response_complete
-        self.cycle = cycle = self._last_answer()
+        in_turn = not waits and (broken or last is None or last.response_complete)
+        self.cycle = cycle = self._last_answer(begun)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             request_id = identify(scope)
@@ -160,13 +208,23 @@ class BoundedHttp(HttpToolsProtocol):
 
         if in_turn:
             self._start_asgi_task(cycle, app)
-        else:
-            self.pipeline.appendleft((cycle, app))
+            return
+        self.flow.pause_reading()
+        if not waits:
+            self._served = last
+        self.pipeline.appendleft((cycle, app))
 
-    def _last_answer(self) -> RequestResponseCycle:
+    @staticmethod
+    def _tell_gone(cycle: RequestResponseCycle) -> None:
+        """Nothing more comes from the client, and nothing more goes to it."""
+        cycle.waiting_for_100_continue = False
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+    def _last_answer(self, to: Any) -> RequestResponseCycle:
         scope: Any = {"type": "http", "method": "GET", "headers": []}
-        if self.scope is not None:
-            scope |= {"method": self.scope.get("method", "GET"), "headers": self.scope["headers"]}
+        if to is not None:
+            scope |= {"method": to.get("method", "GET"), "headers": to["headers"]}
         return RequestResponseCycle(
             scope=scope,
             transport=_StaysOpen(self.transport),
@@ -196,8 +254,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def hang_up(self, scope: Any) -> None:
         """Send what was said so far, and close without the end that HTTP wants."""
-        if self.cycle is not None and self.cycle.scope is scope:
-            self.cycle.disconnected = True
+        for cycle in (self.cycle, self._served):
+            if cycle is not None and cycle.scope is scope:
+                cycle.disconnected = True
         self.transport.close()
 
     def tick(self, *, stopping: bool = False) -> None:
@@ -218,8 +277,7 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self._idle += 1
         if self._idle > HEAD_SECONDS and latest is not None and "method" not in latest:
-            detail = f"The headers did not arrive within {HEAD_SECONDS} seconds."
-            self._refuse(ProblemError(408, "headers_timeout", "Request time-out", detail))
+            self._refuse(refusals.head_too_slow(HEAD_SECONDS))
         elif self._idle > IDLE_SECONDS:
             self.transport.close()
 
@@ -228,7 +286,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._stalled = self._stalled + 1 if self._buffered and self._buffered >= before > 0 else 0
         if stopping:
             return self._stalled >= STALLED_AT_END
-        return self._stalled >= STALLED_SECONDS and (self._over or self.transport.is_closing())
+        # Where neither holds, all that is to come is in the buffer, and what is idle is closed soon.
+        final = self._over or self.transport.is_closing()
+        most = STALLED_SECONDS if final else PAUSED_SECONDS
+        return self._stalled >= most and (final or self.flow.write_paused)
 
 
 class _StaysOpen(asyncio.Transport):
@@ -246,16 +307,3 @@ class _StaysOpen(asyncio.Transport):
 
     def close(self) -> None:
         pass
-
-
-def _head_too_large(most: str) -> ProblemError:
-    detail = f"The head of a request has at most {most}."
-    return ProblemError(431, "headers_too_large", "Request header fields too large", detail)
-
-
-def _too_many_waiting() -> ProblemError:
-    return overloaded(f"At most {MAX_WAITING} requests wait on one connection; read the answers first.")
-
-
-def _no_http() -> ProblemError:
-    return ProblemError(400, "http_malformed", "Malformed HTTP", "This is no HTTP/1.1 request.")
