@@ -20,6 +20,7 @@ from act.audit.writer import Writer
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import SystemClock
 from act.database.engine import DatabaseUnusable, writing_engine
+from act.database.keyfiles import KeyFiles
 from act.server.app import Node
 from act.server.settings import Settings
 from tests.e2e.test_crash import serve
@@ -137,6 +138,21 @@ def test_without_its_keys_it_is_refused_and_not_changed(database: Path) -> None:
     ran = serve(database)  # a process, because its end would write the write-ahead log into the file
     assert ran.returncode == 1
     assert "is missing; put it back from the copy" in ran.stderr
+    assert content(database) == before
+
+
+def test_with_another_master_key_it_is_refused_and_not_changed(database: Path) -> None:
+    """Nor is a key that is not encrypted yet encrypted with it."""
+    files = KeyFiles(database.with_name("act.db.keys"), "the right master key, 32 characters")
+    [*_, plain] = sorted(each.stem for each in database.with_name("act.db.keys").glob("*.pem"))
+    kept = files.read(plain)
+    assert len(files.encrypt_plain()) > 1
+    files.delete(plain)
+    KeyFiles(database.with_name("act.db.keys")).write(plain, kept)
+    before = content(database)
+    ran = serve(database, ACT_MASTER_KEY="another master key of 32 characters")
+    assert ran.returncode == 1
+    assert "another master key" in ran.stderr
     assert content(database) == before
 
 

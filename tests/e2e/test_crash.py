@@ -157,10 +157,10 @@ def wait(server: Server, seconds: float) -> int:
     return server._process.wait(seconds)
 
 
-def serve(database: Path, port: str = "0") -> subprocess.CompletedProcess[str]:
-    """A server that is expected to refuse to start."""
+def serve(database: Path, port: str = "0", **variables: str) -> subprocess.CompletedProcess[str]:
+    """A server that is expected to refuse to start; `variables` are those of its environment."""
     command = [actctl(), "serve", "--port", port, "--database", f"sqlite:///{database}"]
-    return subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=environment(variables), capture_output=True, text=True, timeout=60)
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ from act.audit.tiles import HEIGHT, WIDTH
 from act.audit.unannounced import unannounced
 from act.audit.verify import Finding
 from act.database import tables
-from act.database.backup import KEYS
 from act.database.changes import last_revision
 from act.database.head import Head, Reached
 from act.database.keyfiles import KeyFiles
@@ -47,12 +46,13 @@ class Examined:
     checkpoints: int = 0
 
 
-def check(path: Path, head: Head) -> None:
+def check(path: Path, head: Head, keys: KeyFiles) -> None:
     """Look at a database before it is served, without changing anything. A new one is sound.
 
     Raises:
         DatabaseDamaged: it is not what was written, or not all of it; says what to do.
-        KeysUnusable: a private key is missing.
+        KeysUnusable: a private key is missing, or was encrypted with another master key.
+        PermissionError: others can read one.
     """
     if not path.exists():
         return
@@ -66,7 +66,7 @@ def check(path: Path, head: Head) -> None:
             raise damaged(path, f"{lost} To go on without them: {accept}")
         if served:
             # To open the database for writing changes the file, even when it is refused then.
-            KeyFiles(path.with_name(path.name + KEYS)).require(needed_keys(connection))
+            keys.require(needed_keys(connection))
 
 
 def examine(path: Path) -> bool:

@@ -34,7 +34,7 @@ def unannounced(connection: Connection, tenant_id: str, gone: int) -> int | None
     for row in rows:
         last = row is rows[-1]
         if row.first != end or ((row.end in told or last) and told.get(row.end) != _fields(row._mapping)):
-            return min(row.first, end)
+            return min(row.first, end) if isinstance(row.first, int) else end
         end = row.end
     return end if gone > end else None
 

@@ -94,14 +94,13 @@ class KeyFiles:
         return self._decrypt(kid, stored) if stored.startswith(_BEGIN) else stored
 
     def require(self, kids: Iterable[str]) -> None:
-        """Look whether there are files of all these keys; nothing is read.
+        """Look whether all these keys can be read.
 
         Raises:
-            KeysUnusable: one is missing.
+            as `read`.
         """
         for kid in kids:
-            if not self._path(kid).exists():
-                raise _missing(self._path(kid))
+            self.read(kid)
 
     def delete(self, kid: str) -> None:
         """Remove a key for ever; one that is not there is no error."""

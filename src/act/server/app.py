@@ -132,10 +132,10 @@ class Node:
                 raise DatabaseUnusable(
                     f"{path} is missing, but its keys are there; put the database back, or move {path}.keys away."
                 )
+            self._head = Head(path)
+            check(path, self._head, files)
             if encrypted := files.encrypt_plain():
                 log.info("encrypted %d private keys with the master key: %s", len(encrypted), ", ".join(encrypted))
-            self._head = Head(path)
-            check(path, self._head)
             self._writing = writing_engine(path)
             self._reading = reading_engine(path)
             ensure_current(self._writing, settings.database)
