@@ -107,7 +107,7 @@ def finished(coroutine: Any) -> Any:
 
 def exchange(body: bytes) -> tuple[dict[str, Any], Callable[[], Any]]:
     length = (b"content-length", str(len(body)).encode())
-    scope = {"type": "http", "method": "POST", "path": PATH, "headers": [*HEADERS, length]}
+    scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b"", "headers": [*HEADERS, length]}
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}

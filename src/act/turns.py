@@ -10,6 +10,18 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+def tellable(error: BaseException) -> Exception:
+    """An error in a form in which one who waits can be told, and nobody else is hurt.
+
+    A future refuses `StopIteration`; what is no `Exception`, such as a panic in a library, would end a thread.
+    """
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    told = RuntimeError(f"{type(error).__name__}: {error}")
+    told.__cause__ = error
+    return told
+
+
 class Turn(Generic[T]):
     """Takes what comes within one turn of the event loop, and hands it on together when the turn is over.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -96,13 +97,13 @@ def test_waiting_for_a_person(team: Team) -> None:
 
     def approve() -> None:
         while not (waiting := [a for a in person.approvals.list("pending") if a.resource_id == TASKS + "wait"]):
-            pass
+            time.sleep(0.02)
         person.approvals.approve(waiting[0].id)
 
     thread = threading.Thread(target=approve, daemon=True)
     thread.start()
-    assert guard.check_and_wait("pay", TASKS + "wait", timeout=20)
-    thread.join(20)
+    assert guard.check_and_wait("pay", TASKS + "wait", timeout=60)
+    thread.join(60)
 
 
 def test_a_guarded_function(team: Team) -> None:

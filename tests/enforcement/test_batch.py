@@ -255,7 +255,7 @@ class TestInProcess:
         asker = Asker(node.api)
         before = asker.size()
         body = json.dumps({"requests": [asker.asking("run") for _ in range(20)]}).encode()
-        scope = {"type": "http", "method": "POST", "path": PATH, "headers": [
+        scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b"", "headers": [
             (b"x-api-key", ADMIN_KEY.encode()), (b"content-type", b"application/json")]}  # fmt: skip
 
         async def receive() -> Any:

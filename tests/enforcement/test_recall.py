@@ -245,7 +245,7 @@ class TestRunning:
         entry = replays.begin(_key("r"), b"d", 0.0)
         replays.begin(_key("other"), b"d", 10 * WINDOW)
         assert replays.find(_key("r"), 10 * WINDOW) is entry
-        replays.finish(_key("r"), entry, None)
+        replays.finish(_key("r"), entry, None, 0.0)
         assert replays.find(_key("r"), 10 * WINDOW) is None
 
     def test_it_is_not_driven_out_by_others(self) -> None:

@@ -33,10 +33,10 @@ class Crowd:
         self.pipeline = node._service._app._decisions[PATH]._pipeline
         self.before = size(api)
 
-    async def ask(self, id: str, action: str = "look", **more: Any) -> dict[str, Any]:
+    async def ask(self, id: str, action: str = "look", *, key: str = ADMIN_KEY, **more: Any) -> dict[str, Any]:
         asked = {"requestId": id, "capabilityToken": self.token, "action": action, "resourceId": "x"} | more
-        headers = [(b"x-api-key", ADMIN_KEY.encode()), (b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers}
+        headers = [(b"x-api-key", key.encode()), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers, "query_string": b""}
         sent: list[bytes] = []
 
         async def receive() -> dict[str, Any]:

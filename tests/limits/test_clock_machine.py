@@ -181,6 +181,7 @@ class ClockMachine(RuleBasedStateMachine):
 
         assert self.writer is not None
         self.writer.write(work)
+        self.service.written(decision_id)
         self.taken += [Taken(name, amount, self.clock.passed, now, decision_id) for name, amount in wanted.items()]
 
     @rule(which=st.integers(0, 1000))

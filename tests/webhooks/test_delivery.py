@@ -251,8 +251,11 @@ def test_a_tenant_with_slow_receivers_does_not_use_up_the_turns_of_others(
                 sent(local, made["id"])
         slow.wait(2)
         sent(other, others)
-        quick.wait(1)
-        assert len(slow.messages) <= 6, "the other was served only when all of them were done"
+        asked = time.monotonic()
+        served = quick.wait(1)[0].at
+        # Of the eight that are left: none of them counts that came before or later because the machine was slow.
+        before_it = sum(asked < message.at < served for message in slow.messages)
+        assert before_it <= 4, "the other was served only when all of them were done"
 
 
 def test_a_message_is_sent_again_when_a_person_says_so(local: Local) -> None:

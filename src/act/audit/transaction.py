@@ -83,7 +83,7 @@ class Transaction:
                 raise RuntimeError("A unit of work left no audit record.")
             if self._saved:
                 self._session.driver.execute("RELEASE unit")
-        except Exception:
+        except BaseException:
             # Memory first: the savepoint may be gone, because SQLite rolls all back when the disk is full.
             self.grown, self.revision = grown, revision
             del self.rows[records:]

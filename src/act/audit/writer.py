@@ -31,6 +31,7 @@ from act.database.places import LockLost, Places
 from act.database.session import WriteSession
 from act.database.tables import instance
 from act.metrics import Metrics
+from act.turns import tellable
 
 MAX_WAITING = 10_000
 MAX_BATCH = 512
@@ -106,6 +107,8 @@ class Writer:
         self._queue: queue.SimpleQueue[list[_Unit[Any]] | None] = queue.SimpleQueue()
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Unit[Any]]] = {}
         self._waiting = 0
+        self._taken: list[_Unit[Any]] = []
+        """What the thread has taken from the queue, and has not told anybody of."""
         self._worker = threading.Thread(target=self._run, name="act-writer", daemon=True)
         self._trees: dict[str, Frontier] = {}
         self._revision = 0
@@ -202,7 +205,9 @@ class Writer:
         with self._admission:
             if self._stopped or self._ended:
                 raise WriteFailed("The server is shutting down.")
-            if self._waiting >= MAX_WAITING:
+            # Threads that write block, so they are few; decisions that flood the queue must not keep a person from
+            # taking rights back.
+            if self._waiting >= MAX_WAITING and unit.loop is not None:
                 raise WriteFailed("Too many writes are waiting.")
             self._waiting += 1
             if unit.loop is None:
@@ -256,7 +261,22 @@ class Writer:
         try:
             self._work()
         finally:
+            self._tell_left()
+
+    def _tell_left(self) -> None:
+        """Nothing is written any more. Nobody who waits is left waiting, whatever this thread has died of."""
+        with self._admission:
             self._ended = True
+            left = [*self._taken, *(unit for gathered in self._gathered.values() for unit in gathered)]
+            self._gathered = {}
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left += self._queue.get_nowait() or ()
+        if left or not self._stopped:
+            self._distrust("the thread that writes has died")
+        for unit in left:
+            unit.failure = WriteFailed("The server cannot write any more; restart it.")
+        _deliver(left)
 
     def _work(self) -> None:
         ending = False
@@ -277,6 +297,7 @@ class Writer:
                 together = units[at : at + MAX_BATCH]
                 with self._admission:
                     self._waiting -= len(together)
+                self._taken = units[at:]
                 self._commit(together)
 
     def _commit(self, units: list[_Unit[Any]]) -> None:
@@ -308,6 +329,7 @@ class Writer:
                 self._excused = self._failures
             self._metrics.committed(len(units), self._clock.monotonic() - started)
             self._follow()
+        del self._taken[: len(units)]  # first: nobody may be told twice, who would give back twice
         _deliver(units)
         self._tell()
 
@@ -384,8 +406,8 @@ def _attempt(transaction: Transaction, unit: _Unit[Any]) -> None:
     except (OperationalError, sqlite3.OperationalError) as error:
         unit.failure = WriteFailed("The database could not be written.")
         unit.failure.__cause__ = error
-    except Exception as error:  # noqa: BLE001 - handed to whoever waits for this unit
-        unit.failure = error
+    except BaseException as error:  # noqa: BLE001 - handed to whoever waits for this unit
+        unit.failure = tellable(error)
 
 
 def _much(connection: Connection) -> None:
@@ -420,4 +442,7 @@ def _deliver(units: list[_Unit[Any]]) -> None:
 
 def _deliver_here(units: list[_Unit[Any]]) -> None:
     for unit in units:
-        unit.deliver()
+        try:
+            unit.deliver()
+        except Exception:
+            log.exception("one who waited for a commit could not be told; the others are")

@@ -69,6 +69,10 @@ class TakeLimits(NamedTuple):
     def undo(self) -> None:
         self.limits.undo(self.reserved)
 
+    def written(self) -> None:
+        """From now on the places can be timed out."""
+        self.limits.written(self.reserved.decision_id)
+
 
 @dataclass(frozen=True, slots=True)
 class AskPerson:

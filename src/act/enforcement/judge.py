@@ -12,7 +12,7 @@ from act.audit.redaction import Keeping
 from act.enforcement.bearers import Asked, Bearers, Requester
 from act.enforcement.decide import decide
 from act.enforcement.demand import uncounted
-from act.enforcement.effects import Effect
+from act.enforcement.effects import Effect, TakeLimits
 from act.enforcement.ruling import Ruling
 from act.enforcement.settle import Question, Settlement, Settler
 from act.models import DecidingPolicy, Decision, ReasonCode, Verdict
@@ -53,6 +53,12 @@ class Judgement(NamedTuple):
         for effect in self.settlement.effects:
             effect.undo()
 
+    def written(self) -> None:
+        """All of it is durable. Only places have to know."""
+        for effect in self.settlement.effects:
+            if isinstance(effect, TakeLimits):
+                effect.written()
+
 
 class Judge:
     def __init__(
@@ -82,23 +88,28 @@ class Judge:
         if isinstance(shown.requester, Refusal):
             return Judgement(_refusal(shown.requester, shown.effects), accepted=accepted)
         requester = _agent_of(shown.requester)
-        ruling = self._rule(asked, accepted, shown.requester, now)
-        if ruling.permitted:
-            question = Question(
-                asked.caller,
-                asked.request,
-                accepted.claims,
-                accepted.root_ends,
-                accepted.agent,
-                requester,
-                decision_id,
-                now,
-                root_agent_id=accepted.links[0].agent.id,
-                users=_users(accepted, shown.requester) if ruling.approval else (),
-            )
-            settlement = self._settler.settle(question, ruling)
-        else:
-            settlement = Settlement(Verdict.DENIED, ruling.code, ruling.reason)
+        try:
+            ruling = self._rule(asked, accepted, shown.requester, now)
+            if ruling.permitted:
+                question = Question(
+                    asked.caller,
+                    asked.request,
+                    accepted.claims,
+                    accepted.root_ends,
+                    accepted.agent,
+                    requester,
+                    decision_id,
+                    now,
+                    root_agent_id=accepted.links[0].agent.id,
+                    users=_users(accepted, shown.requester) if ruling.approval else (),
+                )
+                settlement = self._settler.settle(question, ruling)
+            else:
+                settlement = Settlement(Verdict.DENIED, ruling.code, ruling.reason)
+        except BaseException:  # there will be no judgement that could be undone
+            for effect in shown.effects:
+                effect.undo()
+            raise
         if shown.effects:
             settlement = settlement._replace(effects=(*settlement.effects, *shown.effects))
         return Judgement(settlement, ruling, accepted, requester=requester)

@@ -20,7 +20,7 @@ from typing import Any
 from act.approvals.steps import StepLost
 from act.audit.arguments import SALT_SIZE, Body, body_of
 from act.audit.transaction import Sealed, Transaction
-from act.audit.writer import WriteFailed, Writer
+from act.audit.writer import MAX_WAITING, WriteFailed, Writer
 from act.database.changes import ChangeFeed
 from act.database.clock import Clock
 from act.database.ids import new_id
@@ -32,9 +32,12 @@ from act.enforcement.replays import Entry, Key, Replays
 from act.metrics import Metrics
 from act.models import Decision
 from act.problems import ProblemError, conflict, internal_error, overloaded
-from act.turns import Turn
+from act.tenants.access import Access
+from act.turns import Turn, tellable
 
 ATTEMPTS = 3
+SHARE = MAX_WAITING * 4 // 5
+"""Requests of one tenant that may be under way when many are, so that no tenant keeps all others from being written."""
 
 log = logging.getLogger("act.enforcement")
 
@@ -90,9 +93,17 @@ class Pipeline:
     """Belongs to one event loop."""
 
     def __init__(
-        self, clock: Clock, feed: ChangeFeed, judge: Judge, replays: Replays, writer: Writer, metrics: Metrics
+        self,
+        clock: Clock,
+        feed: ChangeFeed,
+        access: Access,
+        judge: Judge,
+        replays: Replays,
+        writer: Writer,
+        metrics: Metrics,
     ) -> None:
         self._clock = clock
+        self._access = access
         self._feed = feed
         self._judge = judge
         self._replays = replays
@@ -126,7 +137,10 @@ class Pipeline:
             if earlier.digest != asked.digest:
                 raise conflict("request_id_reused", "This requestId was used for another request; make a new one.")
             if not earlier.done:
+                if earlier.crowded:
+                    raise overloaded("Too many wait for this same request already. Nothing was allowed; try again.")
                 await earlier.wait()
+                self._access.look_again(asked.caller)
                 continue
             decision = earlier.decision
             if decision is not None and self._stands(asked, decision):
@@ -151,8 +165,22 @@ class Pipeline:
         return self._judge.still_stands(asked, decision, self._feed.revision, self._clock.now())
 
     def _decide(self, cases: list[_Case]) -> None:
+        if self._writer.waiting + len(cases) > SHARE:
+            cases = self._within_share(cases)
         for step in (self._judge_one, self._describe_one, self._record_one):
             cases = self._each(step, cases)
+
+    def _within_share(self, cases: list[_Case]) -> list[_Case]:
+        """Those of tenants that have not too many under way; the others are refused."""
+        running, left, now = self._replays.running(), [], self._clock.monotonic()
+        for case in cases:
+            if running[case.key.tenant_id] <= SHARE:
+                left.append(case)
+                continue
+            running[case.key.tenant_id] -= 1
+            detail = "Too many requests of this tenant are waiting. Nothing was allowed; try again."
+            self._end(case, None, overloaded(detail), now)
+        return left
 
     def _answer(self, cases: list[_Case]) -> None:
         self._each(self._answer_one, cases)
@@ -163,8 +191,8 @@ class Pipeline:
         for case in cases:
             try:
                 step(case)
-            except Exception as error:  # noqa: BLE001 - told to whoever waits for this one
-                self._end(case, None, error)
+            except BaseException as error:  # noqa: BLE001 - told to whoever waits for this one; a panic is no `Exception`
+                self._end(case, None, error, self._clock.monotonic())
             else:
                 left.append(case)
         return left
@@ -183,7 +211,7 @@ class Pipeline:
         try:
             case.body = body_of(asked.request.arguments, self._salts.next(), self._judge.keeping(asked))
             case.fields = record(asked, judgement, case.decision_id, case.revision, case.now, case.body)
-        except Exception as error:
+        except BaseException as error:
             raise self._undone(case, error) from error
 
     def _record_one(self, case: _Case) -> None:
@@ -199,21 +227,26 @@ class Pipeline:
 
         try:
             self._writer.submit(work, case)
-        except Exception as error:
+        except BaseException as error:
             raise self._undone(case, error) from error
 
     def _answer_one(self, case: _Case) -> None:
-        if isinstance(case.failure, StepLost) and case.attempts < ATTEMPTS:
+        if case.sealed is None:
+            if not isinstance(case.failure, StepLost) or case.attempts >= ATTEMPTS:
+                raise self._undone(case, case.failure) from case.failure
             case.judgement.undo()
             case.failure = None
             self._begun.add(case)
             return
-        if case.sealed is None:
-            raise self._undone(case, case.failure) from case.failure
-        settlement = case.judgement.settlement
-        self._metrics.decided(settlement.verdict, settlement.code, self._clock.monotonic() - case.started)
+        settlement, now = case.judgement.settlement, self._clock.monotonic()
+        took = now - case.started
+        if settlement.lease_seconds is not None:
+            case.judgement.written()
+            if took >= settlement.lease_seconds:  # its place may be another's by now
+                raise overloaded("It took longer to write than the lease lasts. Nothing was allowed; try again.")
+        self._metrics.decided(settlement.verdict, settlement.code, took)
         made = answer(case.asked, case.judgement, case.decision_id, case.revision, case.now, case.sealed)
-        self._end(case, made, None)
+        self._end(case, made, None, now)
 
     def _undone(self, case: _Case, error: BaseException | None) -> ProblemError:
         """Give back what was reserved for a decision that was not written; answers the problem that says so."""
@@ -226,15 +259,16 @@ class Pipeline:
         log.error("decision %s could not be recorded", id, exc_info=error, extra={"decisionId": id})
         return internal_error()
 
-    def _end(self, case: _Case, answered: Answered | None, error: Exception | None) -> None:
+    def _end(self, case: _Case, answered: Answered | None, error: BaseException | None, now: float) -> None:
         """Keep the answer for retries, and tell whoever waits."""
-        self._replays.finish(case.key, case.entry, answered)
+        self._replays.finish(case.key, case.entry, answered, now)
         if case.waiting.done():  # who waited has gone; the decision stands all the same
-            return
-        if answered is not None:
+            if error is not None and not isinstance(error, ProblemError):
+                log.error("a request that nobody waits for any more failed", exc_info=error)
+        elif answered is not None:
             case.waiting.set_result(answered)
         else:
-            case.waiting.set_exception(error or internal_error())
+            case.waiting.set_exception(tellable(error or internal_error()))
 
 
 async def _known(answered: Answered) -> Answered:

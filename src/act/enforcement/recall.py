@@ -81,7 +81,8 @@ class Recall:
             key = Key(tenant_id, record["keyId"], record["requestId"])
             again = key in seen
             seen.add(key)
-            age = max(0.0, (now - datetime.fromisoformat(record["evaluatedAt"])).total_seconds())
+            # Since it was written, as `Replays` counts since it was answered: a commit may take its time.
+            age = max(0.0, (now - datetime.fromisoformat(record["at"])).total_seconds())
             if again or age >= WINDOW or record["decisionId"] in over or not _replayed(record):
                 continue
             decision = self._decision(tenant_id, logged) if record["decision"] == Verdict.ALLOWED else None

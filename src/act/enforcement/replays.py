@@ -9,6 +9,7 @@ no tenant can have another's forgotten.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter as Counts
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +20,8 @@ from act.models import Decision
 
 WINDOW: Final = 120.0
 MAX_KEPT: Final = 100_000
+MAX_SAME: Final = 256
+"""How many may wait for one request under way: where it has no answer to be given twice, each wakes all the others."""
 ROOM: Final = 1000
 """How many are forgotten together when there are too many."""
 
@@ -33,7 +36,7 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class Entry:
-    """A request under way, or one that was answered. `at` is monotonic.
+    """A request under way, or one that was answered. `at` is monotonic: when it was begun, then when it was answered.
 
     `body` is the answer in JSON; None when it has to be made anew: then only the `digest` counts.
     """
@@ -44,13 +47,24 @@ class Entry:
     decision_id: str | None = None
     done: bool = False
     waiting: asyncio.Event | None = None
+    many: int = 0
+    """Who waits."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether nobody else may wait for it."""
+        return self.many >= MAX_SAME
 
     async def wait(self) -> None:
         """Until it is done."""
         if not self.done:
             if self.waiting is None:
                 self.waiting = asyncio.Event()
-            await self.waiting.wait()
+            self.many += 1
+            try:
+                await self.waiting.wait()
+            finally:
+                self.many -= 1
 
     @property
     def decision(self) -> Decision | None:
@@ -75,6 +89,10 @@ class Replays:
             return None
         return entry
 
+    def running(self) -> Counts[str]:
+        """How many are under way, by tenant."""
+        return Counts(key.tenant_id for key in self._running)
+
     def begin(self, key: Key, digest: bytes, now: float) -> Entry:
         """Remember that this request is being decided; no other may be under way with this key."""
         if mine := self._answered.get(key.tenant_id):
@@ -87,9 +105,12 @@ class Replays:
         entry = self._running[key] = Entry(digest, now)
         return entry
 
-    def finish(self, key: Key, entry: Entry, answered: Answered | None) -> None:
-        """Keep the answer, or nothing when there is none that may be given twice."""
-        entry.done = True
+    def finish(self, key: Key, entry: Entry, answered: Answered | None, now: float) -> None:
+        """Keep the answer, or nothing when there is none that may be given twice.
+
+        The time in which it is given again begins now: a retry that waited through a stall must not be decided anew.
+        """
+        entry.done, entry.at = True, now
         if entry.waiting is not None:
             entry.waiting.set()
         if self._running.get(key) is not entry:

@@ -138,7 +138,12 @@ class Settler:
         effects: tuple[Effect, ...] = (use,) if use else ()
         if not ruling.limits:
             return _made(Settlement, (_ALLOWED, _CODE, ruling.reason, effects, None, approval, (), None))
-        reserved = self._limits.reserve(question.decision_id, demand)
+        try:
+            reserved = self._limits.reserve(question.decision_id, demand)
+        except BaseException:
+            if use:
+                use.undo()
+            raise
         if isinstance(reserved, Exceeded):
             if use:
                 use.undo()

@@ -39,6 +39,8 @@ class LimitService:
         self.on_time_out = lambda *_: {}
         self._tidied = clock.monotonic()
         self._origin = self._began()
+        self._under_way: set[str] = set()
+        """Decisions that have taken places, and of which nobody knows yet whether they are written."""
 
     def load(self, connection: Connection) -> None:
         """Hold and count what was when the process ended; nothing becomes longer or less by a restart.
@@ -66,12 +68,26 @@ class LimitService:
         return self._book.look(demand, self._clock.monotonic())
 
     def reserve(self, decision_id: str, demand: Demand) -> Reserved | Exceeded:
-        """All or nothing. To be written by `write` in the decision's commit, or taken back by `undo`."""
-        return self._book.reserve(decision_id, demand, self._clock.monotonic())
+        """All or nothing. To be written by `write` in the decision's commit, or taken back by `undo`.
+
+        Places are not timed out before `written` has said that there is something to time out.
+        """
+        if not demand.places:
+            return self._book.reserve(decision_id, demand, self._clock.monotonic())
+        self._under_way.add(decision_id)
+        reserved = self._book.reserve(decision_id, demand, self._clock.monotonic())
+        if isinstance(reserved, Exceeded):
+            self._under_way.discard(decision_id)
+        return reserved
 
     def undo(self, reserved: Reserved) -> None:
         """Give back what was reserved and could not be written."""
         self._book.undo(reserved)
+        self._under_way.discard(reserved.decision_id)
+
+    def written(self, decision_id: str) -> None:
+        """The decision is durable, and so are the places that it has taken."""
+        self._under_way.discard(decision_id)
 
     def holds(self, decision_id: str) -> bool:
         """Whether all places of the decision are its own still."""
@@ -101,7 +117,8 @@ class LimitService:
 
         Once a minute also forget what is counted no more: `alive` says whether a token family still is.
         """
-        overdue = self._book.overdue(self._clock.monotonic())
+        # Who is sought in the file before the decision is there would be forgotten, and its session never told.
+        overdue = [each for each in self._book.overdue(self._clock.monotonic()) if each not in self._under_way]
         for at in range(0, len(overdue), TOGETHER):
             self._end_overdue(overdue[at : at + TOGETHER])
         if self._clock.monotonic() - self._tidied >= TIDY_SECONDS:

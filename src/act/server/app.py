@@ -234,7 +234,7 @@ class Node:
         judge = Judge(bearers, self.tenants, agents, policies, sessions, Settler(limits, asking))
         with self._reading.connect() as connection:
             Recall(self.tenants, policies, approvals, clock).into(replays, connection)
-        pipeline = Pipeline(clock, feed, judge, replays, writer, metrics)
+        pipeline = Pipeline(clock, feed, access, judge, replays, writer, metrics)
         reports = outcomes.OutcomeService(writer, audit, limits, self.tenants, SessionService(clock, sessions), replays)
         limits.on_time_out = reports.timed_out
         management = _management()

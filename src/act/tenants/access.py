@@ -37,7 +37,7 @@ class Access:
             raise _unauthorized("api_key_missing", f"Send an API key in the header {HEADER}{several}.")
         key = self._keys.find(presented, self._clock.now())
         if key is None:
-            raise _unauthorized("api_key_invalid", "The API key is not valid: unknown, revoked or expired.")
+            raise _invalid()
         return key
 
     def authenticate(self, presented: str | None, *scopes: Scope) -> ApiKey:
@@ -56,6 +56,15 @@ class Access:
         """Whether the key of a caller who is being answered has neither been revoked nor expired meanwhile."""
         return self._keys.in_use(caller.id, self._clock.now())
 
+    def look_again(self, caller: ApiKey) -> None:
+        """For a caller who was kept waiting, and for whom something is done only now.
+
+        Raises:
+            ProblemError: 401 when the key is not good any more.
+        """
+        if not self.still_good(caller):
+            raise _invalid()
+
     def requires(self, *scopes: Scope) -> Callable[..., Awaitable[ApiKey]]:
         """A FastAPI dependency."""
 
@@ -71,6 +80,10 @@ class Access:
 def presented_in(headers: bodies.Headers) -> str | None:
     """The API key among the headers of a request, empty when there is none; two keys are none, and told as None."""
     return headers.get(bodies.API_KEY, "")
+
+
+def _invalid() -> ProblemError:
+    return _unauthorized("api_key_invalid", "The API key is not valid: unknown, revoked or expired.")
 
 
 def _unauthorized(code: str, detail: str) -> ProblemError:
