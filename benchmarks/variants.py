@@ -12,7 +12,8 @@ from typing import Any
 
 from act import cli
 from act.audit.transaction import Sealed
-from act.audit.writer import Told, Writer
+from act.audit.units import Told
+from act.audit.writer import Writer
 from act.server import app, serve
 
 # As long as a decision about one of the policies that the benchmark makes.

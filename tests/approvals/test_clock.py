@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from act.approvals.live import LiveApprovals
-from act.audit.writer import WriteFailed, Writer
+from act.audit.units import WriteFailed
+from act.audit.writer import Writer
 from tests.approvals.test_machine import asked
 from tests.in_process import Hand, InProcess
 from tests.support import Api

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from act.audit import store as audit
-from act.audit.writer import WriteFailed, Writer
+from act.audit.units import WriteFailed
+from act.audit.writer import Writer
 from tests.in_process import InProcess
 from tests.limits.floods import money
 from tests.support import Api

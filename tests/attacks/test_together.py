@@ -16,7 +16,7 @@ import pytest
 
 from act.audit import writer as writing
 from act.audit.transaction import Transaction
-from act.audit.writer import WriteFailed
+from act.audit.units import WriteFailed
 from act.enforcement import pipeline as street
 from act.enforcement.batch import BATCH_PATH
 from act.enforcement.replays import MAX_SAME, WINDOW

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from act.audit.writer import WriteFailed
+from act.audit.units import WriteFailed
 from tests.enforcement.test_together import Crowd
 from tests.in_process import InProcess
 from tests.support import Api

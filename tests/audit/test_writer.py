@@ -14,7 +14,8 @@ from sqlalchemy import Engine, func, insert, select
 from act.audit.merkle import frontier_of
 from act.audit.rows import trees
 from act.audit.transaction import Transaction
-from act.audit.writer import WriteFailed, Writer, _Unit
+from act.audit.units import Unit, WriteFailed
+from act.audit.writer import Writer
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import SystemClock
 from act.database.engine import writing_engine
@@ -72,7 +73,7 @@ def many_and_broken(transaction: Transaction) -> None:
 
 
 def committed(writer: Writer, *works: Any) -> list[Any]:
-    units: list[_Unit[Any]] = [_Unit(work, Future()) for work in works]
+    units: list[Unit[Any]] = [Unit(work, Future()) for work in works]
     writer._commit(units)
     return [unit.answer.exception(0) or unit.answer.result(0) for unit in units]  # type: ignore[call-arg]
 
@@ -152,7 +153,7 @@ def test_subtrees_are_kept_of_what_was_written_alone(engine: Engine) -> None:
 def test_whoever_listens_can_neither_hold_up_an_answer_nor_end_the_writer(engine: Engine) -> None:
     writer = Writer(engine, ChangeFeed({"tenant": Deaf()}), SystemClock())
     answered: list[bool] = []
-    unit: _Unit[Any] = _Unit(small, Future())
+    unit: Unit[Any] = Unit(small, Future())
 
     def listen() -> None:
         answered.append(unit.answer.done())

@@ -323,7 +323,7 @@ class TestInProcess:
 
 
 def _refuse(*_: Any) -> None:
-    from act.audit.writer import WriteFailed
+    from act.audit.units import WriteFailed
 
     raise WriteFailed("The disk is full.")
 

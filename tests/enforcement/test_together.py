@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from act.audit.writer import WriteFailed
+from act.audit.units import WriteFailed
 from act.enforcement import pipeline as street
 from tests.attacks.log import caused, size
 from tests.in_process import InProcess

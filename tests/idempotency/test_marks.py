@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Table, func, insert, select
 
 from act.audit.transaction import Transaction
-from act.audit.writer import WriteFailed, Writer, _Unit, along
+from act.audit.units import Unit, WriteFailed, along
+from act.audit.writer import Writer
 from act.database.changes import ChangeFeed
 from act.database.engine import writing_engine
 from act.database.migrate import migrate
@@ -50,10 +51,10 @@ class Here:
 
     def committed(self, *units: tuple[Mark, Callable[[Transaction], int]]) -> list[Any]:
         """What became of units that are written in one batch, each with a mark."""
-        queued: list[_Unit[int]] = []
+        queued: list[Unit[int]] = []
         for mark, work in units:
             token = along.set(mark)
-            queued.append(_Unit(work, Future()))
+            queued.append(Unit(work, Future()))
             along.reset(token)
         self.writer._commit(queued)
         return [unit.answer.exception(0) or unit.answer.result(0) for unit in queued]  # type: ignore[call-arg]

@@ -11,27 +11,24 @@ import asyncio
 import contextlib
 import logging
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, update
-from sqlalchemy.exc import OperationalError
 
 from act.audit import rows
 from act.audit.merkle import Frontier
 from act.audit.transaction import AtEnd, Transaction
+from act.audit.trust import Trust
+from act.audit.units import Told, Unit, WriteFailed, deliver, raised
 from act.database.changes import ChangeFeed, last_revision
 from act.database.clock import Clock
-from act.database.places import LockLost, Places
+from act.database.places import Places
 from act.database.session import WriteSession
 from act.database.tables import instance
 from act.metrics import Metrics
-from act.turns import tellable
 
 MAX_WAITING = 10_000
 MAX_BATCH = 512
@@ -41,49 +38,6 @@ PROBED = 1 << 20
 log = logging.getLogger("act.audit")
 
 T = TypeVar("T")
-
-along: ContextVar[Callable[[Transaction], None] | None] = ContextVar("along", default=None)
-"""Work that is done with every recorded unit that this context submits, or not at all (see `act.idempotency`)."""
-
-
-class WriteFailed(Exception):
-    """Nothing was written: the queue is full, the disk is, or the writer is stopped."""
-
-
-class Told(Protocol):
-    """Who is told what a unit has come to: a future, or whatever takes the same calls."""
-
-    def done(self) -> bool: ...
-    def set_result(self, value: Any, /) -> None: ...
-    def set_exception(self, error: Any, /) -> None: ...
-
-
-@dataclass(slots=True)
-class _Unit(Generic[T]):
-    """Work and who waits for it: a thread, or someone on `loop`. It has come to `value`, or to `failure`."""
-
-    work: Callable[[Transaction], T]
-    answer: Told
-    loop: asyncio.AbstractEventLoop | None = None
-    recorded: bool = True
-    along: Callable[[Transaction], None] | None = field(default_factory=along.get)
-    value: T | None = None
-    failure: BaseException | None = None
-
-    def run(self, transaction: Transaction) -> T:
-        value = self.work(transaction)
-        if self.recorded and self.along is not None:
-            self.along(transaction)
-        return value
-
-    def deliver(self) -> None:
-        answer = self.answer
-        if answer.done():  # who waited has gone; the write stands all the same
-            return
-        if self.failure is None:
-            answer.set_result(self.value)
-        else:
-            answer.set_exception(self.failure)
 
 
 class Writer:
@@ -98,22 +52,21 @@ class Writer:
         metrics: Metrics | None = None,
     ) -> None:
         self._engine = engine
-        self._places = places
         self._feed = feed
+        self._trust = Trust(feed, places)
         self._clock = clock
         self._metrics = metrics or Metrics()
         self.committed: Callable[[int, int], None] = lambda records, revision: None
         self.after_commit: Callable[[], None] = lambda: None
-        self._queue: queue.SimpleQueue[list[_Unit[Any]] | None] = queue.SimpleQueue()
-        self._gathered: dict[asyncio.AbstractEventLoop, list[_Unit[Any]]] = {}
+        self._queue: queue.SimpleQueue[list[Unit[Any]] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Unit[Any]]] = {}
         self._waiting = 0
-        self._taken: list[_Unit[Any]] = []
+        self._taken: list[Unit[Any]] = []
         """What the thread has taken from the queue, and has not told anybody of."""
         self._worker = threading.Thread(target=self._run, name="act-writer", daemon=True)
         self._trees: dict[str, Frontier] = {}
         self._revision = 0
         self._records = 0
-        self._foreign = False
         self._failures = 0
         self._excused = 0
         self._stopped = False
@@ -128,7 +81,7 @@ class Writer:
         """
         with self._engine.connect() as connection:
             self._load(connection)
-            self._check_file()
+            self._trust.check()
         self._worker.start()
 
     def _load(self, connection: Connection) -> None:
@@ -170,7 +123,7 @@ class Writer:
         """
         answer: Future[T] = Future()
         answer.set_running_or_notify_cancel()  # who stops waiting does not stop the write
-        self._enqueue(_Unit(work, answer))
+        self._enqueue(Unit(work, answer))
         return answer.result()
 
     def write_all(self, works: Sequence[Callable[[Transaction], Any]]) -> list[Exception | None]:
@@ -180,11 +133,11 @@ class Writer:
             answer: Future[Any] = Future()
             answer.set_running_or_notify_cancel()
             try:
-                self._enqueue(_Unit(work, answer))
+                self._enqueue(Unit(work, answer))
             except WriteFailed as error:
                 answer.set_exception(error)
             answers.append(answer)
-        return [_raised(answer) for answer in answers]
+        return [raised(answer) for answer in answers]
 
     async def commit(self, work: Callable[[Transaction], T], *, recorded: bool = True) -> T:
         """`write`, for coroutines; unless `recorded`, for rows of which there is no record, as `tidy`."""
@@ -198,9 +151,9 @@ class Writer:
         Raises:
             WriteFailed: nothing was written, and nobody is told.
         """
-        self._enqueue(_Unit(work, told, asyncio.get_running_loop(), recorded))
+        self._enqueue(Unit(work, told, asyncio.get_running_loop(), recorded))
 
-    def _enqueue(self, unit: _Unit[Any]) -> None:
+    def _enqueue(self, unit: Unit[Any]) -> None:
         # Under the lock, so that nothing can be queued behind the end mark and wait forever.
         with self._admission:
             if self._stopped or self._ended:
@@ -254,7 +207,7 @@ class Writer:
             work(transaction.connection)
 
         answer: Future[None] = Future()
-        self._enqueue(_Unit(unrecorded, answer, recorded=False))
+        self._enqueue(Unit(unrecorded, answer, recorded=False))
         answer.result()
 
     def _run(self) -> None:
@@ -273,10 +226,10 @@ class Writer:
             while True:
                 left += self._queue.get_nowait() or ()
         if left or not self._stopped:
-            self._distrust("the thread that writes has died")
+            self._trust.withdraw("the thread that writes has died")
         for unit in left:
             unit.failure = WriteFailed("The server cannot write any more; restart it.")
-        _deliver(left)
+        deliver(left)
 
     def _work(self) -> None:
         ending = False
@@ -300,14 +253,14 @@ class Writer:
                 self._taken = units[at:]
                 self._commit(together)
 
-    def _commit(self, units: list[_Unit[Any]]) -> None:
+    def _commit(self, units: list[Unit[Any]]) -> None:
         started = self._clock.monotonic()
         try:
             with WriteSession(self._engine) as session:
-                self._check_file()
+                self._trust.check()
                 transaction = Transaction(session, self._clock, self._trees, self._revision)
                 for unit in units:
-                    _attempt(transaction, unit)
+                    unit.attempt(transaction)
                 if not transaction.open:
                     raise WriteFailed("The database ended the transaction by itself.")
                 _flush(session, transaction)
@@ -319,7 +272,7 @@ class Writer:
             failure.__cause__ = error
             for unit in units:
                 unit.failure = failure
-            self._resynchronize()
+            self._trust.compare(self._engine, self._trees, self._revision)
         else:
             self._trees |= transaction.grown
             self._revision = transaction.revision
@@ -330,7 +283,7 @@ class Writer:
             self._metrics.committed(len(units), self._clock.monotonic() - started)
             self._follow()
         del self._taken[: len(units)]  # first: nobody may be told twice, who would give back twice
-        _deliver(units)
+        deliver(units)
         self._tell()
 
     def _tell(self) -> None:
@@ -340,44 +293,6 @@ class Writer:
         except Exception:
             log.exception("who listens to the log was not told of its new records")
 
-    def _check_file(self) -> None:
-        """A file that was deleted or replaced can still be written to, and nobody would ever read it again."""
-        if self._foreign:
-            raise WriteFailed("Another process has written to the database; restart the server.")
-        if self._places is None:
-            return
-        try:
-            self._places.check()
-        except LockLost as error:
-            self._distrust(str(error))
-            raise
-
-    def _resynchronize(self) -> None:
-        """After a failed commit the file must hold what was there before it: nobody else writes.
-
-        If somebody did, what is in memory is not what is in the file, and no feed tells what to read again.
-        """
-        try:
-            with self._engine.connect() as connection:
-                there = rows.trees(connection), last_revision(connection)
-        except Exception:
-            log.exception("the database cannot be read after a failed commit; nothing was written")
-            return
-        if there != (self._trees, self._revision):
-            self._foreign = True
-            self._distrust(
-                f"another process has written to the database: it is of revision {there[1]}, with "
-                f"{sum(tree.size for tree in there[0].values())} records, and this server has written up to revision "
-                f"{self._revision}, with {sum(tree.size for tree in self._trees.values())}. See that one process "
-                "serves it, and restart the server"
-            )
-
-    def _distrust(self, why: str) -> None:
-        """From now on nobody knows how old the state is, so nothing is decided on it."""
-        if not self._feed.broken:
-            self._feed.broken = True
-            log.critical("every decision is denied until a restart: %s", why)
-
     def _follow(self) -> None:
         if self._revision == self._feed.revision:
             return
@@ -386,28 +301,6 @@ class Writer:
                 self._feed.follow(connection)
         except Exception:  # the feed is broken now and says so; decisions are denied until a restart
             log.exception("the change feed cannot be followed; every decision is denied until the server is restarted")
-
-
-def _raised(answer: Future[Any]) -> Exception | None:
-    """What a unit has raised, once that is known."""
-    try:
-        answer.result()
-    except Exception as error:  # noqa: BLE001 - handed to whoever waits for this unit
-        return error
-    return None
-
-
-def _attempt(transaction: Transaction, unit: _Unit[Any]) -> None:
-    if not transaction.open:
-        unit.failure = WriteFailed("The database could not be written.")
-        return
-    try:
-        unit.value = transaction.attempt(unit.run, recorded=unit.recorded)
-    except (OperationalError, sqlite3.OperationalError) as error:
-        unit.failure = WriteFailed("The database could not be written.")
-        unit.failure.__cause__ = error
-    except BaseException as error:  # noqa: BLE001 - handed to whoever waits for this unit
-        unit.failure = tellable(error)
 
 
 def _much(connection: Connection) -> None:
@@ -425,24 +318,3 @@ def _flush(session: WriteSession, transaction: Transaction) -> None:
         write(session.driver, items)
     rows.add(session.driver, transaction.rows)
     rows.grow(session.driver, transaction.grown)
-
-
-def _deliver(units: list[_Unit[Any]]) -> None:
-    """Wake who waits: threads one by one, each event loop once for all its coroutines."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Unit[Any]]] = {}
-    for unit in units:
-        if unit.loop is None:
-            unit.deliver()
-        else:
-            by_loop.setdefault(unit.loop, []).append(unit)
-    for loop, mine in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_deliver_here, mine)
-
-
-def _deliver_here(units: list[_Unit[Any]]) -> None:
-    for unit in units:
-        try:
-            unit.deliver()
-        except Exception:
-            log.exception("one who waited for a commit could not be told; the others are")

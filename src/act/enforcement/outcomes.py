@@ -13,7 +13,8 @@ from fastapi import APIRouter, Depends
 from act import models
 from act.audit.service import AuditService
 from act.audit.transaction import Sealed, Transaction
-from act.audit.writer import WriteFailed, Writer
+from act.audit.units import WriteFailed
+from act.audit.writer import Writer
 from act.enforcement import store
 from act.enforcement.replays import Replays
 from act.enforcement.route import Arrived, PlainRoute, validated

@@ -20,7 +20,8 @@ from typing import Any
 from act.approvals.steps import StepLost
 from act.audit.arguments import SALT_SIZE, Body, body_of
 from act.audit.transaction import Sealed, Transaction
-from act.audit.writer import MAX_WAITING, WriteFailed, Writer
+from act.audit.units import WriteFailed
+from act.audit.writer import MAX_WAITING, Writer
 from act.database.changes import ChangeFeed
 from act.database.clock import Clock
 from act.database.ids import new_id

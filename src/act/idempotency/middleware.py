@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from act import bodies
-from act.audit.writer import WriteFailed, along
+from act.audit.units import WriteFailed, along
 from act.idempotency.claim import Answer, Claim, Place, claim, well_formed
 from act.idempotency.service import IdempotencyService, Mark, in_flight, reused
 from act.problems import ProblemError

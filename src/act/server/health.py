@@ -7,7 +7,8 @@ import threading
 
 from fastapi import APIRouter, Response
 
-from act.audit.writer import WriteFailed, Writer
+from act.audit.units import WriteFailed
+from act.audit.writer import Writer
 from act.database.changes import ChangeFeed
 from act.database.clock import Clock
 from act.metrics import CONTENT_TYPE, Metrics

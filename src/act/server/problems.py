@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from act.audit.writer import WriteFailed
+from act.audit.units import WriteFailed
 from act.problems import ProblemError, faults_of_detail, internal_error, overloaded, unprocessable
 
 MEDIA_TYPE = "application/problem+json"
