@@ -20,7 +20,7 @@ import httpx2
 from tests import warm
 
 ADMIN_KEY = "act_test_admin_0123456789abcdef0123456789abcdef"
-STARTING = 30.0
+STARTING = 90.0
 """Seconds in which a server must have started, or stopped."""
 
 # Servers are here and speak no TLS; to read the certificates that this machine trusts takes longer than most tests.

@@ -237,25 +237,27 @@ def test_a_slow_receiver_holds_up_no_decision_and_no_other_receiver(api: Api, se
         assert len(slow.messages) <= sender.PER_WEBHOOK
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
 def test_a_tenant_with_slow_receivers_does_not_use_up_the_turns_of_others(
-    local: Local, monkeypatch: pytest.MonkeyPatch
+    local: Local, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(sender, "AT_ONCE", 2)
+    """Nor where all that is under way ends at the same time, which one at once always does."""
+    monkeypatch.setattr(sender, "AT_ONCE", at_once)
     key = local.node.tenant_service.create_tenant("other", "Other")
     other = Api(str(local.api.client.base_url), key, local.api.client._transport)
-    with Receiver(Reply(200, delay=2.0)) as slow, Receiver() as quick:
+    with Receiver(Reply(200, delay=1.0)) as slow, Receiver() as quick:
         for _ in range(2):
             made = webhook(local.api, slow.url)
             for _ in range(5):
                 sent(local, made["id"])
         others = webhook(other, quick.url)["id"]  # the last of them, which no order of theirs prefers
-        slow.wait(2)
+        slow.wait(at_once)
         sent(other, others)
         asked = time.monotonic()
         served = quick.wait(1)[0].at
-        # Of the eight that are left: none of them counts that came before or later because the machine was slow.
+        # Of the eight or nine that are left. What came earlier or later, for the machine was slow, does not count.
         before_it = sum(asked < message.at < served for message in slow.messages)
-        assert before_it <= 4, "the other was served only when all of them were done"
+        assert before_it <= 2 * at_once, "the other is next, or nearly"
 
 
 def test_a_message_is_sent_again_when_a_person_says_so(local: Local) -> None:

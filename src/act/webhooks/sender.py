@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import threading
@@ -67,6 +68,9 @@ class Sender:
         self._poll = poll
         self._chance = chance
         self._under_way: dict[str, Webhook] = {}
+        self._turns = itertools.count(1)
+        self._served: dict[str, int] = {}
+        """The last turn of each tenant for whom something is under way or waits."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
@@ -107,6 +111,7 @@ class Sender:
             for webhook in self._in_turn(store.waiting(connection, now)):
                 for row in store.due(connection, webhook.id, now, self._of(webhook.id), self._room(webhook)):
                     self._under_way[row.id] = webhook
+                    self._served[webhook.tenant_id] = next(self._turns)
                     task = asyncio.create_task(self._deliver(webhook, row))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
@@ -114,11 +119,15 @@ class Sender:
     def _in_turn(self, waiting: Sequence[str]) -> list[Webhook]:
         """The webhooks that are waited for, those of tenants for whom least is under way first.
 
+        Of these the tenant comes first whose last turn is longest ago: where several attempts end at once, as by the
+        same time-out, nothing is under way, and whoever has waited longest would have all turns again and again.
         Those that are disabled or gone are left out: the commit that did it has ended what waited, or the upkeep will.
         """
         there = [webhook for id in waiting if (webhook := self._live.get(id)) is not None and webhook.enabled]
         busy = Counter(webhook.tenant_id for webhook in self._under_way.values())
-        return sorted(there, key=lambda webhook: busy[webhook.tenant_id])
+        known = busy.keys() | {webhook.tenant_id for webhook in there}
+        self._served = {tenant_id: turn for tenant_id, turn in self._served.items() if tenant_id in known}
+        return sorted(there, key=lambda webhook: (busy[webhook.tenant_id], self._served.get(webhook.tenant_id, 0)))
 
     def _of(self, webhook_id: str) -> list[str]:
         return [id for id, webhook in self._under_way.items() if webhook.id == webhook_id]
