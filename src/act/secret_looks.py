@@ -31,8 +31,21 @@ LOOK: Final = r"""
     | npm_[A-Za-z0-9]{30,}+
     | pypi-[\w-]{40,}+
     | SG\.[\w-]{16,}+\.[\w-]{16,}+                             # SendGrid
-    | B[Ee][Aa][Rr][Ee][Rr](?:\s|%20){1,4}+[\w.~+/=-]{6,}+    # RFC 6750
-    | b[Ee][Aa][Rr][Ee][Rr](?:\s|%20){1,4}+[\w.~+/=-]{6,}+
+    | SK(?<!\wSK)[0-9a-f]{32}(?!\w)                            # Twilio
+    | A(?<=[0-9]:A)A[\w-]{30,}+                                # Telegram
+    | webhooks/[0-9]{15,20}+/[\w-]{20,}+                       # Discord
+    | shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{20,}+                     # Shopify
+    | hvs\.[\w-]{20,}+                                         # Vault
+    | glsa_\w{20,}+                                            # Grafana
+    | ntn_[A-Za-z0-9]{30,}+                                    # Notion
+    | p(?<=dckr_p)at_[\w-]{20,}+                               # Docker
+    | p(?<=dop)_v1_[a-f0-9]{40,}+                              # DigitalOcean
+    | AGE-SECRET-KEY-1[A-Z0-9]{20,}+
+    # RFC 6750; a person writes of bearer tokens, too
+    | B[Ee][Aa][Rr][Ee][Rr](?:\s|%20){1,4}+
+      (?!(?:[Tt]okens?|[Aa]uth(?:entication|orization)?|[Ss]chemes?|[Hh]eaders?)(?![\w~+/=-]|\.\w))[\w.~+/=-]{6,}+
+    | b[Ee][Aa][Rr][Ee][Rr](?:\s|%20){1,4}+
+      (?!(?:[Tt]okens?|[Aa]uth(?:entication|orization)?|[Ss]chemes?|[Hh]eaders?)(?![\w~+/=-]|\.\w))[\w.~+/=-]{6,}+
     | -----BEGIN[A-Z0-9 ]{0,40}?PRIVATE\ KEY(?:\ BLOCK)?-----(?s:.*?)(?:-----END[^-]{0,60}-----|\Z)
     """
 

@@ -258,14 +258,39 @@ def test_an_archive_that_is_cut_off_or_no_archive_is_refused(world: World, tmp_p
 
 
 def test_a_missing_archive_is_named(world: World) -> None:
-    first, second = (path.read_bytes() for path in world.archives)
+    first = world.archives[0].read_bytes()
     rest = b"\n".join(world.export()) + b"\n"
     found = judge(first, rest, key=world.kept.key)
     assert (found.ok, found.bad_index) == (False, 512)
     assert found.message == "The records from 512 to 767 are in none of the files."
-    twice = judge(first, first, second, key=world.kept.key)
-    assert (twice.ok, twice.bad_index) == (False, 0)
-    assert "Record 0 is in" in twice.message
+
+
+def test_files_that_overlap(world: World) -> None:
+    """An export that was gone on with has what is in archives by now; where it has the same, it says the same."""
+    first, second = (path.read_bytes() for path in world.archives)
+    whole = b"\n".join(world.before) + b"\n"
+    rest, key = b"\n".join(world.export()) + b"\n", world.kept.key
+    size = world.api.get("/v1/audit/checkpoint")["size"]
+    for files, end in (
+        ((first, whole), len(world.before) - 1),
+        ((first, second, whole), len(world.before) - 1),
+        ((second, whole, first, rest), size),
+        ((first, first, second), 768),
+    ):
+        found = judge(*files, key=key)
+        assert (found.ok, found.begin, found.size) == (True, 0, end), found.message
+    found = judge(whole, second, key=key, kept=world.kept.note)
+    assert (found.ok, found.checkpoints) == (True, 1)
+    lines = unpacked(world.archives[1])
+    for at, index in ((1, 512), (256, 767)):
+        forged = packed(edited(lines, at, rehash=True))
+        for files in ((whole, forged), (whole, forged, rest), (first, forged, whole)):
+            assert not judge(*files, key=key).ok
+        found = judge(whole, packed(edited(lines, at, rehash=False)), key=key)
+        assert (found.ok, found.bad_index) == (False, index)
+    altered = edited(world.before, 600, rehash=True)
+    assert not judge(first, second, b"\n".join(altered) + b"\n", key=key).ok
+    assert not judge(second, b"\n".join(world.before[:600]) + b"\n", key=key).ok, "it ends without a checkpoint"
 
 
 def test_an_archive_of_another_tenant_or_server_is_told(world: World, tmp_path: Path) -> None:
@@ -303,6 +328,9 @@ def test_two_branches_of_one_log_do_not_go_together(world: World) -> None:
     found = judge(branch, world.archives[1].read_bytes(), key=world.kept.key)
     assert (found.ok, found.bad_index) == (False, 512)
     assert "another log" in found.message
+    for other in (world.archives[0].read_bytes(), b"\n".join(world.before) + b"\n"):
+        for files in ((branch, other), (other, branch)):
+            assert not judge(*files, key=world.kept.key).ok, "where they overlap they differ"
 
 
 # --- what is not archived ---
@@ -443,6 +471,32 @@ def test_what_is_kept_of_arguments_is_in_the_archive_with_its_proof(node: InProc
     bare = {name: line[name] for name in ("index", "leafHash", "record")}
     found = judge(packed([*lines[:index], json.dumps(bare).encode(), *lines[index + 1 :]]))
     assert (found.ok, found.erased, found.rewritten) == (True, 0, 1)
+
+
+def test_an_archive_is_known_by_what_it_is_and_not_by_its_name(node: InProcess, tmp_path: Path) -> None:
+    """Of one that was made when its arguments were erased already, a later file says so, also one that overlaps."""
+    token = node.api.token(node.api.agent())
+    index = node.api.enforce(token, "run", "x", arguments={"plain": "kept"})["audit"]["index"]
+    node.clock.move(2 * DAY)
+    write_old(node.node._writer, 300)
+    node.api.post(f"/v1/audit/{index}/erase", {"reason": "a test"}, status=200)
+    exported = tmp_path / "log.jsonl"
+    exported.write_bytes(b"\n".join(export(node.api)) + b"\n")
+    made = node.api.post("/v1/audit/archives", {"olderThan": DAY})["archive"]
+    packed_as, plain = tmp_path / "archive.bin", tmp_path / "archive.jsonl"
+    packed_as.write_bytes((tmp_path / "act.db.archives" / made["file"]).read_bytes())
+    plain.write_bytes(gzip.decompress(packed_as.read_bytes()))
+
+    def verify(*files: Path) -> subprocess.CompletedProcess[str]:
+        command = [actctl(), "audit", "verify", "--output", "json", *map(str, files)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    alone, unpacked_one, both = verify(packed_as), verify(plain), verify(packed_as, exported)
+    assert (alone.returncode, json.loads(alone.stdout)["rewritten"]) == (0, 1)
+    assert unpacked_one.returncode == 1
+    assert "An archive is to be given as it was packed." in unpacked_one.stderr
+    found = json.loads(both.stdout)
+    assert (both.returncode, found["erased"], found["unnamed"]) == (0, 1, 0)
 
 
 def test_another_file_of_the_same_name_is_kept(node: InProcess, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act.audit.merkle import Frontier, frontier_of, leaf_hash
+from act.audit.merkle import Frontier, frontier_of, leaf_hash, node_hash
 from act.audit.proofs import (
     consistency_proof,
     consistent,
@@ -139,3 +139,11 @@ def test_what_a_leaf_completes(size: int) -> None:
     ]
     assert all(value == subtree(height, number) for height, number, value in done)
     assert before.append(HASHES[size]) == Frontier(size + 1, frontier_of(HASHES[: size + 1]).roots)
+
+
+@pytest.mark.parametrize("node", [b"", b"x" * 31, b"x" * 33, b"x" * 64], ids=len)
+def test_what_is_no_hash_is_in_no_proof(node: bytes) -> None:
+    leaf = leaf_hash(b"a")
+    assert not consistent(1, 2, leaf, node_hash(leaf, node), [node])
+    assert root_from_inclusion(leaf, 0, 2, [node]) is None
+    assert consistent(1, 2, leaf, node_hash(leaf, b"x" * 32), [b"x" * 32])

@@ -40,6 +40,16 @@ LOOKS = {
     "Hugging Face": ("hf_" + "a1B2c3D4e" * 4, "a1B2c3D4e"),
     "npm": ("npm_" + "a1B2c3D4e" * 4, "a1B2c3D4e"),
     "SendGrid": ("SG." + "a1B2c3D4e5F6a1B2." + "g7H8i9J0k1L2g7H8", "g7H8i9J0"),
+    "Twilio": ("SK" + "0123456789abcdef" * 2, "0123456789abcdef"),
+    "Telegram": ("https://api.telegram.org/bot1234567890:AA" + "a1B2c3D4-" * 4 + "/getMe", "a1B2c3D4"),
+    "Discord": ("https://discord.com/api/webhooks/" + "123456789012345678/" + "a1B2c3D4-" * 4, "a1B2c3D4"),
+    "Shopify": ("shpat_" + "0123456789abcdef" * 2, "0123456789abcdef"),
+    "Vault": ("hvs." + "a1B2c3D4-" * 4, "a1B2c3D4"),
+    "Grafana": ("glsa_" + "a1B2c3D4_" * 4, "a1B2c3D4"),
+    "Notion": ("ntn_" + "a1B2c3D4e" * 4, "a1B2c3D4e"),
+    "Docker": ("dckr_pat_" + "a1B2c3D4-" * 4, "a1B2c3D4"),
+    "DigitalOcean": ("dop_v1_" + "0123456789abcdef" * 4, "0123456789abcdef"),
+    "age": ("AGE-SECRET-KEY-1" + "A1B2C3D4" * 5, "A1B2C3D4"),
     "private key": ("-----BEGIN RSA PRIVATE " + "KEY-----\nMIIB+x/y\n-----END RSA PRIVATE KEY-----", "MIIB"),
     "private key, cut off": ("-----BEGIN PRIVATE " + "KEY-----\nMIIB+x/y", "MIIB"),
     "user info": ("postgres://me:hunter2@db.example/x", "hunter2"),
@@ -153,6 +163,37 @@ LOOKS = {
     "tokens": ('auth_tokens = "hunter two"', "hunter"),
     "tokens in JSON in JSON": ('{\\"tokens\\": \\"hunter\\"}', "hunter"),
     "tokens without quotes": ("tokens=a1b2c3d4e5", "a1b2c3d4e5"),
+    "curl in lines": ("curl \\\n  -X GET \\\n\t-u me:hunter2 https://x.example", "hunter2"),
+    "curl behind a quoted semicolon": ("curl -H 'Accept: a;q=1|b' -u me:hunter2 https://x.example", "hunter2"),
+    "curl behind a long body": (f"curl -d '{'x' * 900}' -u me:hunter2 https://x.example", "hunter2"),
+    "curl in pieces": ("curl.exe -u 'me':'hunter2' https://x.example", "hunter2"),
+    "httpie": ("http -a me:hunter2 GET x.example", "hunter2"),
+    "smbclient": ("smbclient //a/b -U me%hunter2", "hunter2"),
+    "rar": ("rar a -hphunter2 a.rar a", "hunter2"),
+    "netrc": ("machine x.example login me password hunter2", "hunter2"),
+    "SQL text of letters beyond ASCII": ("CREATE LOGIN me WITH PASSWORD = N'hunter2'", "hunter2"),
+    "SQL escaped text": ("ALTER ROLE me PASSWORD E'hunter2'", "hunter2"),
+    "SQL in dollars": ("ALTER ROLE me PASSWORD $$hunter2$$", "hunter2"),
+    "SQL user without quotes": ("CREATE USER me IDENTIFIED BY hunter2 QUOTA 1M ON x", "hunter2"),
+    "text of a shell": ("password=$'hunter2'", "hunter2"),
+    "text of C#": ('password = @"my hunter2";', "hunter2"),
+    "curly quotes": ("password: \u201cmy hunter2\u201d, \u201ex\u201c", "hunter2"),
+    "name in two words": ("API key: hunter2", "hunter2"),
+    "name in three words": ("AWS secret access key = hunter2", "hunter2"),
+    "Markdown": ("- **Password:** hunter2", "hunter2"),
+    "Markdown, the colon outside": ("**Password**: hunter2", "hunter2"),
+    "Markdown code": ("`password`: hunter2", "hunter2"),
+    "Markdown with both": ("**API Key**: `hunter2`", "hunter2"),
+    "Markdown table": ("| user | me |\n| Password | `hunter2` |", "hunter2"),
+    "bold": ("<b>Password:</b> hunter2", "hunter2"),
+    "told in German": ("Ihr Passwort lautet: hunter2", "hunter2"),
+    "German": ("Kennwort: hunter2", "hunter2"),
+    "in a column of spaces": ("User      me\nPassword  hunter2", "hunter2"),
+    "pair with more between": ('{"name": "password", "type": "x", "value": "hunter2"}', "hunter2"),
+    "pair of a query": ("name=password&value=hunter2", "hunter2"),
+    "field of a page": ('<input name="password" id="p" type="password" value="hunter2">', "hunter2"),
+    "list of tokens": ('auth_tokens = [ "hunter2", "x" ]', "hunter2"),
+    "no value and then one": ("a = {password: null}; password=hunter2", "hunter2"),
     "tokens longer than most": ("tokens='" + "a1" * 200 + " hunter2'", "hunter2"),
 }
 PAIRS = [
@@ -164,6 +205,8 @@ PAIRS = [
     {"argv": ["login", "--db-password", "-hunter2"]},
     {"headers": [{"name": "Authorization", "values": ["hunter2"]}]},
     {"env": [{"NAME": "DB_PASSWORD", "VALUE": "hunter2"}]},
+    {"element": "Password field", "ref": "e5", "text": "hunter2"},
+    {"selector": "input[name=password]", "value": "hunter2"},
     {"tokens": ["hunter2"], "access_tokens": {"a": {"b": [1, "hunter2"]}}, "pins": "hunter2"},
 ]
 SENTENCES = ["passphrase: correct horse hunter2", "a: b\n- password: correct horse, hunter2\nc: d"]
@@ -198,6 +241,18 @@ HARMLESS = [
     "docker run -p 8080:80 nginx; ssh -p 2222 x; mkdir -p /a/b1; psql -U me -p 5432",
     "curl -X POST -d @f1 https://x.example/y; curl -u me https://x.example; python -u run1.py; git push -u origin main",
     "The password is required. The token is expired, the token was renewed. Reset the password for 'me'.",
+    "Bearer tokens, a bearer authentication and the Bearer scheme",
+    "def login(user: str, password: str) -> bool: ...\nif (token == null) return None\npassword=None, b",
+    "interface Login { password: string; token: string }",
+    "if password == \"\":\n    password = ''",
+    "the token is 5 long, the password is 8 characters; token is v2",
+    "primary key: id, error code: 500, the number: 5, phone number: 1, country code=49",
+    '{"element": "Send button", "text": "password"}',
+    '[{"name": "token", "id": 1}, {"value": 5}]',
+    "git clone ssh://git@git.example.com:22/a/b.git",
+    "echo $TOKEN | base64; cat token | sha256sum",
+    "CREATE TABLE people (\n  name      text,\n  password  varchar(255),\n  token     int8)",
+    "The user was identified by somebody, with login by password authentication.",
     "SELECT identified, password FROM people WHERE pin IS NULL -- GET /v1?key=orders-of-the-day",
 ]
 COUNTS = {"prompt_tokens": 5, "total_tokens": "7", "tokens": [1, 2], "token_details": {"cached_tokens": 0}, "pins": [4]}
@@ -208,8 +263,9 @@ _SECRET = """
     credential credentials ssn cardNumber credit_card cvv pin otp ｐａｓｓｗｏｒｄ PASSWORD sessionId token_value
     refresh_token_new jwts db_pass smtpPass accountKey master_key sshKey bearer security_code authToken2 pwd2
 """
+_MORE = "DB_PW pw Passwort kennwort contraseña POSTGRES_PASS appKey Ocp-Apim-Subscription-Key PHPSESSID backup_codes"
 _OTHERS = "amount max_tokens tokens passenger passage author keyword card note spin pinned compass bypass auth0 pins"
-SECRET, OTHERS = _SECRET.split(), _OTHERS.split()
+SECRET, OTHERS = f"{_SECRET} {_MORE}".split(), _OTHERS.split()
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 LEAVES = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | TEXTS | st.sampled_from(HARMLESS)
@@ -326,8 +382,18 @@ def test_a_card_number_is_one_as_a_number_too(number: float) -> None:
     assert REDACTED.kept({"n": [number + 1]}) == {"n": [number + 1]}
 
 
+def test_what_is_behind_the_secret_of_a_command_stays() -> None:
+    text = '{"cmd": "curl -u me:hunter2", "cwd": "/a"}'
+    assert REDACTED.kept({"x": text}) == {"x": f'{{"cmd": "curl -u {MARK}", "cwd": "/a"}}'}
+
+
 def test_a_mark_that_somebody_sends_hides_nothing_behind_it() -> None:
-    for text in (f"://{MARK}@x:hunter2@h", f"password={MARK}hunter2", f"Bearer {MARK} password=hunter2"):
+    for text in (
+        "://git@x:hunter2@h",
+        f"://{MARK}@x:hunter2@h",
+        f"password={MARK}hunter2",
+        f"Bearer {MARK} password=hunter2",
+    ):
         assert "hunter2" not in shown({"x": text})
 
 
@@ -506,6 +572,15 @@ LONG = {
     "counts": "tokens=",
     "counts in quotes": "tokens='",
     "counts in brackets": "tokens=[",
+    "lists of counts": 'tokens=["a',
+    "elements": "<password>x",
+    "commands": "curl -u ",
+    "options of a command": "zip -P a ",
+    "quotes of a command": "curl -u 'a\\",
+    "told": "pwd is a1.",
+    "tables": "password | a",
+    "users": "CREATE USER a IDENTIFIED BY ",
+    "logins": "machine a login b password ",
 }
 """Pieces of texts of 256 KB: what takes so long must not be kept, but is looked through elsewhere."""
 

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from act.cli.app import actctl as command_line
+from act.cli.connection import told_so_far
+from act.client.errors import Unreachable
 from tests.support import actctl, environment
 
 from .conftest import Ctl
@@ -121,3 +123,11 @@ def test_a_backup_that_fails_leaves_no_folder_in_the_way(tmp_path: Path) -> None
     (saved / "mine").touch()
     assert "is there already" in mistake("backup", str(saved), "--database", str(tmp_path / "act.db"), code=1)
     assert [file.name for file in saved.iterdir()] == ["mine"]
+
+
+def test_what_was_done_before_it_broke_off_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    done: list[int] = []
+    with pytest.raises(Unreachable), told_so_far(lambda: f"{sum(done)} were erased"):
+        done.extend(iter([1, 2]))
+        raise Unreachable("gone")
+    assert capsys.readouterr().err == "Until then 3 were erased; run the same command again for the rest.\n"

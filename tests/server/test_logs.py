@@ -102,6 +102,8 @@ def test_nobody_writes_a_line_of_their_own(end: str) -> None:
         ("API key", ADMIN_KEY),
         ("chosen key", CHOSEN),
         ("signing secret", "whsec_" + "QUJD" * 8),
+        ("key of another service", "ghp_" + "a1B2c3D4e" * 4),
+        ("private key of PGP", "-----BEGIN PGP PRIVATE " + "KEY BLOCK-----\nlQOYBGMIGHAgEAMBMGByqG\nSM49AgEGCCqG"),
         ("private key", "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqG\nSM49AgEGCCqG\n-----END PRIVATE KEY-----"),
     ],
 )

@@ -20,9 +20,16 @@ class Gone:
     def __init__(self) -> None:
         self._unnamed: set[int] = set()
         self._named = 0
+        self._seen = 0
 
     def see(self, record: Mapping[str, Any], index: int, *, there: bool) -> None:
-        """The record at `index`, whose hash was checked; `there` is whether arguments stand beside it."""
+        """The record at `index`, whose hash was checked; `there` is whether arguments stand beside it.
+
+        One that was seen before, in another file, is passed over.
+        """
+        if index < self._seen:
+            return
+        self._seen = index + 1
         if not there and is_kept(record):
             self._unnamed.add(index)
         indexes = record.get("indexes")

@@ -6,9 +6,11 @@ Pure. A proof is made from the hashes of complete subtrees, and checked with not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from act.audit.merkle import frontier_of, node_hash
 
+NODE_SIZE: Final = 32
 Subtree = Callable[[int, int], bytes]
 """The hash of the `number`th complete subtree of 2^`height` leaves: `(height, number) -> 32 bytes`."""
 
@@ -71,7 +73,7 @@ def range_hash(subtree: Subtree, begin: int, end: int) -> bytes:
 
 def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
     """The root that a leaf hash and its proof lead to (RFC 9162, section 2.1.3.2); None when it cannot be a proof."""
-    if not 0 <= index < size:
+    if not 0 <= index < size or not _are_nodes(proof):
         return None
     node, last, at = leaf, size - 1, index
     for sibling in proof:
@@ -89,7 +91,7 @@ def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[byte
 
 def consistent(first: int, second: int, first_root: bytes, second_root: bytes, proof: Sequence[bytes]) -> bool:
     """Whether a proof shows that the second tree begins with the first (RFC 9162, section 2.1.4.2)."""
-    if not 1 <= first <= second:
+    if not 1 <= first <= second or not _are_nodes(proof):
         return False
     if first == second:
         return not proof and first_root == second_root
@@ -113,6 +115,11 @@ def consistent(first: int, second: int, first_root: bytes, second_root: bytes, p
             two = node_hash(two, sibling)
         at, last = at >> 1, last >> 1
     return last == 0 and one == first_root and two == second_root
+
+
+def _are_nodes(proof: Sequence[bytes]) -> bool:
+    """Whether all are hashes: what has another length stands in no tree, and no proof leads over it."""
+    return all(len(each) == NODE_SIZE for each in proof)
 
 
 def fold(hashes: Sequence[bytes]) -> bytes:

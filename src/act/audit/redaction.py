@@ -7,7 +7,7 @@ backtracking, and no expression for a look gives a character back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -25,6 +25,9 @@ _SHORTEST: Final = 4
 """A text with fewer characters, `pw=x`, cannot hold a secret."""
 _NAMED_BY: Final = ("name", "key", "header", "field", "Name", "Key", "NAME", "KEY", "variable", "k")
 _VALUE: Final = frozenset(("value", "Value", "VALUE", "values", "Values", "v"))
+_FILLED: Final = frozenset(("element", "selector", "locator"))
+_FILLED_WITH: Final = _VALUE | {"text"}
+"""What a browser is told to type, and the field of a page that says where."""
 
 _AHEAD: Final = 4096
 """Characters behind the end of an excerpt that are looked at, so that no secret stands in it by half."""
@@ -80,10 +83,10 @@ class Rules:
 
     def _object(self, value: Mapping[str, Any], pointers: tuple[_Pointer, ...]) -> Mapping[str, Any]:
         changed: dict[str, tuple[str, Any]] = {}
-        named = not _VALUE.isdisjoint(value) and self._names_a_secret(value)
+        named = None if _FILLED_WITH.isdisjoint(value) else self._named(value)
         for name, item in value.items():
             secret, shown = self._look(name)
-            if (secret and _hides(secret, item)) or (named and name in _VALUE and item is not None):
+            if (secret and _hides(secret, item)) or (named and name in named and item is not None):
                 new = MARK
             elif pointers:
                 new = self._pointed(name, item, pointers)
@@ -105,9 +108,15 @@ class Rules:
                 items[at + 1] = MARK
         return items if any(new is not old for new, old in zip(items, value, strict=True)) else value
 
-    def _names_a_secret(self, value: Mapping[str, Any]) -> bool:
-        """Whether it is a header or a variable, as `{"name": "DB_PASSWORD", "value": ...}`, whose value is a secret."""
-        return any(type(name := value.get(by)) is str and self._look(name)[0] is Kind.SECRET for by in _NAMED_BY)
+    def _named(self, value: Mapping[str, Any]) -> frozenset[str]:
+        """The members that hold a secret because of one beside them, as in `{"name": "DB_PASSWORD", "value": ...}`."""
+        if not _FILLED.isdisjoint(value) and self._names_a_secret(value, _FILLED):
+            return _FILLED_WITH
+        named = not _VALUE.isdisjoint(value) and self._names_a_secret(value, _NAMED_BY)
+        return _VALUE if named else frozenset()
+
+    def _names_a_secret(self, value: Mapping[str, Any], by: Iterable[str]) -> bool:
+        return any(type(name := value.get(each)) is str and self._look(name)[0] is Kind.SECRET for each in by)
 
     def _is_pair(self, items: list[Any]) -> bool:
         """Whether it is `["Authorization", ...]`."""

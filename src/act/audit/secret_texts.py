@@ -47,18 +47,25 @@ _HINTS = re.compile(
 )
 _RARE = re.compile(rf"value | Value | name= | --\w | <\w | \([ \t]{{0,4}}[\"'] | {_SIGNS}", re.VERBOSE)
 _BASIC = re.compile(rf"({_SCHEME})((?:\s|%20){{0,3}}+)([\w+/-]{{8,}}+(?:=|%3[Dd]){{0,2}}+)", re.VERBOSE | re.ASCII)
-_USER_INFO = re.compile(r"://(?!\[redacted\]@[^\s/?#@]*(?![^\s/?#]))[^\s/?#]*@")
+_USER_INFO = re.compile(r"://(?!(?:\[redacted\]|git)@[^\s/?#@]*(?![^\s/?#]))[^\s/?#]*@")
 # `name=value`, `name: value`, `"name": "value"` and `--name value` within a text: up to the value.
-# Behind the name may stand what ends it in code (`x["name"] = `) or in JSON within JSON, and columns of spaces.
+# Behind the name may stand what ends it in code (`x["name"] = `), in Markdown (`**name:** `) or in JSON within JSON,
+# and columns of spaces.
 _GAP: Final = r"[ \t\u00a0\u2000-\u200b\u202f\u3000]*+"
+_SECOND: Final = "[Kk]ey|KEY|[Cc]ode|CODE|[Pp]hrase|PHRASE|[Ss]tring|STRING|[Nn]umber|NUMBER|[Ii]d|ID"
+"""The second word of a name that a person writes in two: `API key`."""
 _ASSIGNS = re.compile(
-    rf"""([^\W\d](?<!\w\w)[\w.-]{{1,127}}+)[\\"'\])]{{0,9}}+{_GAP}(?:[|?+]{{1,2}}+(?==))?+[=:]{{1,3}}+>?{_GAP}"""
+    rf"""
+    ([^\W\d](?<!\w\w)[\w.-]{{1,127}}+(?:[ ](?=[CcIiKkNnPpSs])(?:{_SECOND})s?\b)?+)[\\"'\])*`]{{0,9}}+{_GAP}
+    (?:[|?+]{{1,2}}+(?==))?+[=:]{{1,3}}+>?(?:\*{{1,3}}+(?=\s)|</\w{{1,16}}+>)?+{_GAP}
+    """,
+    re.VERBOSE,
 )
 _FLAG = re.compile(r"--([^\W\d][\w-]{1,63}+)[ \t]++(?!-)")
-# A name that is a value itself, and the value that stands beside it.
+# A name that is a value itself, and the value that stands beside it, perhaps with something in between.
 _PAIR = re.compile(
     r"""(?:name|Name|key|Key|header|field)[\\"']{0,4}+\s{0,8}+[=:]\s{0,8}+[\\"']{0,4}+([^\W\d][\w.-]{1,127}+)[\\"']{0,4}+"""
-    r"""[,;\s]{1,64}+[\\"']{0,4}+[Vv]alue[\\"']{0,4}+\s{0,8}+[=:]\s{0,8}+"""
+    r"""[,;&\s]{1,64}+(?:[\\"'\w][^{}<>\n]{0,200}?[,;&\s]{1,64}+)??[\\"']{0,4}+[Vv]alue[\\"']{0,4}+\s{0,8}+[=:]\s{0,8}+"""
 )
 # The value may stand before the name, too.
 _BACKWARDS = re.compile(

@@ -16,12 +16,13 @@ MARK: Final = "[redacted]"
 
 QUOTED: Final = r"""(?:"(?:[^"\\\n]++|\\.)*+"?|'(?:[^'\\\n]++|\\.|'')*+'?|`[^`\n]*+`?)"""
 """A text in quotes, in whatever language; what is never closed goes on to the end of the line."""
-PREFIX: Final = "[bBfFrRuU]{1,2}"
-"""Before the quotes of Python and others: `b'...'`."""
+PREFIX: Final = "[bBfFrRuUnNeElL$@]{1,2}"
+"""Before the quotes of Python, SQL, shells and others: `b'...'`, `N'...'`, `$'...'`."""
 _VALUE: Final = rf"""
       (?:{PREFIX})?+(?:\"{{3}}(?s:.*?)(?:\"{{3}}|\Z)|'{{3}}(?s:.*?)(?:'{{3}}|\Z))
     | \\++"[^"\n]*+"?
     | {PREFIX}{QUOTED}
+    | [\u201c\u201e][^\u201c\u201d\n]*+[\u201c\u201d]? | \u00ab[^\u00bb\n]*+\u00bb?
     | (?:new[ \t]{{1,4}}+)?[A-Za-z_$][\w.$:]{{0,63}}+
       \([ \t]{{0,4}}+{QUOTED}(?:[ \t]{{0,4}}+,[ \t]{{0,4}}+{QUOTED}){{0,4}}+\)?
     | {QUOTED}(?:[ \t]{{0,4}}+\+[ \t]{{0,4}}+{QUOTED}){{0,8}}+
@@ -34,6 +35,8 @@ _COUNTED = re.compile(
     rf"""(?:{PREFIX})?+["'`][^"'`\n]{{0,256}}+["'`]?|\\{{1,9}}+"[^"\n]{{0,256}}+"?|[^\s&;,"'<>]{{1,256}}+"""
 )
 """Bounded, because what is no secret is passed over, and looked at again."""
+_TEXTS = re.compile(r"""\[\s{0,64}+[\\]{0,9}+["'`]""")
+"""Begins a list of texts."""
 _TYPE: Final = r"""
     [&*]{0,2}+[A-Za-z_$][\w.$:]{0,63}+(?:[<\[][^\n=;"'(){}]{0,64}[>\]]){0,2}\??
     (?:[ \t]{0,4}+\|[ \t]{0,4}+\w[\w.]{0,63}+){0,3}+[ \t]{0,4}+=(?![=>~])[ \t]{0,8}+
@@ -44,11 +47,18 @@ _TO_THE_END = re.compile(
     rf"""(?:{PREFIX}(?=["']))?+["']?[^"'\n]++(?:(?:(?<==)|(?<==\\))["'][^"'\n]*+["'][^"'\n]*+)*+"""
 )
 """A cookie, or credentials with the name of their scheme, go on to the end of the line, with quoted parts in them."""
-_SPOKEN: Final = ("passphrase", "password", "passwd", "secret", "pwd")
+_SPOKEN: Final = ("passphrase", "password", "passwd", "passwort", "kennwort", "secret", "pwd")
 """Names of what may have spaces in it."""
 _WORDS = re.compile(r"""(?![\[{"'|>&*!`](?<!\[(?=redacted\])))[^\s]++(?:[ \t]++(?![\w.-]{1,64}+:\s)[^\s]++)*+""")
 """What stands behind a name at the begin of a line, without quotes (YAML): the rest of the line, up to another name."""
+_NOTHING = re.compile(
+    r"(?:None|null|NULL|nil|undefined)(?![^\s,;)\]}])"
+    r"|(?:str|string|String|bytes|SecretStr)(?=[ \t]{0,4}+(?:[,;)\]}>\r\n]|->|\Z))"
+)
+"""That there is no value, or of what type it is to be."""
 _LONGEST_INDENT: Final = 256
+_LONGEST_ELEMENT: Final = 16 * 1024
+"""Characters between the begin of an element and its end: no longer text is kept at all (`arguments.MAX_KEPT`)."""
 _SECRET_SIZE: Final = 8
 _PART_ENDS = re.compile(r"\r?\n--")
 _QUOTED_OR_BRACKET = re.compile(r'\\++"[^"]*+"?|"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -82,6 +92,8 @@ def is_count(value: Any) -> bool:
 def end_of_count(text: str, name: re.Match[str]) -> int:
     """As `end_of_value`, behind a name under which numbers, types and calls stand, too: only a secret is a value."""
     at = name.end()
+    if _TEXTS.match(text, at):
+        return _end_of_brackets(text, at)
     value = _COUNTED.match(text, at)
     if name[0][0] == "<" or value is None or not holds_something(value[0]):
         return at
@@ -109,6 +121,8 @@ def end_of_value(text: str, name: re.Match[str]) -> int:
     at = name.end()
     if name[0][0] == "<":
         return _end_of_element(text, name)
+    if _NOTHING.match(text, at):
+        return at
     if text[at : at + 1] in ("[", "{") and not text.startswith(MARK, at):
         return _end_of_brackets(text, at)
     value = _expression(text, name).match(text, at)
@@ -134,7 +148,7 @@ def _expression(text: str, name: re.Match[str]) -> re.Pattern[str]:
 def _end_of_element(text: str, begin: re.Match[str]) -> int:
     """Where the content ends of an XML element; of one that is never closed, its first word."""
     at, name = begin.end(), begin[0][1:-1].split()[0]
-    end = text.find(f"</{name}>", at)
+    end = text.find(f"</{name}>", at, at + _LONGEST_ELEMENT)
     if end < 0:
         value = _ASSIGNED.match(text, at)
         end = value.end() if value else at

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from act.cli.command import Command
-from act.cli.connection import connected
+from act.cli.connection import connected, told_so_far
 from act.cli.durations import Duration
 from act.cli.output import Column, print_list, say
 
@@ -26,6 +26,9 @@ _ARCHIVES: list[Column[AuditArchive]] = [
     ("removed", lambda one: one.removed == one.end),
     ("sha256", lambda one: one.sha256),
 ]
+_TOO_FEW: Final = (
+    "Nothing was archived: of what is old enough and rests, there are not yet 256 records, of which archives are made."
+)
 
 
 @click.command(cls=Command)
@@ -72,13 +75,13 @@ def archive(older_than: int | None) -> None:
       actctl audit archive --older-than 365d
     """
     made: list[AuditArchive] = []
-    with connected() as act:
+    with connected() as act, told_so_far(lambda: f"{len(made)} archives were made"):
         more = True
         while more:
             sealed = act.audit.archive(older_than)
             made += [sealed.archive] if sealed.archive is not None else []
             more = sealed.has_more
-    print_list(made, _ARCHIVES, nothing="Nothing is old enough.")
+    print_list(made, _ARCHIVES, nothing=_TOO_FEW)
 
 
 @click.command(cls=Command)

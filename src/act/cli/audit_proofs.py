@@ -42,6 +42,7 @@ _VERIFIED: list[Column[Result]] = [
     ("first bad index", lambda it: it.bad_index),
     ("kept checkpoints", lambda it: it.checkpoints),
     ("arguments erased", lambda it: it.erased),
+    ("gone unnamed", lambda it: it.unnamed),
     ("log", lambda it: it.origin),
 ]
 
@@ -226,15 +227,15 @@ def verify(
     With --database the logs of all tenants are looked at as they are in the file; nothing in it is changed, and the
     server need not be stopped. A --key must be that of one of them.
 
-    Arguments that were kept and are gone are a fault when no record says that they were erased. Archives (*.gz) may be
-    rewritten without them: of those it is only said.
+    Arguments that were kept and are gone are a fault when no record says that they were erased. Archives may be
+    rewritten without them: of those, packed as they are, it is only said. Files may overlap.
 
     \b
     Example:
       actctl audit verify log.jsonl --checkpoint kept.note --key "$VERIFIER_KEY"
       actctl audit verify act.db.archives/default-tenant/*.gz log.jsonl --key "$VERIFIER_KEY"
     """
-    from act.cli.log_files import spooled
+    from act.cli.log_files import is_packed, spooled
     from act.cli.verify import EXPORT, NO_KEY, all_verified
 
     kept = {note.name: _text(note) for note in notes}
@@ -246,7 +247,7 @@ def verify(
         verify_database(context, database, tenant, kept, key)
     with ExitStack() as stack:
         chunks: dict[str, Iterable[bytes]] = {file.name: file for file in files}
-        archives = {name for name in chunks if name.endswith(".gz")}
+        archives = {file.name for file in files if is_packed(file)}
         if len(chunks) < len(files):
             raise click.UsageError("A file is given twice.")
         if len(files) == 1 and not archives:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from act.cli.command import Command, confirm, yes_option
-from act.cli.connection import connected
+from act.cli.connection import connected, told_so_far
 from act.cli.inputs import Number, Whole
 from act.cli.output import Column, print_list, print_one, say
 from act.cli.records import COLUMNS, filter_options, with_ids
@@ -18,7 +19,7 @@ from act.cli.tail import follow
 
 if TYPE_CHECKING:
     from act.client.act import Act
-    from act.models import AuditRecord
+    from act.models import ArgumentsErased, AuditRecord
 
 
 @click.command("list", cls=Command)
@@ -128,15 +129,16 @@ def erase(index: int | None, reason: str, yes: bool, **whose: str | None) -> Non
     if (index is None) == all(value is None for value in whose.values()):
         raise click.UsageError("Give an INDEX, or say whose: --agent, --requester, --on-behalf-of, --before.")
     confirm("Erase the arguments for good?", yes)
-    with connected() as act:
+    answers: list[ArgumentsErased] = []
+    with connected() as act, told_so_far(lambda: f"those of {_erased(answers)} records were erased"):
         if index is not None:
-            answers = [act.audit.erase(index, reason)]
+            answers.append(act.audit.erase(index, reason))
         else:
             named = with_ids(act, {"agent": whose.pop("agent"), "requester": whose.pop("requester")})
             ids = {f"{name}_id": id for name, id in named.items()}
-            answers = list(act.audit.erase_matching(reason, **ids, **whose))
+            answers.extend(act.audit.erase_matching(reason, **ids, **whose))  # an error leaves what came before it
     found = {
-        "erased": sum(answer.erased for answer in answers),
+        "erased": _erased(answers),
         "approvals": sum(answer.approvals for answer in answers),
         "records": [answer.audit.index for answer in answers if answer.audit is not None],
         "overwritten": answers[-1].overwritten,
@@ -144,6 +146,10 @@ def erase(index: int | None, reason: str, yes: bool, **whose: str | None) -> Non
     print_one(found, [(name, partial(_item, name)) for name in found])
     if not answers[-1].overwritten:
         say("The write-ahead log may still hold some of it; it is written over later, at a restart at the latest.")
+
+
+def _erased(answers: Iterable[ArgumentsErased]) -> int:
+    return sum(answer.erased for answer in answers)
 
 
 def _item(name: str, found: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from act.cli.command import given_key, given_url
+from act.cli.output import say
 
 if TYPE_CHECKING:
     from act.client.act import Act
@@ -36,6 +37,18 @@ def connected() -> Iterator[Act]:
     except ValueError as error:
         # What cannot be sent, or not even connected to; the SDK says what and why.
         raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def told_so_far(done: Callable[[], str]) -> Iterator[None]:
+    """Around work of several calls: when one of them fails, say what the others have `done`, which stays."""
+    from act.client.errors import ActError
+
+    try:
+        yield
+    except ActError:
+        say(f"Until then {done()}; run the same command again for the rest.")
+        raise
 
 
 def sentence(error: ActError) -> str:

@@ -55,6 +55,12 @@ def spooled(chunks: Iterable[bytes]) -> Iterator[IO[bytes]]:
         yield plain if packed else copy
 
 
+def is_packed(file: IO[bytes]) -> bool:
+    """Whether it is gzipped, as an archive is, whatever its name; nothing is read from it that is not read again."""
+    peek = getattr(file, "peek", None)
+    return peek is not None and peek(len(_GZIP))[: len(_GZIP)] == _GZIP
+
+
 def _unpack(packed: IO[bytes], plain: IO[bytes], most: int) -> None:
     try:
         with gzip.open(packed) as unpacked:
@@ -74,6 +80,16 @@ class Part:
     file: IO[bytes]
     before: Frontier
     head: dict[str, Any] | None
+
+    @property
+    def begin(self) -> int:
+        """The index of its first record."""
+        return self.before.size
+
+    @property
+    def end(self) -> int:
+        """How many records the log had at its checkpoint; 0 when none closes it."""
+        return int(self.head["size"]) if self.head else 0
 
 
 def part_of(name: str, file: IO[bytes]) -> Part:

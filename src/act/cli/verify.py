@@ -20,7 +20,10 @@ NO_KEY: Final = (
     "the export: keep the verifier key of `actctl audit checkpoint` elsewhere and give it with --key."
 )
 
-MEANWHILE: Final = "Were they erased while this was exported, an export of what came since says so: --resume adds it."
+MEANWHILE: Final = (
+    "Were they erased while this was exported, an export of what came since says so: --resume adds it. "
+    "An archive is to be given as it was packed."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def verified(export: IO[bytes], kept: Mapping[str, str], key: str | None) -> Res
 def all_verified(
     exports: Mapping[str, IO[bytes]], kept: Mapping[str, str], key: str | None, archives: Collection[str] = ()
 ) -> Result:
-    """Judge exports and archives, which together are one log, or a part of one without a gap.
+    """Judge exports and archives, which together are one log, or a part of one without a gap; they may overlap.
 
     Args:
         exports: files that can be read twice, by the name to call them in messages; in any order.
@@ -90,7 +93,7 @@ def all_verified(
 
     origin = None
     try:
-        parts = sorted((part_of(name, file) for name, file in exports.items()), key=lambda part: part.before.size)
+        parts = sorted((part_of(name, file) for name, file in exports.items()), key=lambda part: (part.begin, part.end))
         checkpoints = _checkpoints(parts, kept, key)
         origin = checkpoints[0].origin if checkpoints else None
         return _in_order(parts, _one_a_size(checkpoints), len(kept), origin, archives)
@@ -101,37 +104,50 @@ def all_verified(
 def _in_order(
     parts: list[Part], checkpoints: list[Checkpoint], kept: int, origin: str | None, archives: Collection[str]
 ) -> Result:
-    """Judge files that begin where the one before them ends."""
+    """Judge files, each of which begins at or before the end of those before it.
+
+    Where two overlap, the one that ends first ends with a checkpoint that the other leads to as well: they are the same
+    there.
+    """
     from act.audit.gone import Gone
     from act.audit.verify import verify
 
-    begin, gone = parts[0].before.size, Gone()
+    begin, gone = parts[0].begin, Gone()
+    longest = max(parts, key=lambda part: part.end)
     former: tuple[Part, Finding] | None = None
     loose: list[range] = []
     for part in parts:
         if former is not None:
             _follows(part, *former)
-        last, end = part is parts[-1], part.head["size"] if part.head else 0
-        mine = [one for one in checkpoints if last or one.size <= end]
-        checkpoints = [one for one in checkpoints if one not in mine]
-        later = [one.size for one in mine if one.size > end and part.head and part.name in archives]
+        mine = _of(part, checkpoints, first=part is parts[0], last=part is longest)
+        later = [one.size for one in mine if one.size > part.end and part.head and part.name in archives]
         finding = verify(records_of(part.file), [one for one in mine if one.size not in later], part.before, gone)
-        former = (part, finding)
         found = Result(finding.ok, finding.message, finding.size, finding.root.hex(), finding.bad_index, 0, origin)
         found = replace(found, erased=gone.erased, begin=begin)
         if part.name in archives:
-            loose.append(range(part.before.size, finding.size))
+            loose.append(range(part.begin, finding.size))
         if not finding.ok:
             return found
         if part.head is None:
             return replace(found, ok=False, message=_cut_off(part.name), bad_index=found.size)
-        if finding.size != end:
+        if finding.size != part.end:
             # verify() says so when records are missing; more of them than the checkpoint covers is the other case.
-            message = f"{_sentence(part.name)} has {finding.size} records, but its checkpoint covers {end}."
-            return replace(found, ok=False, message=message, bad_index=int(end))
+            message = f"{_sentence(part.name)} has {finding.size} records, but its checkpoint covers {part.end}."
+            return replace(found, ok=False, message=message, bad_index=int(part.end))
         if later:
             return replace(found, ok=False, message=_later(finding.size, min(later)), bad_index=found.size)
-    return _without_arguments(replace(found, checkpoints=kept), gone.unnamed, loose)
+        if former is None or finding.size > former[1].size:
+            former, whole = (part, finding), found
+    return _without_arguments(replace(whole, checkpoints=kept, erased=gone.erased), gone.unnamed, loose)
+
+
+def _of(part: Part, checkpoints: list[Checkpoint], *, first: bool, last: bool) -> list[Checkpoint]:
+    """The checkpoints that a file must lead to; what lies outside of all files is left to the first and the last."""
+    return [
+        one
+        for one in checkpoints
+        if part.begin <= one.size <= part.end or (first and one.size < part.begin) or (last and one.size > part.end)
+    ]
 
 
 def _later(size: int, saw: int) -> str:
@@ -164,12 +180,10 @@ def _without_arguments(found: Result, unnamed: list[int], loose: list[range]) ->
 
 def _follows(part: Part, former: Part, finding: Finding) -> None:
     """Let no file stand after another that it does not belong to."""
-    before, size = part.before, finding.size
-    if before.size > size:
-        raise BadExport(f"The records from {size} to {before.size - 1} are in none of the files.", size)
-    if before.size < size:
-        raise BadExport(f"Record {before.size} is in {former.name} and in {part.name}.", before.size)
-    if before.root() != finding.root:
+    size = finding.size
+    if part.begin > size:
+        raise BadExport(f"The records from {size} to {part.begin - 1} are in none of the files.", size)
+    if part.begin == size and part.before.root() != finding.root:
         raise BadExport(f"{_sentence(part.name)} goes on with another log than that of {former.name}.", size)
 
 

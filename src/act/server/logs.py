@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import IO, Any, Final, Literal
 
 from act import bodies
 from act.models import rfc3339
+from act.secret_looks import looks
 from act.text import without_secrets
 
 LogFormat = Literal["text", "json"]
@@ -32,8 +32,6 @@ FIELDS: Final = ("requestId", "decisionId", "webhookId", "method", "path", "stat
 """What a log call may give in `extra`, beside its sentence; in JSON each is a member."""
 
 _CUT: Final = "[cut]"
-# Beside tokens and keys of ours: signing secrets of webhooks, and private keys as PEM.
-_OTHERS = re.compile(r"whsec_[\w+/=-]{16,}|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*KEY-----|\Z)", re.S)
 
 access = logging.getLogger("act.access")
 
@@ -108,7 +106,7 @@ class _Formatter(logging.Formatter):
     def _clean(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, "[secret]")
-        return _OTHERS.sub("[secret]", without_secrets(text))
+        return looks().sub("[secret]", without_secrets(text))
 
     def _message(self, record: logging.LogRecord) -> str:
         try:
