@@ -131,7 +131,7 @@ def to_file(act: Act, file: Path) -> int:
         except BrokenOff as broken:
             if broken.count == 0:
                 partial.unlink()
-                raise _failed(f"{broken} There was no record yet.", broken) from None
+                raise _failed(f"{broken} No record had come yet; run the same command again.", broken) from None
             raise _broken(broken, file) from None
         _durable(out)
     partial.replace(file)
