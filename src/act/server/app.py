@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from act.server.telemetry import Telemetry
 
 SWEEP_SECONDS = 1.0
+FORGET_SECONDS = 10.0
 
 log = logging.getLogger("act.server")
 
@@ -155,6 +156,7 @@ class Node:
         if self._telemetry is not None:
             self.app = self._telemetry.around(self.app)
         self._stopping = threading.Event()
+        self._forgets_at = self._clock.monotonic()
         self._sweeper = threading.Thread(target=self._sweep, name="act-sweeper", daemon=True)
         self._archivist = threading.Thread(target=self._archive, name="act-archivist", daemon=True)
         self._writer.start()
@@ -306,9 +308,7 @@ class Node:
             try:
                 self._expiry.sweep()
                 self._limits.sweep(lambda family: self._nodes.get(family) is not None)
-                self._tokens.forget_expired()
-                self._verifier.forget_expired(self._clock.now().timestamp())
-                self._nodes.forget_expired()
+                self._forget_expired()
                 self._keys.sweep()
                 self._idempotency.sweep()
                 self._upkeep.sweep()
@@ -317,6 +317,15 @@ class Node:
                     self._sessions.forget_ended(connection)
             except Exception:
                 log.exception("the sweep failed and will be tried again")
+
+    def _forget_expired(self) -> None:
+        """Seldom, because all tokens are looked through, and expired ones are refused by their date meanwhile."""
+        if self._clock.monotonic() < self._forgets_at:
+            return
+        self._forgets_at = self._clock.monotonic() + FORGET_SECONDS
+        self._tokens.forget_expired()
+        self._verifier.forget_expired(self._clock.now().timestamp())
+        self._nodes.forget_expired()
 
     def _archive(self) -> None:
         """In a thread of its own, because a log takes longer than a sweep may."""
