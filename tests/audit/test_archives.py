@@ -457,6 +457,7 @@ def test_a_listener_that_lags_behind_an_archive_is_not_led_past_it(node: InProce
 def test_what_is_kept_of_arguments_is_in_the_archive_with_its_proof(node: InProcess, tmp_path: Path) -> None:
     token = node.api.token(node.api.agent())
     index = node.api.enforce(token, "run", "x", arguments={"plain": "kept"})["audit"]["index"]
+    early = export(node.api)
     node.clock.move(2 * DAY)
     write_old(node.node._writer, 300)
     made = node.api.post("/v1/audit/archives", {"olderThan": DAY})["archive"]
@@ -471,6 +472,11 @@ def test_what_is_kept_of_arguments_is_in_the_archive_with_its_proof(node: InProc
     bare = {name: line[name] for name in ("index", "leafHash", "record")}
     found = judge(packed([*lines[:index], json.dumps(bare).encode(), *lines[index + 1 :]]))
     assert (found.ok, found.erased, found.rewritten) == (True, 0, 1)
+    # Not out of an export, also when an archive has the same records.
+    assert judge(b"\n".join(early), packed(lines)).ok
+    taken = b"\n".join([*early[:index], json.dumps(bare).encode(), *early[index + 1 :]])
+    found = judge(taken, packed(lines))
+    assert (found.ok, found.bad_index) == (False, index)
 
 
 def test_an_archive_is_known_by_what_it_is_and_not_by_its_name(node: InProcess, tmp_path: Path) -> None:

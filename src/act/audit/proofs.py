@@ -6,11 +6,9 @@ Pure. A proof is made from the hashes of complete subtrees, and checked with not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from act.audit.merkle import frontier_of, node_hash
+from act.audit.merkle import HASH_SIZE, frontier_of, node_hash
 
-NODE_SIZE: Final = 32
 Subtree = Callable[[int, int], bytes]
 """The hash of the `number`th complete subtree of 2^`height` leaves: `(height, number) -> 32 bytes`."""
 
@@ -119,7 +117,7 @@ def consistent(first: int, second: int, first_root: bytes, second_root: bytes, p
 
 def _are_nodes(proof: Sequence[bytes]) -> bool:
     """Whether all are hashes: what has another length stands in no tree, and no proof leads over it."""
-    return all(len(each) == NODE_SIZE for each in proof)
+    return all(len(each) == HASH_SIZE for each in proof)
 
 
 def fold(hashes: Sequence[bytes]) -> bytes:

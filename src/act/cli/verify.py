@@ -125,7 +125,8 @@ def _in_order(
         found = Result(finding.ok, finding.message, finding.size, finding.root.hex(), finding.bad_index, 0, origin)
         found = replace(found, erased=gone.erased, begin=begin)
         if part.name in archives:
-            loose.append(range(part.begin, finding.size))
+            # What an earlier file has was seen there, and is judged as what stands there.
+            loose.append(range(former[1].size if former else part.begin, finding.size))
         if not finding.ok:
             return found
         if part.head is None:
